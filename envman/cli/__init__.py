@@ -1,0 +1,1 @@
+"""The shell: typer parses, a use case runs, one reporter shows the result."""

@@ -1,0 +1,92 @@
+"""The command line: what there is, in the order in which one uses it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from envman import __version__
+from envman.cli.keeping import export_command, gc_command, rollback_command, wheelhouse_command
+from envman.cli.looking import (
+    diff_command,
+    history_command,
+    list_command,
+    resolve_command,
+    schema_command,
+    verify_command,
+)
+from envman.cli.making import add_command, build_command, init_command, lock_command, remove_command
+from envman.launch.command import main as exec_main
+
+_HELP = """One Airflow, many interpreters: predefined, locked environments for the Dag bundles of several teams.
+
+A spec declares an environment, a lock pins it with hashes, a build makes an immutable generation of it, and
+exec starts a command in the interpreter of a bundle. Begin with: envman init
+"""
+_EPILOG = (
+    "Exit codes: 0 done · 1 failed · 2 wrong arguments · 3 wrong spec · 4 lock missing or stale · 5 unsatisfiable · "
+    "6 build failed · 7 no answer for a bundle · 8 root folder damaged or not writable · 130, 143 interrupted"
+)
+
+app = typer.Typer(
+    name="envman",
+    help=_HELP,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"envman {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version_option: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """The options of envman itself; its help text is the app's."""
+
+
+@app.command(
+    "exec", add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
+)
+def _exec(context: typer.Context) -> None:
+    """Replace this process with a command in a bundle's environment.
+
+    Listed for --help only: `envman.__main__` sends `exec` off before this module is imported.
+    """
+    raise typer.Exit(exec_main(context.args))
+
+
+for _name, _command in {
+    "init": init_command,
+    "lock": lock_command,
+    "build": build_command,
+    "resolve": resolve_command,
+    "add": add_command,
+    "remove": remove_command,
+    "list": list_command,
+    "diff": diff_command,
+    "history": history_command,
+    "rollback": rollback_command,
+    "gc": gc_command,
+    "verify": verify_command,
+    "export": export_command,
+    "wheelhouse": wheelhouse_command,
+    "schema": schema_command,
+}.items():
+    app.command(_name)(_command)
+
+
+def main() -> None:
+    """Run the command line with the process's arguments."""
+    app()

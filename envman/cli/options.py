@@ -1,0 +1,113 @@
+"""Options that several commands share, and how a command finds its project and root."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from envman.errors import Problem, UsageError
+from envman.launch.root import find_project, find_root
+from envman.project import ProjectFiles
+from envman.usecases.side_by_side import default_jobs
+from envman.usecases.workspace import Workspace, open_workspace
+from envman.uv.runner import Source
+
+
+def complete_environment(incomplete: str) -> list[str]:
+    """Names of declared environments for the shell's completion."""
+    folder = find_project(os.environ, ".")
+    names = ProjectFiles(Path(folder)).specs() if folder else []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Environments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ENVIRONMENT]...",
+        help="Environments; all if none is named.",
+        autocompletion=complete_environment,
+    ),
+]
+EnvironmentName = Annotated[
+    str,
+    typer.Argument(metavar="ENVIRONMENT", help="An environment's name.", autocompletion=complete_environment),
+]
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--project",
+        metavar="DIR",
+        envvar="ENVMAN_PROJECT",
+        help="Folder of envman.toml. Default: the nearest upwards.",
+    ),
+]
+RootOption = Annotated[
+    str | None,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        envvar="ENVMAN_ROOT",
+        help="Root folder of the environments. Default: envman.toml's.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON object to standard output.")]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, metavar="N", help="Environments at once. Default: processors."),
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Take files from uv's cache alone.")]
+WheelhouseOption = Annotated[
+    Path | None,
+    typer.Option("--wheelhouse", metavar="DIR", help="Take files from this folder alone, from no index."),
+]
+PythonOption = Annotated[
+    str | None,
+    typer.Option("--python", metavar="PYTHON", help="Version or path of the base interpreter to use."),
+]
+
+
+def project_folder(option: Path | None) -> Path | None:
+    """The project's folder, if there is one."""
+    if option is not None:
+        return option.absolute()
+    found = find_project(os.environ, ".")
+    return Path(found) if found else None
+
+
+def require_workspace(option: Path | None, root: str | None = None) -> Workspace:
+    """Load the project; raises UsageError where there is none, SpecError where it is wrong."""
+    folder = project_folder(option)
+    if folder is None:
+        remedy = "Go to a folder below one, pass --project, or make a starter: envman init"
+        raise UsageError(Problem("envman.toml", "there is none here or in a folder above", remedy))
+    workspace = open_workspace(folder)
+    return workspace.at_root(os.path.abspath(root)) if root else workspace
+
+
+def find_workspace(option: Path | None) -> Workspace | None:
+    """Load the project if there is one; raises SpecError where it is wrong."""
+    folder = project_folder(option)
+    return open_workspace(folder) if folder is not None and (folder / "envman.toml").is_file() else None
+
+
+def root_folder(option: str | None, project: Path | None) -> str:
+    """The root folder, with or without a project; raises ResolveError where it is not known."""
+    return find_root(os.environ, option, str(project or "."))
+
+
+def source(workspace: Workspace, offline: bool, wheelhouse: Path | None = None) -> Source:
+    """Where uv takes files from; raises UsageError for a wheelhouse that isn't there."""
+    if wheelhouse is not None and not wheelhouse.is_dir():
+        raise UsageError(
+            Problem(str(wheelhouse), "there is no such folder", "Fill one first: envman wheelhouse")
+        )
+    folder = str(wheelhouse.absolute()) if wheelhouse else None
+    return Source(offline, folder, workspace.project.uv_config)
+
+
+def jobs_or_default(jobs: int | None) -> int:
+    """How many environments at once."""
+    return jobs or default_jobs()

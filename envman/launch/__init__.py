@@ -1,0 +1,1 @@
+"""Launching: from a bundle to a process in its own interpreter. Imports neither typer nor rich nor json."""

@@ -1,0 +1,85 @@
+"""Read the bundles and their teams from Airflow's own configuration, without importing Airflow.
+
+Follows Airflow 3: the environment variable wins over airflow.cfg, which stands at AIRFLOW_CONFIG, else in
+AIRFLOW_HOME (default ~/airflow); `$NAME` and `~` in values are expanded. Where the option is set nowhere,
+Airflow has one bundle, `dags-folder`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from envman.errors import Problem, SpecError
+from envman.resolver.resolve import AirflowBundles
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SECTION = "dag_processor"
+OPTION = "dag_bundle_config_list"
+VARIABLE = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
+AIRFLOW_DEFAULT = "dags-folder"
+_REMEDY = "Write a JSON list of {name, classpath, kwargs, team_name}, as Airflow's documentation shows."
+
+
+def read_airflow_bundles(environ: Mapping[str, str]) -> AirflowBundles:
+    """The configured bundles; raises SpecError for a value that Airflow could not use either."""
+    if VARIABLE in environ:
+        return _parse(environ[VARIABLE], VARIABLE)
+    path = _config_path(environ)
+    value = _option(path)
+    if value is None:
+        return AirflowBundles("Airflow's default configuration", {AIRFLOW_DEFAULT: None})
+    return _parse(value, f"{path}: [{SECTION}] {OPTION}")
+
+
+def _config_path(environ: Mapping[str, str]) -> str:
+    if path := environ.get("AIRFLOW_CONFIG"):
+        return _expanded(path)
+    return _expanded(environ.get("AIRFLOW_HOME") or "~/airflow") + "/airflow.cfg"
+
+
+def _option(path: str) -> str | None:
+    import configparser
+
+    parser = configparser.RawConfigParser()
+    try:
+        with open(path, encoding="utf-8") as stream:
+            parser.read_file(stream)
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        what = f"Airflow's configuration can't be read: {str(error).splitlines()[0]}"
+        raise SpecError(
+            Problem(path, what, "Correct the file, or set AIRFLOW_CONFIG to the right one.")
+        ) from None
+    value = parser.get(SECTION, OPTION, fallback=None)
+    return None if value is None else value.replace("%%", "%")
+
+
+def _parse(text: str, source: str) -> AirflowBundles:
+    import json
+
+    try:
+        entries = json.loads(_expanded(text.strip() or "[]"))
+    except ValueError as error:
+        raise SpecError(Problem(source, f"not valid JSON: {error}", _REMEDY)) from None
+    teams: dict[str, str | None] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else [None]):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            raise SpecError(Problem(f"{source}[{index}]", "is not a bundle with a name", _REMEDY))
+        team = entry.get("team_name")
+        if name in teams:
+            raise SpecError(
+                Problem(f"{source}[{index}]", f"a second bundle named '{name}'", "Give it another name.")
+            )
+        if team is not None and not isinstance(team, str):
+            raise SpecError(Problem(f"{source}[{index}].team_name", "is not a string", _REMEDY))
+        teams[name] = team
+    return AirflowBundles(source, teams)
+
+
+def _expanded(text: str) -> str:
+    return os.path.expanduser(os.path.expandvars(text))

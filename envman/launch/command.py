@@ -1,0 +1,128 @@
+"""`envman exec`: parse its few options, resolve, and replace this process. No typer here: it is too slow."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from envman.errors import EnvmanError, ExitCode, Problem, UsageError
+from envman.launch.airflow_config import read_airflow_bundles
+from envman.launch.process import replace_process
+from envman.launch.root import find_root, read_table
+from envman.resolver.resolve import Resolution, resolve_bundle, resolve_environment, resolve_team
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from envman.resolver.table import Table
+
+USAGE = "envman exec [--root DIR] (--bundle B | --team T | --environment E) [--explain] -- COMMAND [ARG ...]"
+HELP = f"""Usage: {USAGE}
+
+Replace this process with COMMAND, run in the environment of a bundle or team.
+
+The command keeps the process ID; signals and the exit status are its own. It runs in the generation that is
+current now, and stays in it. PATH and VIRTUAL_ENV point to the generation; PYTHONHOME, PYTHONPATH and what
+the spec keeps out are dropped; what the spec sets is added.
+
+Options:
+  --bundle B        the environment of a bundle: its own, else its team's, else the default
+  --team T          the environment of a team
+  --environment E   an environment by its name
+  --root DIR        root folder of the environments [ENVMAN_ROOT, else 'root' of envman.toml]
+  --explain         say on standard error how the answer was found
+  --help            show this text
+
+Exit codes: the command's own; 125 envman could not start it, 126 it is not executable, 127 it is not found.
+
+Examples:
+  envman exec --bundle bundle_a -- python -V
+  envman exec --bundle bundle_a -- airflow dag-processor --bundle-name bundle_a
+  envman exec --team team_b -- python -m pip --version
+"""
+
+_KINDS = ("bundle", "team", "environment")
+
+
+class Request:
+    """What was asked on the command line."""
+
+    __slots__ = ("command", "explain", "kind", "name", "root")
+
+    def __init__(self) -> None:
+        self.kind = ""
+        self.name = ""
+        self.root: str | None = None
+        self.explain = False
+        self.command: list[str] = []
+
+
+def main(arguments: list[str]) -> int:
+    """Run `envman exec`; returns only where the command could not be started."""
+    if not arguments or arguments[0] in {"--help", "-h"}:
+        sys.stdout.write(HELP)
+        return ExitCode.OK if arguments else ExitCode.LAUNCH
+    try:
+        return _execute(parse(arguments))
+    except EnvmanError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"envman exec: {problem}\n")
+        return ExitCode.LAUNCH
+
+
+def _execute(request: Request) -> int:
+    root = find_root(os.environ, request.root, ".")
+    table = read_table(root)
+    resolution = resolve(table, request)
+    if request.explain:
+        for step in resolution.steps:
+            sys.stderr.write(f"envman exec: {step}\n")
+    return replace_process(root, table, resolution.environment, request.command)
+
+
+def resolve(table: Table, request: Request) -> Resolution:
+    """Answer a request from the table and, where the table leaves it open, Airflow's configuration."""
+    if request.kind == "bundle":
+        return resolve_bundle(table, request.name, lambda: read_airflow_bundles(os.environ))
+    if request.kind == "team":
+        return resolve_team(table, request.name)
+    return resolve_environment(table, request.name)
+
+
+def parse(arguments: list[str]) -> Request:
+    """Read the options up to `--` or the first word that is none; raises UsageError."""
+    request = Request()
+    words = list(arguments)
+    while words and words[0].startswith("-"):
+        word = words.pop(0)
+        if word == "--":
+            break
+        option, has_value, value = word.partition("=")
+        if option == "--explain" and not has_value:
+            request.explain = True
+            continue
+        if option[2:] not in (*_KINDS, "root"):
+            raise _usage(f"unknown option '{option}'")
+        if not has_value:
+            if not words:
+                raise _usage(f"the option '{option}' needs a value")
+            value = words.pop(0)
+        _set(request, option[2:], value)
+    request.command = words
+    if not request.kind:
+        raise _usage("which environment? Neither --bundle nor --team nor --environment is given")
+    if not words:
+        raise _usage("there is no command after --")
+    return request
+
+
+def _set(request: Request, option: str, value: str) -> None:
+    if option == "root":
+        request.root = value
+    elif request.kind:
+        raise _usage(f"--{request.kind} and --{option} are both given: name one")
+    else:
+        request.kind, request.name = option, value
+
+
+def _usage(what: str) -> UsageError:
+    return UsageError(Problem("", what, f"Usage: {USAGE}"))

@@ -1,0 +1,161 @@
+"""Replace this process with a command in an environment's current generation.
+
+The process goes through the generation's own path, not through the environment's link: after a switch it
+goes on importing from the generation that it started in. It also holds a shared lock on the generation's
+manifest, in a file descriptor that every child inherits, so that `envman gc` sees that somebody lives there,
+in another container on the same volume, too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from envman.errors import ExitCode, Problem, ResolveError
+from envman.launch.root import current_generation
+from envman.resolver.variables import child_environment
+from envman.store import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from envman.resolver.table import Table
+
+_ATTEMPTS = 100
+_LOWEST_DESCRIPTOR = 100
+"""The inherited descriptor stands above those that scripts and service managers count on."""
+
+_PYTHON_COMMANDS = ("python", "pip", "airflow")
+
+
+def replace_process(root: str, table: Table, environment: str, command: list[str]) -> int:
+    """Become the command; returns an exit code (126, 127) only where that fails.
+
+    Raises ResolveError where the environment is not declared or not built.
+    """
+    declared = table.environment(environment)
+    if declared is None:
+        remedy = "Publish envman.toml anew: envman build"
+        raise ResolveError(Problem(f"environment '{environment}'", "is not in the published table", remedy))
+    generation = hold_current_generation(root, environment)
+    bin_folder = f"{layout.generation_path(root, generation)}/bin"
+    variables = child_environment(os.environ, bin_folder, *declared)
+    try:
+        program = find_program(command[0], variables["PATH"], bin_folder, environment)
+    except ProgramError as error:
+        sys.stderr.write(f"envman exec: {error}\n")
+        return error.exit_code
+    return _become(program, command, variables)
+
+
+def hold_current_generation(root: str, environment: str) -> str:
+    """Take a shared lock on the current generation, kept by this process and what it becomes or starts.
+
+    A generation may be replaced and collected between looking and locking; then the next one is taken.
+    """
+    import fcntl
+
+    for _ in range(_ATTEMPTS):
+        generation = current_generation(root, environment)
+        try:
+            descriptor = os.open(layout.manifest_path(root, generation), os.O_RDONLY)
+        except FileNotFoundError:
+            if current_generation(root, environment) == generation:
+                break
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:  # being collected at this moment
+            os.close(descriptor)
+            continue
+        if _still_there(descriptor, layout.manifest_path(root, generation)):
+            _make_inheritable(descriptor)
+            return generation
+        os.close(descriptor)
+    what = f"its current generation in {root} is not whole"
+    raise ResolveError(Problem(f"environment '{environment}'", what, f"Run: envman build {environment}"))
+
+
+def _still_there(descriptor: int, path: str) -> bool:
+    """Whether the locked file still has its name: a collector may have moved it before the lock was ours."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _make_inheritable(descriptor: int) -> None:
+    import fcntl
+
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_DUPFD, _LOWEST_DESCRIPTOR)
+        os.close(descriptor)
+    except OSError:  # the process may open fewer descriptors than that
+        os.set_inheritable(descriptor, True)
+
+
+class ProgramError(Exception):
+    """The command can't be run; `exit_code` is what a shell gives for the same."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def find_program(name: str, path: str, bin_folder: str, environment: str) -> str:
+    """The file that a command's name stands for.
+
+    A command that is found outside of the generation may be a shell or `tini`, but never Python or a script
+    of another interpreter's: that would be the caller's interpreter. Raises ProgramError.
+    """
+    if "/" in name:
+        return name
+    denied = ""
+    for folder in path.split(":"):
+        candidate = f"{folder or '.'}/{name}"
+        if not os.path.isfile(candidate):
+            continue
+        if not os.access(candidate, os.X_OK):
+            denied = denied or candidate
+        elif folder != bin_folder and _is_another_pythons(candidate, name):
+            message = f"'{name}' is not installed in the environment '{environment}'; {candidate} belongs to another interpreter"
+            raise ProgramError(message, ExitCode.NOT_FOUND)
+        else:
+            return candidate
+    if denied:
+        raise ProgramError(f"{denied}: permission denied", ExitCode.NOT_EXECUTABLE)
+    raise ProgramError(f"'{name}': command not found in the environment '{environment}'", ExitCode.NOT_FOUND)
+
+
+def _is_another_pythons(file: str, name: str) -> bool:
+    for command in _PYTHON_COMMANDS:
+        if name.startswith(command) and name[len(command) :].lstrip("0123456789.") in {"", "w", "t"}:
+            return True
+    try:
+        with open(file, "rb") as stream:
+            first = stream.read(256)
+    except OSError:
+        return False
+    line = first.partition(b"\n")[0]
+    if first.startswith(b"#!/bin/sh\n'''exec' "):  # how installers write a long path to the interpreter
+        return True
+    return line.startswith(b"#!") and b"python" in line and b"/env " not in line
+
+
+def _become(program: str, command: list[str], variables: dict[str, str]) -> int:
+    # Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays so across exec: the command would miss them.
+    import _signal
+
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.execve(program, command, variables)
+    except OSError as error:
+        missing = error.errno == errno.ENOENT and not os.path.lexists(program)
+        reason = (
+            "no '#!' line, or built for another machine" if error.errno == errno.ENOEXEC else error.strerror
+        )
+        sys.stderr.write(f"envman exec: {program}: {reason}\n")
+        return ExitCode.NOT_FOUND if missing else ExitCode.NOT_EXECUTABLE

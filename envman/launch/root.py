@@ -1,0 +1,87 @@
+"""Find the root folder of the published environments, and what is published in it."""
+
+from __future__ import annotations
+
+import os
+
+from envman.errors import Problem, ResolveError, SpecError, StoreError
+from envman.resolver.table import Table, TableFormatError
+from envman.store import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROJECT_FILE = "envman.toml"
+
+
+def find_root(environ: Mapping[str, str], option: str | None, folder: str) -> str:
+    """The root folder, absolute: the option, ENVMAN_ROOT, or `root` of the nearest envman.toml above.
+
+    Raises ResolveError where none of these is there.
+    """
+    chosen = option or environ.get("ENVMAN_ROOT")
+    if chosen:
+        return os.path.abspath(chosen)
+    project = find_project(environ, folder)
+    if project is None:
+        remedy = "Pass --root, set ENVMAN_ROOT (images do), or start from a folder below envman.toml."
+        raise ResolveError(Problem("", "the root folder of the environments is not known", remedy))
+    return _declared_root(project)
+
+
+def find_project(environ: Mapping[str, str], folder: str) -> str | None:
+    """The project's folder: ENVMAN_PROJECT, else the nearest one upwards that holds envman.toml."""
+    if chosen := environ.get("ENVMAN_PROJECT"):
+        return os.path.abspath(chosen)
+    current = os.path.abspath(folder)
+    while not os.path.isfile(f"{current}/{PROJECT_FILE}"):
+        parent = os.path.dirname(current)
+        if parent == current:
+            return None
+        current = parent
+    return current
+
+
+def _declared_root(project: str) -> str:
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        import tomli as tomllib
+
+    file = f"{project}/{PROJECT_FILE}"
+    try:
+        with open(file, "rb") as stream:
+            root = tomllib.load(stream).get("root", "/venv")
+    except (OSError, ValueError) as error:
+        raise SpecError(Problem(file, f"can't be read: {error}", "Correct it, or set ENVMAN_ROOT.")) from None
+    if not isinstance(root, str):
+        raise SpecError(Problem(f"{file}: root", "is not a string", "Write a path in quotes."))
+    return os.path.normpath(os.path.join(project, root))
+
+
+def read_table(root: str) -> Table:
+    """The published table; raises ResolveError where nothing is published, StoreError where it is damaged."""
+    path = layout.table_path(root)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return Table(stream.read())
+    except FileNotFoundError:
+        raise ResolveError(
+            Problem(root, "no environments are published there", "Run: envman build")
+        ) from None
+    except (OSError, UnicodeDecodeError, TableFormatError) as error:
+        what = f"the published table can't be read: {error}"
+        raise StoreError(Problem(path, what, "Publish it anew: envman build")) from None
+
+
+def current_generation(root: str, environment: str) -> str:
+    """The identifier of the environment's current generation; raises ResolveError where it isn't built."""
+    try:
+        target = os.readlink(layout.link_path(root, environment))
+    except OSError:
+        what = f"it is declared, but not built in {root}"
+        raise ResolveError(
+            Problem(f"environment '{environment}'", what, f"Run: envman build {environment}")
+        ) from None
+    return target.rpartition("/")[2]

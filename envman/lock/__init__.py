@@ -1,0 +1,1 @@
+"""Locks: what decided one, how one is written down, what changed. Pure."""

@@ -1,0 +1,54 @@
+"""Platforms and Python versions of a lock, as PEP 508 markers and as marker environments."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable
+
+from packaging.specifiers import Specifier, SpecifierSet
+from packaging.version import Version
+
+_MARKERS = {
+    "linux-x86_64": ("linux", "x86_64"),
+    "linux-aarch64": ("linux", "aarch64"),
+    "macos-arm64": ("darwin", "arm64"),
+    "macos-x86_64": ("darwin", "x86_64"),
+    "windows-x86_64": ("win32", "AMD64"),
+}
+
+
+def environment_markers(requires_python: str, platforms: Iterable[str]) -> list[str]:
+    """One marker for each platform, narrowed to the Pythons; disjoint, as uv asks of `environments`."""
+    python = " and ".join(
+        f"python_full_version {part.operator} '{part.version}'"
+        for part in sorted(SpecifierSet(requires_python), key=str)
+    )
+    markers = []
+    for name in platforms:
+        system, machine = _MARKERS[name]
+        markers.append(f"sys_platform == '{system}' and platform_machine == '{machine}' and {python}")
+    return markers
+
+
+def lowest_python(requires_python: str) -> str:
+    """The lowest minor version that a specifier admits, such as '3.12' for '==3.12.*'."""
+    bounds = [_floor(part) for part in SpecifierSet(requires_python) if part.operator in _FLOORS]
+    version = max(bounds)
+    return f"{version.major}.{version.minor}"
+
+
+_FLOORS = frozenset({"==", "===", ">=", ">", "~="})
+
+
+def _floor(part: Specifier) -> Version:
+    return Version(part.version.removesuffix(".*"))
+
+
+def host_platform() -> str:
+    """This machine's platform, by the name that a spec uses; 'linux-riscv64' and the like if it has none."""
+    system, machine = sys.platform, platform.machine()
+    for name, known in _MARKERS.items():
+        if known == (system, machine):
+            return name
+    return f"{system}-{machine}"

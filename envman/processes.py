@@ -1,0 +1,160 @@
+"""Child processes: the only place that starts programs and waits for them.
+
+Each child leads its own process group, so that ending it ends what it has started. Output is read from both
+pipes at once, whatever its length. Once `terminate_all` was called no further child starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+from envman.errors import InterruptedByUserError
+
+TERMINATION_GRACE = 5.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+_CREDENTIALS = re.compile(r"(://)[^/\s@]+@")
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A child that has ended: its status as a shell gives it and what it printed, credentials blotted out."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class Processes:
+    """The children of this run of envman."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._stopped_by: int | None = None
+
+    def run(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: str,
+        held: Sequence[int] = (),
+        on_line: Callable[[str], None] | None = None,
+    ) -> Finished:
+        """Run a command to its end.
+
+        `held` are file descriptors of locks that the child inherits: if this process is killed, the lock
+        lasts as long as the child still writes. `on_line` gets each line of standard error as it comes.
+        Raises OSError where the program can't be started, InterruptedByUserError after `terminate_all`.
+        """
+        child = self._start(command, environment, folder, held)
+        try:
+            stdout = _Reader(child.stdout, None)
+            stderr = _Reader(child.stderr, on_line)
+            stdout.join()
+            stderr.join()
+            code = child.wait()
+        finally:
+            with self._lock:
+                self._running.discard(child)
+        self._raise_if_stopped()
+        return Finished(code if code >= 0 else 128 - code, stdout.text(), stderr.text())
+
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: str, held: Sequence[int]
+    ) -> subprocess.Popen[str]:
+        with self._lock:
+            self._raise_if_stopped()
+            child = subprocess.Popen(
+                list(command),
+                env=dict(environment),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                pass_fds=tuple(held),
+                start_new_session=True,
+            )
+            self._running.add(child)
+        return child
+
+    def _raise_if_stopped(self) -> None:
+        if self._stopped_by is not None:
+            raise InterruptedByUserError(self._stopped_by)
+
+    def terminate_all(self, signum: int) -> None:
+        """End all children: SIGTERM to their groups, after five seconds SIGKILL. Starts no more of them."""
+        with self._lock:
+            self._stopped_by = signum
+            running = list(self._running)
+        for child in running:
+            _signal_group(child, signal.SIGTERM)
+        for child in running:
+            try:
+                child.wait(TERMINATION_GRACE)
+            except subprocess.TimeoutExpired:
+                _signal_group(child, signal.SIGKILL)
+
+
+def _signal_group(child: subprocess.Popen[str], signum: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signum)
+
+
+class _Reader(threading.Thread):
+    """Reads one pipe to its end."""
+
+    def __init__(self, stream: object, on_line: Callable[[str], None] | None) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._on_line = on_line
+        self._lines: list[str] = []
+        self.start()
+
+    def run(self) -> None:
+        for raw in self._stream:  # type: ignore[attr-defined]  # a text pipe, which typeshed types as optional
+            line = redact(raw)
+            self._lines.append(line)
+            if self._on_line:
+                self._on_line(line.rstrip("\n"))
+        self._stream.close()  # type: ignore[attr-defined]
+
+    def text(self) -> str:
+        return "".join(self._lines)
+
+
+def redact(text: str) -> str:
+    """Blot out user names and passwords of URLs."""
+    return _CREDENTIALS.sub(r"\1****@", text)
+
+
+@contextlib.contextmanager
+def stop_signals(processes: Processes) -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM end the children and raise InterruptedByUserError in the main thread."""
+
+    def interrupt(signum: int, _frame: FrameType | None) -> None:
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # once is enough: the clean-up is short
+        raise InterruptedByUserError(signum)
+
+    previous = {number: signal.signal(number, interrupt) for number in _STOP_SIGNALS}
+    try:
+        yield
+    except InterruptedByUserError as error:
+        processes.terminate_all(error.exit_code - 128)
+        raise
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

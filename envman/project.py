@@ -1,0 +1,220 @@
+"""Load a project from disk: envman.toml, environments/*.toml and the files that they name.
+
+All errors of all files are found in one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from envman.errors import Problem, SpecError
+from envman.lock.inputs import ConstraintSet, Inputs
+from envman.spec.merge import ENVIRONMENTS, merge, spec_file
+from envman.spec.model import EnvironmentSpec, ProjectSpec
+from envman.spec.names import name_problem, nearest
+from envman.spec.parse import parse_environment, parse_project
+from envman.spec.project import Environment, Project
+from envman.spec.sources import (
+    Flattened,
+    Read,
+    flatten_pyproject,
+    flatten_requirements_file,
+    flatten_requirements_text,
+    read_source,
+)
+
+PROJECT_FILE = "envman.toml"
+UV_CONFIG = "uv.toml"
+
+
+class ProjectFiles:
+    """The files of a project; `edited` holds texts that are tried out before they are written."""
+
+    def __init__(self, directory: Path, edited: Mapping[str, str] | None = None) -> None:
+        self.directory = directory
+        self._edited = edited or {}
+
+    def read(self, path: str) -> str:
+        """The text of a file, by its path relative to the project; raises OSError, UnicodeDecodeError."""
+        if path in self._edited:
+            return self._edited[path]
+        return (self.directory / path).read_text(encoding="utf-8")
+
+    def specs(self) -> list[str]:
+        """The names of the specs in environments/, sorted."""
+        folder = self.directory / ENVIRONMENTS
+        return sorted(entry.name.removesuffix(".toml") for entry in folder.glob("*.toml"))
+
+
+def load_project(files: ProjectFiles) -> Project:
+    """Read and check everything that is declared; raises SpecError with all problems of all files."""
+    problems: list[Problem] = []
+    declared = _load_project_file(files, problems)
+    specs = _load_specs(files, problems)
+    environments, merge_problems = merge(specs, (declared or ProjectSpec()).defaults)
+    problems += merge_problems
+    if declared:
+        problems += _reference_problems(declared, specs)
+    for environment in environments.values():
+        problems += load_inputs(files, environment, None)[1]
+    uv_config = _uv_config(files, declared, problems)
+    if problems or declared is None:
+        raise SpecError(_without_repeats(problems))
+    directory = str(files.directory)
+    return Project(
+        directory=directory,
+        root=str((files.directory / declared.root).absolute()),
+        airflow_version=declared.airflow_version,
+        uv_config=uv_config,
+        default_environment=declared.default_environment,
+        environments=environments,
+        bundles=declared.bundles,
+        teams=declared.teams,
+    )
+
+
+def _load_project_file(files: ProjectFiles, problems: list[Problem]) -> ProjectSpec | None:
+    text = read_source(PROJECT_FILE, files.read, problems)
+    if text is None:
+        return None
+    declared, found = parse_project(text, PROJECT_FILE)
+    problems += found
+    return declared
+
+
+def _load_specs(files: ProjectFiles, problems: list[Problem]) -> dict[str, EnvironmentSpec]:
+    specs: dict[str, EnvironmentSpec] = {}
+    lowered: dict[str, str] = {}
+    for name in files.specs():
+        file = spec_file(name)
+        if wrong := name_problem(name):
+            problems.append(Problem(file, wrong, "Give the file another name."))
+            continue
+        other = lowered.setdefault(name.lower(), name)
+        if other != name:
+            problems.append(
+                Problem(
+                    file,
+                    f"there is an environment '{other}' already",
+                    "Rename one: names differ in more than case.",
+                )
+            )
+            continue
+        text = read_source(file, files.read, problems)
+        if text is None:
+            continue
+        spec, found = parse_environment(text, file)
+        problems += found
+        if spec:
+            specs[name] = spec
+    if not specs and not problems:
+        problems.append(
+            Problem(f"{ENVIRONMENTS}/", "there is no spec", "Add environments/NAME.toml, or: envman init")
+        )
+    return specs
+
+
+def _reference_problems(declared: ProjectSpec, specs: Mapping[str, EnvironmentSpec]) -> Iterable[Problem]:
+    concrete = [name for name, spec in specs.items() if not spec.abstract]
+
+    def unknown(where: str, name: str | None) -> Iterable[Problem]:
+        if name is not None and name not in concrete:
+            what = (
+                "is abstract: it is never built" if name in specs else f"there is no spec {spec_file(name)}"
+            )
+            yield Problem(f"{PROJECT_FILE}: {where}", what, nearest(name, concrete))
+
+    yield from unknown("default-environment", declared.default_environment)
+    for team, entry in declared.teams.items():
+        yield from unknown(f"teams.{team}.environment", entry.environment)
+    for bundle, answer in declared.bundles.items():
+        where = f"bundles.{bundle}"
+        yield from unknown(f"{where}.environment", answer.environment)
+        if answer.environment or declared.default_environment:
+            continue
+        if answer.team is None:
+            remedy = "Give it an environment or a team, or declare a default-environment."
+            yield Problem(f"{PROJECT_FILE}: {where}", "has neither an environment nor a team", remedy)
+        elif answer.team not in declared.teams:
+            remedy = f"Add [teams.{answer.team}] with an environment. {nearest(answer.team, declared.teams)}"
+            yield Problem(
+                f"{PROJECT_FILE}: {where}.team", f"the team '{answer.team}' has no environment", remedy
+            )
+
+
+def _uv_config(files: ProjectFiles, declared: ProjectSpec | None, problems: list[Problem]) -> str | None:
+    named = declared.uv_config if declared else None
+    path = files.directory / (named or UV_CONFIG)
+    if path.is_file():
+        return str(path)
+    if named:
+        where = f"{PROJECT_FILE}: uv-config"
+        problems.append(
+            Problem(where, f"there is no file {named}", "Correct the path, relative to envman.toml.")
+        )
+    return None
+
+
+def load_inputs(
+    files: ProjectFiles, environment: Environment, airflow_version: str | None
+) -> tuple[Inputs, list[Problem]]:
+    """Read the files that decide an environment's lock; constraints URLs stay unread."""
+    sources: dict[str, Flattened] = {"dependencies": Flattened([*environment.dependencies])}
+    for path in environment.requirements_files:
+        sources[_label("requirements-files", path)] = flatten_requirements_file(path, files.read)
+    for number, source in enumerate(environment.pyprojects):
+        sources[_label(f"pyprojects[{number}]", source.path)] = flatten_pyproject(source, files.read)
+    constraints = [
+        _constraint_set(number, entry, files.read) for number, entry in enumerate(environment.constraints)
+    ]
+    problems = [problem for flattened in sources.values() for problem in flattened.problems]
+    problems += [problem for _, found in constraints for problem in found]
+    inherited = [
+        ConstraintSet(f"{label} -c", None, tuple(flattened.constraints))
+        for label, flattened in sources.items()
+        if flattened.constraints
+    ]
+    inputs = Inputs(
+        environment=environment.name,
+        requires_python=environment.requires_python,
+        platforms=environment.platforms,
+        airflow_version=airflow_version if environment.airflow else None,
+        requirements={label: tuple(flattened.requirements) for label, flattened in sources.items()},
+        constraints=(*(entry for entry, _ in constraints), *inherited),
+        overrides=environment.overrides,
+    )
+    return inputs, problems
+
+
+def _label(key: str, path: str) -> str:
+    return f"{key} {path}".replace(":", "%3A")
+
+
+def _constraint_set(number: int, entry: str, read: Read) -> tuple[ConstraintSet, list[Problem]]:
+    if "://" in entry:
+        return ConstraintSet(f"constraints[{number}]", entry, None), []
+    flattened = flatten_requirements_file(entry, read)
+    lines = (*flattened.requirements, *flattened.constraints)
+    return ConstraintSet(_label("constraints", entry), None, lines), flattened.problems
+
+
+def with_fetched(inputs: Inputs, fetch: Read) -> Inputs:
+    """The inputs with every constraints URL read; raises SpecError for one that holds something else."""
+    constraints: list[ConstraintSet] = []
+    problems: list[Problem] = []
+    for entry in inputs.constraints:
+        if entry.url is None or entry.lines is not None:
+            constraints.append(entry)
+            continue
+        flattened = flatten_requirements_text(fetch(entry.url), f"{inputs.environment}: {entry.label}")
+        problems += flattened.problems
+        constraints.append(replace(entry, lines=tuple(flattened.requirements)))
+    if problems:
+        raise SpecError(problems)
+    return replace(inputs, constraints=tuple(constraints))
+
+
+def _without_repeats(problems: Iterable[Problem]) -> list[Problem]:
+    return list(dict.fromkeys(problems))

@@ -1,0 +1,1 @@
+"""The resolver: bundle -> (team ->) environment, over one published table. Pure, and on the launch path."""

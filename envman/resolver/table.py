@@ -1,0 +1,114 @@
+r"""The table that a build publishes and `envman exec` reads: bundles, teams, environments.
+
+A text file, one record a line, fields separated by tabs, so that a look-up is one search for a line's
+beginning, whose cost does not grow with the number of environments in any way that one could measure, and
+needs neither a JSON nor a TOML parser (importing one takes longer than starting the interpreter):
+
+    envman-table 1
+    bundle      bundle_a   env_a              its own environment (may be empty), its team (may be empty)
+    default     -          env_a
+    environment env_a      -AWS_*   +TZ=UTC   what to keep out (-), what to set (+)
+    team        team_b     env_b
+
+Backslash, tab, line feed and carriage return in a field are written `\\`, `\t`, `\n` and `\r`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+HEADER = "envman-table 1"
+_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
+
+
+class TableFormatError(ValueError):
+    """The text is not a table of the format that this envman reads."""
+
+
+class Table:
+    """Look-ups over a table's text; nothing is parsed but the line that is asked for."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        if not text.startswith(HEADER + "\n") or not text.endswith("\n"):
+            raise TableFormatError(f"it does not start with '{HEADER}'")
+        self._text = text
+
+    def bundle(self, name: str) -> tuple[str, str] | None:
+        """The bundle's own environment and its team, each may be empty; None if it is not in the table."""
+        fields = self._fields("bundle", name)
+        return None if fields is None else (fields[0], fields[1])
+
+    def team(self, name: str) -> str | None:
+        """The team's environment."""
+        fields = self._fields("team", name)
+        return None if fields is None else fields[0]
+
+    def default(self) -> str | None:
+        """The environment of known bundles that have no other."""
+        fields = self._fields("default", "-")
+        return None if fields is None else fields[0]
+
+    def environment(self, name: str) -> tuple[list[str], dict[str, str]] | None:
+        """What the environment keeps out, and the variables that it sets."""
+        fields = self._fields("environment", name)
+        if fields is None:
+            return None
+        keep_out = [field[1:] for field in fields if field.startswith("-")]
+        pairs = [field[1:].partition("=") for field in fields if field.startswith("+")]
+        return keep_out, {key: value for key, _, value in pairs}
+
+    def names(self, kind: str) -> list[str]:
+        """All names of a kind: bundle, team or environment."""
+        return [
+            _unescaped(line.split("\t", 2)[1])
+            for line in self._text.splitlines()
+            if line.startswith(kind + "\t")
+        ]
+
+    def _fields(self, kind: str, name: str) -> list[str] | None:
+        start = self._text.find(f"\n{kind}\t{_escaped(name)}\t")
+        if start < 0:
+            return None
+        line = self._text[start + 1 : self._text.index("\n", start + 1)]
+        return [_unescaped(field) for field in line.split("\t")[2:]]
+
+
+def render_table(
+    bundles: Mapping[str, tuple[str, str]],
+    teams: Mapping[str, str],
+    environments: Mapping[str, tuple[Iterable[str], Mapping[str, str]]],
+    default: str | None,
+) -> str:
+    """Write a table: bundles as (environment, team), environments as (keep out, set)."""
+    lines = [_line("bundle", name, *answer) for name, answer in bundles.items()]
+    lines += [_line("team", name, environment) for name, environment in teams.items()]
+    if default:
+        lines.append(_line("default", "-", default))
+    for name, (keep_out, variables) in environments.items():
+        fields = [f"-{pattern}" for pattern in keep_out]
+        fields += [f"+{key}={value}" for key, value in sorted(variables.items())]
+        lines.append(_line("environment", name, *(fields or [""])))
+    return "\n".join([HEADER, *sorted(lines), ""])
+
+
+def _line(*fields: str) -> str:
+    return "\t".join(_escaped(field) for field in fields)
+
+
+def _escaped(field: str) -> str:
+    for plain, escape in _ESCAPES:
+        field = field.replace(plain, escape)
+    return field
+
+
+def _unescaped(field: str) -> str:
+    if "\\" not in field:
+        return field
+    parts = field.split("\\\\")
+    for plain, escape in _ESCAPES[1:]:
+        parts = [part.replace(escape, plain) for part in parts]
+    return "\\".join(parts)

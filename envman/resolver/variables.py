@@ -1,0 +1,46 @@
+"""The environment variables of a process that runs inside a generation."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+DROPPED = frozenset({"PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"})
+"""Variables that would point the new interpreter at the caller's modules."""
+
+
+def child_environment(
+    caller: Mapping[str, str],
+    bin_folder: str,
+    keep_out: Iterable[str],
+    variables: Mapping[str, str],
+) -> dict[str, str]:
+    """The caller's variables, less what is dropped and kept out, plus the generation and what the spec sets.
+
+    PATH starts with the generation's bin folder; the bin folder of a virtual environment that the caller is
+    in leaves it, so that no command of the caller's environment is found.
+    """
+    patterns = tuple(keep_out)
+    child = {
+        name: value for name, value in caller.items() if name not in DROPPED and not _matches(name, patterns)
+    }
+    child.update(variables)
+    child["VIRTUAL_ENV"] = bin_folder.rpartition("/")[0]
+    child["PATH"] = _path(caller, bin_folder)
+    return child
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    for pattern in patterns:
+        if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
+            return True
+    return False
+
+
+def _path(caller: Mapping[str, str], bin_folder: str) -> str:
+    leave_out = {bin_folder}
+    if caller.get("VIRTUAL_ENV"):
+        leave_out.add(caller["VIRTUAL_ENV"].rstrip("/") + "/bin")
+    folders = caller.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
+    return ":".join([bin_folder, *(folder for folder in folders if folder.rstrip("/") not in leave_out)])

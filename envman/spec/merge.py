@@ -1,0 +1,153 @@
+"""Inheritance: `[defaults]`, then the extended specs in their order, then the environment's own file.
+
+Lists are joined in that order, without repeating an entry. Tables (`variables.set`) are joined by key. Of
+single values (`requires-python`, `platforms`, `airflow`) the last one stated wins.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from envman.errors import Problem
+from envman.spec.model import DEFAULT_PLATFORMS, Content, EnvironmentSpec, PyprojectSource
+from envman.spec.names import nearest
+from envman.spec.project import Environment
+
+ItemT = TypeVar("ItemT")
+ENVIRONMENTS = "environments"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One file's share of an environment, and the folder that its paths are relative to."""
+
+    content: Content
+    folder: str
+
+    def path(self, text: str) -> str:
+        """A declared path relative to the project; URLs and absolute paths stay as they are."""
+        return text if "://" in text else posixpath.normpath(posixpath.join(self.folder, text))
+
+    def pyproject(self, source: PyprojectSource) -> PyprojectSource:
+        """The source with its path relative to the project."""
+        return source.model_copy(update={"path": self.path(source.path)})
+
+
+def spec_file(name: str) -> str:
+    """Where an environment's spec stands, relative to the project."""
+    return f"{ENVIRONMENTS}/{name}.toml"
+
+
+def merge(
+    specs: Mapping[str, EnvironmentSpec], defaults: Content
+) -> tuple[dict[str, Environment], list[Problem]]:
+    """Apply inheritance to every spec that is not abstract."""
+    problems = [problem for name in specs for problem in _extends_problems(name, specs)]
+    environments: dict[str, Environment] = {}
+    for name, spec in specs.items():
+        if spec.abstract or any(problem.where.startswith(spec_file(name)) for problem in problems):
+            continue
+        chain = _chain(name, specs)
+        if any(base not in specs for base in chain) or _on_cycle(chain, specs):
+            continue
+        layers = [Layer(defaults, ".")] + [Layer(specs[base], ENVIRONMENTS) for base in chain]
+        environment = _merged(name, layers)
+        if environment.requires_python:
+            environments[name] = environment
+        else:
+            problems.append(_no_python(name))
+    return environments, problems
+
+
+def _no_python(name: str) -> Problem:
+    return Problem(
+        f"{spec_file(name)}: requires-python",
+        "no Python version is declared",
+        "Add the key here, in an extended spec or in [defaults] of envman.toml: requires-python = '==3.12.*'",
+    )
+
+
+def _extends_problems(name: str, specs: Mapping[str, EnvironmentSpec]) -> Iterable[Problem]:
+    for index, base in enumerate(specs[name].extends):
+        where = f"{spec_file(name)}: extends[{index}]"
+        if base not in specs:
+            yield Problem(where, f"there is no spec {spec_file(base)}", nearest(base, set(specs) - {name}))
+        elif cycle := _cycle(name, base, specs):
+            yield Problem(where, f"a cycle: {' -> '.join(cycle)}", "Take one of these out of 'extends'.")
+
+
+def _cycle(start: str, base: str, specs: Mapping[str, EnvironmentSpec]) -> list[str] | None:
+    """A way from base back to start, if there is one."""
+    trail: list[str] = [start]
+
+    def walk(name: str, seen: set[str]) -> list[str] | None:
+        trail.append(name)
+        if name == start:
+            return list(trail)
+        if name not in seen and name in specs:
+            seen.add(name)
+            for following in specs[name].extends:
+                if found := walk(following, seen):
+                    return found
+        trail.pop()
+        return None
+
+    return walk(base, set())
+
+
+def _on_cycle(chain: list[str], specs: Mapping[str, EnvironmentSpec]) -> bool:
+    return any(_cycle(name, base, specs) for name in chain for base in specs[name].extends)
+
+
+def _chain(name: str, specs: Mapping[str, EnvironmentSpec]) -> list[str]:
+    """The specs that an environment consists of, bases first, each once."""
+    chain: list[str] = []
+
+    def visit(current: str, above: frozenset[str]) -> None:
+        if current in above or current in chain:
+            return
+        if current in specs:
+            for base in specs[current].extends:
+                visit(base, above | {current})
+        chain.append(current)
+
+    visit(name, frozenset())
+    return chain
+
+
+def _merged(name: str, layers: list[Layer]) -> Environment:
+    contents = [layer.content for layer in layers]
+    variables: dict[str, str] = {}
+    for content in contents:
+        variables.update(content.variables.set)
+    return Environment(
+        name=name,
+        file=spec_file(name),
+        requires_python=_last((c.requires_python for c in contents), ""),
+        platforms=_last((c.platforms for c in contents), DEFAULT_PLATFORMS),
+        dependencies=_joined(c.dependencies for c in contents),
+        requirements_files=_joined([x.path(f) for f in x.content.requirements_files] for x in layers),
+        pyprojects=_joined([x.pyproject(p) for p in x.content.pyprojects] for x in layers),
+        constraints=_joined([x.path(s) for s in x.content.constraints] for x in layers),
+        overrides=_joined(c.overrides for c in contents),
+        airflow=_last((c.airflow for c in contents), True),
+        set_variables=variables,
+        keep_out=_joined(c.variables.keep_out for c in contents),
+        check_imports=_joined(c.checks.imports for c in contents),
+        check_commands=_joined(c.checks.commands for c in contents),
+    )
+
+
+def _last(values: Iterable[ItemT | None], default: ItemT) -> ItemT:
+    stated = [value for value in values if value is not None]
+    return stated[-1] if stated else default
+
+
+def _joined(lists: Iterable[Iterable[ItemT]]) -> tuple[ItemT, ...]:
+    joined: list[ItemT] = []
+    for items in lists:
+        joined.extend(item for item in items if item not in joined)
+    return tuple(joined)

@@ -1,0 +1,101 @@
+"""TOML text to the model; what does not fit becomes problems with file, dotted path and remedy."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from envman.errors import Problem
+from envman.spec.model import EnvironmentSpec, ProjectSpec
+from envman.spec.names import nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_EXPECTED = {
+    "string_type": "Write a string in quotes.",
+    "bool_type": "Write true or false, without quotes.",
+    "tuple_type": 'Write a list: ["…"].',
+    "dict_type": 'Write a table: [name] or { key = "value" }.',
+    "model_type": 'Write a table: [name] or { key = "value" }.',
+    "model_attributes_type": 'Write a table: [name] or { key = "value" }.',
+    "missing": "Add the key.",
+    "literal_error": "Write one of the values named.",
+    "too_short": "Name at least one, or leave the key out.",
+}
+
+
+def parse_toml(text: str, file: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Read TOML 1.0; a syntax error is one problem with its line and column."""
+    try:
+        return tomllib.loads(text), []
+    except tomllib.TOMLDecodeError as error:
+        return {}, [Problem(file, f"not valid TOML: {error}", "Correct the syntax at that place.")]
+
+
+def parse_project(text: str, file: str) -> tuple[ProjectSpec | None, list[Problem]]:
+    """Read `envman.toml`; the model is None where there are problems."""
+    return _parse(ProjectSpec, text, file)
+
+
+def parse_environment(text: str, file: str) -> tuple[EnvironmentSpec | None, list[Problem]]:
+    """Read an environment's spec; the model is None where there are problems."""
+    return _parse(EnvironmentSpec, text, file)
+
+
+def _parse(model: type[ModelT], text: str, file: str) -> tuple[ModelT | None, list[Problem]]:
+    data, problems = parse_toml(text, file)
+    if problems:
+        return None, problems
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        return None, [_problem(model, details, file) for details in error.errors(include_url=False)]
+
+
+def _problem(model: type[BaseModel], details: ErrorDetails, file: str) -> Problem:
+    where = f"{file}: {dotted(details['loc'])}"
+    kind = details["type"]
+    if kind == "extra_forbidden":
+        known = _keys_at(model, details["loc"][:-1])
+        return Problem(where, "unknown key", nearest(str(details["loc"][-1]), known))
+    if kind == "value_error":
+        return Problem(where, str(details["ctx"]["error"]), "Correct the value.")
+    message = details["msg"][0].lower() + details["msg"][1:]
+    return Problem(where, message, _EXPECTED.get(kind, "Correct the value."))
+
+
+def dotted(path: tuple[int | str, ...]) -> str:
+    """Write a place in a TOML file as `pyprojects[0].extras`."""
+    text = ""
+    for part in path:
+        if part == "[key]":
+            continue
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The keys that the model allows at a path, read off the model itself."""
+    schema = model.model_json_schema(by_alias=True)
+    node = schema
+    for part in path:
+        node = _resolved(schema, node)
+        if isinstance(part, int):
+            node = node.get("items", {})
+        else:
+            node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
+    return list(_resolved(schema, node).get("properties", {}))
+
+
+def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node

@@ -1,0 +1,51 @@
+"""The declared deployment as frozen values: every inheritance applied, every path relative to the project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from envman.spec.model import Bundle, Platform, PyprojectSource, Team
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment after `[defaults]` and `extends` are applied.
+
+    Paths are POSIX paths relative to the project (the folder of envman.toml). `requirements` and
+    `constraint_sets` hold what the declared files said: (label, requirement strings) for each source.
+    """
+
+    name: str
+    file: str
+    requires_python: str
+    platforms: tuple[Platform, ...]
+    dependencies: tuple[str, ...]
+    requirements_files: tuple[str, ...] = ()
+    pyprojects: tuple[PyprojectSource, ...] = ()
+    constraints: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    airflow: bool = True
+    set_variables: Mapping[str, str] = field(default_factory=dict)
+    keep_out: tuple[str, ...] = ()
+    check_imports: tuple[str, ...] = ()
+    check_commands: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def lock_file(self) -> str:
+        """The lock stands beside the spec: `environments/env_a.lock`."""
+        return f"{self.file.removesuffix('.toml')}.lock"
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything that envman.toml and environments/ declare; `directory` and `root` are absolute."""
+
+    directory: str
+    root: str
+    airflow_version: str | None
+    uv_config: str | None
+    default_environment: str | None
+    environments: Mapping[str, Environment]
+    bundles: Mapping[str, Bundle]
+    teams: Mapping[str, Team]

@@ -1,0 +1,217 @@
+"""Requirements that stand in other files: pip requirements files, PEP 735 groups, PEP 621 extras.
+
+The files are flattened to requirement strings, so that a lock's fingerprint answers to what they ask for and
+not to their comments. Reading is handed in: `read` takes a path relative to the project and returns text.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from packaging.dependency_groups import resolve_dependency_groups
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from envman.errors import Problem
+from envman.spec.model import PyprojectSource
+from envman.spec.names import nearest
+from envman.spec.parse import parse_toml
+
+Read = Callable[[str], str]
+
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_HASHES = re.compile(r"\s--hash[=\s]\S+")
+_INCLUDE = re.compile(r"^(-r|--requirement|-c|--constraint)[=\s]*(\S.*)$")
+
+
+@dataclass
+class Flattened:
+    """What a source asks for, and what is wrong with it."""
+
+    requirements: list[str] = field(default_factory=list)
+    constraints: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def flatten_requirements_file(path: str, read: Read) -> Flattened:
+    """Read a requirements file and the ones that it includes with -r and -c."""
+    result = Flattened()
+    _read_into(result, path, read, trail=(), as_constraint=False)
+    return result
+
+
+def flatten_requirements_text(text: str, label: str) -> Flattened:
+    """Read requirement lines that stand for themselves, such as a constraints file fetched from a URL."""
+    result = Flattened()
+    for number, line in _logical_lines(text):
+        if line.startswith("-"):
+            result.problems.append(_refused(f"{label}:{number}", line))
+        else:
+            _requirement_into(result.requirements, result, f"{label}:{number}", line)
+    return result
+
+
+def _read_into(result: Flattened, path: str, read: Read, trail: tuple[str, ...], as_constraint: bool) -> None:
+    if path in trail:
+        chain = " -> ".join((*trail, path))
+        result.problems.append(Problem(path, f"includes itself: {chain}", "Take one of these lines out."))
+        return
+    text = read_source(path, read, result.problems)
+    if text is None:
+        return
+    for number, line in _logical_lines(text):
+        where = f"{path}:{number}"
+        if include := _INCLUDE.match(line):
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), include[2].strip()))
+            constraint = as_constraint or include[1] in {"-c", "--constraint"}
+            _read_into(result, target, read, (*trail, path), constraint)
+        elif line.startswith("-"):
+            result.problems.append(_refused(where, line))
+        else:
+            _requirement_into(
+                result.constraints if as_constraint else result.requirements, result, where, line
+            )
+
+
+def read_source(path: str, read: Read, problems: list[Problem]) -> str | None:
+    """Read a file that a spec names; what can't be read becomes a problem."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        problems.append(Problem(path, "there is no such file", "Correct the path, or add the file."))
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(Problem(path, f"can't be read: {error}", "Make it a readable UTF-8 text file."))
+    return None
+
+
+def _refused(where: str, line: str) -> Problem:
+    option = line.split(maxsplit=1)[0].split("=", maxsplit=1)[0]
+    if option in {
+        "-i",
+        "--index-url",
+        "--extra-index-url",
+        "-f",
+        "--find-links",
+        "--no-index",
+        "--trusted-host",
+    }:
+        return Problem(
+            where, f"'{option}' names an index", "Indexes belong into uv's configuration (uv.toml)."
+        )
+    if option in {"-e", "--editable"}:
+        return Problem(
+            where, "an editable install can't be locked", "Build a wheel and serve it from an index."
+        )
+    return Problem(where, f"the option '{option}' is not supported", "Take it out of the file.")
+
+
+def _requirement_into(target: list[str], result: Flattened, where: str, line: str) -> None:
+    text = _HASHES.sub("", f" {line}").strip()
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        remedy = "Write PEP 508: name, version specifier, marker. Local paths and bare URLs can't be locked."
+        result.problems.append(Problem(where, f"'{text}' is not a requirement", remedy))
+        return
+    if requirement.url is not None:
+        remedy = "A lock holds no URL: name a version and serve the file from an index."
+        result.problems.append(Problem(where, f"'{requirement.name}' is given by URL", remedy))
+        return
+    target.append(str(requirement))
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines joined over a trailing backslash, without comments and blank lines; numbers count from 1."""
+    start, buffer = 0, ""
+    for number, raw in enumerate([*text.lstrip("\N{ZERO WIDTH NO-BREAK SPACE}").splitlines(), ""], start=1):
+        start = start if buffer else number
+        if raw.endswith("\\"):
+            buffer += raw[:-1] + " "
+            continue
+        line = _COMMENT.sub("", buffer + raw).strip()
+        buffer = ""
+        if line:
+            yield start, line
+
+
+def flatten_pyproject(source: PyprojectSource, read: Read) -> Flattened:
+    """Read what a `pyprojects` entry asks for (see `PyprojectSource` for which parts that is)."""
+    result = Flattened()
+    text = read_source(source.path, read, result.problems)
+    if text is None:
+        return result
+    data, problems = parse_toml(text, source.path)
+    result.problems.extend(problems)
+    if problems:
+        return result
+    if source.extras or not source.dependency_groups:
+        _project_into(result, source, _table(data, "project"))
+    for group in source.dependency_groups:
+        _group_into(result, source.path, group, _table(data, "dependency-groups"))
+    return result
+
+
+def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
+    """A table of a file that is not ours; where it is something else it counts as absent."""
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _project_into(result: Flattened, source: PyprojectSource, project: dict[str, Any]) -> None:
+    dynamic = set(project.get("dynamic", ())) & {"dependencies", "optional-dependencies"}
+    if not project or dynamic:
+        what = f"{', '.join(sorted(dynamic))} is dynamic" if dynamic else "there is no [project] table"
+        remedy = "State the dependencies in the file, or take them from a dependency group (PEP 735)."
+        result.problems.append(Problem(f"{source.path}: project", what, remedy))
+        return
+    _list_into(result, f"{source.path}: project.dependencies", project.get("dependencies", []))
+    extras = {
+        canonicalize_name(name): lines for name, lines in _table(project, "optional-dependencies").items()
+    }
+    own_name = canonicalize_name(project.get("name", ""))
+    wanted = [canonicalize_name(extra) for extra in source.extras]
+    for extra in wanted:  # grows while it is walked: extras may name extras of the same project
+        where = f"{source.path}: project.optional-dependencies.{extra}"
+        if extra not in extras:
+            result.problems.append(Problem(where, "there is no such extra", nearest(extra, extras)))
+            continue
+        inner = _list_into(result, where, extras[extra], own_name)
+        wanted.extend(name for name in inner if name not in wanted)
+
+
+def _list_into(result: Flattened, where: str, lines: object, own_name: str = "") -> list[str]:
+    """Take a list of requirement strings; returns the extras of the project itself that it asks for."""
+    own_extras: list[str] = []
+    if not isinstance(lines, list):
+        result.problems.append(
+            Problem(where, "is not a list", "Write a list of requirement strings (PEP 621).")
+        )
+        return own_extras
+    for index, line in enumerate(lines):
+        found: list[str] = []
+        _requirement_into(found, result, f"{where}[{index}]", str(line))
+        for text in found:
+            requirement = Requirement(text)
+            if own_name and canonicalize_name(requirement.name) == own_name:
+                own_extras.extend(canonicalize_name(extra) for extra in requirement.extras)
+            else:
+                result.requirements.append(text)
+    return own_extras
+
+
+def _group_into(result: Flattened, path: str, group: str, groups: dict[str, Any]) -> None:
+    where = f"{path}: dependency-groups.{group}"
+    if canonicalize_name(group) not in {canonicalize_name(name) for name in groups}:
+        result.problems.append(Problem(where, "there is no such dependency group", nearest(group, groups)))
+        return
+    try:
+        lines = list(resolve_dependency_groups(groups, group))
+    except Exception as error:  # noqa: BLE001 - the library raises groups of ValueError, LookupError, TypeError
+        reasons = "; ".join(str(inner) for inner in getattr(error, "exceptions", [error]))
+        result.problems.append(Problem(where, reasons, "Correct the group (PEP 735)."))
+        return
+    _list_into(result, where, lines)

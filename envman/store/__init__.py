@@ -1,0 +1,1 @@
+"""The store: the root folder with its generations, links, history, table and locks."""

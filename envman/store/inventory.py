@@ -1,0 +1,104 @@
+"""The list of a generation's files, and what differs from it.
+
+One JSON array a line: [mode, digest, path]; the mode as git writes it, the digest of a link is of its target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from envman.store import layout
+
+OWN_FILES = frozenset({layout.MANIFEST, layout.FILES})
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of a generation: type and permission bits, SHA-256 of its content or of its link's target."""
+
+    mode: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A file that is not as the generation's list says: 'changed', 'missing' or 'added'."""
+
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All files of a generation by path relative to it, and their size in bytes."""
+
+    entries: dict[str, FileEntry]
+    size: int
+
+    def to_text(self) -> str:
+        """One line for each file, sorted by path."""
+        lines = (json.dumps([entry.mode, entry.digest, path]) for path, entry in sorted(self.entries.items()))
+        return "".join(f"{line}\n" for line in lines)
+
+
+def take_inventory(folder: Path) -> Inventory:
+    """Read and digest every file below a folder, links not followed."""
+    entries: dict[str, FileEntry] = {}
+    size = 0
+    for path in _walk(str(folder)):
+        relative = path[len(str(folder)) + 1 :]
+        if relative in OWN_FILES:
+            continue
+        status = os.lstat(path)
+        size += status.st_size
+        entries[relative] = FileEntry(f"{status.st_mode:o}", _digest(path, status.st_mode))
+    return Inventory(entries, size)
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        for name in files:
+            yield f"{parent}/{name}"
+        for name in folders:
+            if (Path(parent) / name).is_symlink():
+                yield f"{parent}/{name}"
+
+
+def _digest(path: str, mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()
+    if not stat.S_ISREG(mode):
+        return "-"
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - thousands of files: no Path for each
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def parse_inventory(text: str) -> dict[str, FileEntry]:
+    """Read a list of files; raises ValueError for text that is none."""
+    entries: dict[str, FileEntry] = {}
+    for line in text.splitlines():
+        mode, digest, path = json.loads(line)
+        entries[path] = FileEntry(mode, digest)
+    return entries
+
+
+def differences(listed: dict[str, FileEntry], found: dict[str, FileEntry]) -> tuple[Difference, ...]:
+    """Compare a list with what is there, sorted by path."""
+    result: list[Difference] = []
+    for path in sorted(listed.keys() | found.keys()):
+        if path not in found:
+            result.append(Difference("missing", path))
+        elif path not in listed:
+            result.append(Difference("added", path))
+        elif listed[path] != found[path]:
+            result.append(Difference("changed", path))
+    return tuple(result)

@@ -1,0 +1,55 @@
+"""Where things stand below the root folder. On the launch path: strings, no imports.
+
+    /venv/env_a -> .gen/3f9c2a7b10de     the environment's name: a link to its current generation
+    /venv/.gen/3f9c2a7b10de/             a generation; whole once envman.json stands in it
+    /venv/.state/table                   the published table
+    /venv/.state/env_a.history           which generations the name pointed to, when and why
+    /venv/.lock/                         files that builders hold locks on
+
+Names stay short: the kernel reads 127 bytes of a script's first line.
+"""
+
+from __future__ import annotations
+
+GENERATIONS = ".gen"
+STATE = ".state"
+LOCKS = ".lock"
+MANIFEST = "envman.json"
+FILES = "envman.files"
+LOCK_COPY = "envman.lock"
+TRASH_PREFIX = "trash-"
+
+
+def link_path(root: str, environment: str) -> str:
+    """The environment's name below the root."""
+    return f"{root}/{environment}"
+
+
+def link_target(generation: str) -> str:
+    """What an environment's link holds: relative, so that a root can be looked at under another mount."""
+    return f"{GENERATIONS}/{generation}"
+
+
+def generation_path(root: str, generation: str) -> str:
+    """The generation's folder, which is a virtual environment."""
+    return f"{root}/{GENERATIONS}/{generation}"
+
+
+def manifest_path(root: str, generation: str) -> str:
+    """The manifest, written last: a generation without one is not whole."""
+    return f"{root}/{GENERATIONS}/{generation}/{MANIFEST}"
+
+
+def table_path(root: str) -> str:
+    """The published table."""
+    return f"{root}/{STATE}/table"
+
+
+def history_path(root: str, environment: str) -> str:
+    """The environment's history."""
+    return f"{root}/{STATE}/{environment}.history"
+
+
+def lock_path(root: str, name: str) -> str:
+    """The file that a builder locks: a generation's identifier, or 'store'."""
+    return f"{root}/{LOCKS}/{name}"

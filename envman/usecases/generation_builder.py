@@ -1,0 +1,138 @@
+"""Make one generation: venv, packages, checks, file list, manifest. It counts once the manifest stands."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from envman import __version__
+from envman.errors import BuildError, EnvmanError, Problem
+from envman.files import write_atomic
+from envman.generation.manifest import Interpreter, Manifest, spec_digest
+from envman.processes import Processes
+from envman.spec.project import Environment
+from envman.store import layout
+from envman.store.inventory import take_inventory
+from envman.usecases.events import Event, Report, Stage
+from envman.uv.runner import Uv
+from envman.venv import VirtualEnvironment, virtualenv_version
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a generation, and what it will hold; `packages` maps names to versions."""
+
+    environment: Environment
+    lock_text: str
+    lock_text_digest: str
+    lock_body: str
+    packages: Mapping[str, str]
+    interpreter: Interpreter
+    options: str
+    generation: str
+
+
+class GenerationBuilder:
+    """Builds a generation in its final place, where its scripts' first lines already point to.
+
+    The caller holds the generation's lock (`held`), which every child inherits.
+    """
+
+    def __init__(self, root: str, processes: Processes, uv: Uv, held: int, report: Report) -> None:
+        self._root = root
+        self._processes = processes
+        self._uv = uv
+        self._held = (held,)
+        self._report = report
+
+    def make(self, plan: Plan) -> None:
+        """Build and check the generation; raises EnvmanError or OSError, and then leaves nothing behind."""
+        started = time.monotonic()
+        folder = Path(layout.generation_path(self._root, plan.generation))
+        with _removed_on_failure(folder):
+            environment = VirtualEnvironment(folder, self._processes, self._held)
+            self._install(plan, environment)
+            self._check(plan, environment)
+            self._write_manifest(plan, folder, started)
+
+    def _install(self, plan: Plan, environment: VirtualEnvironment) -> None:
+        name = plan.environment.name
+        self._report(Event(name, Stage.CREATING, plan.interpreter.describe()))
+        environment.create(plan.interpreter.executable)
+        lock_file = environment.folder / layout.LOCK_COPY
+        lock_file.write_text(plan.lock_text, encoding="utf-8")
+        self._report(Event(name, Stage.INSTALLING, f"{len(plan.packages)} packages"))
+        self._uv.install(
+            str(lock_file),
+            environment.python,
+            self._held,
+            lambda line: self._report(Event(name, Stage.INSTALLING, line.strip())),
+        )
+
+    def _check(self, plan: Plan, environment: VirtualEnvironment) -> None:
+        declared = plan.environment
+        self._report(Event(declared.name, Stage.CHECKING, "installed set"))
+        if (installed := environment.installed()) != plan.packages:
+            raise BuildError(_set_problem(plan, installed))
+        self._uv.check(environment.python, self._held)
+        variables = dict(declared.set_variables)
+        self._report(Event(declared.name, Stage.CHECKING, "imports and commands"))
+        environment.check_imports(declared.check_imports, variables)
+        for words in declared.check_commands:
+            environment.check_command(words, variables)
+
+    def _write_manifest(self, plan: Plan, folder: Path, started: float) -> None:
+        self._report(Event(plan.environment.name, Stage.LISTING))
+        inventory = take_inventory(folder)
+        listing = inventory.to_text()
+        write_atomic(folder / layout.FILES, listing)
+        manifest = Manifest(
+            generation=plan.generation,
+            environment=plan.environment.name,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - started, 3),
+            interpreter=plan.interpreter,
+            lock=plan.lock_body,
+            lock_text=plan.lock_text_digest,
+            options=plan.options,
+            spec=spec_digest(plan.environment),
+            files="sha256:" + hashlib.sha256(listing.encode()).hexdigest(),
+            file_count=len(inventory.entries),
+            size=inventory.size,
+            packages=dict(sorted(plan.packages.items())),
+            tools={"envman": __version__, "uv": self._uv.version(), "virtualenv": virtualenv_version()},
+        )
+        write_atomic(folder / layout.MANIFEST, manifest.to_json())
+
+
+def _set_problem(plan: Plan, installed: Mapping[str, str]) -> Problem:
+    names = sorted(installed.keys() | plan.packages.keys())
+    listed = [
+        f"{name}: locked {plan.packages.get(name, 'nothing')}, installed {installed.get(name, 'nothing')}"
+        for name in names
+        if installed.get(name) != plan.packages.get(name)
+    ]
+    what = f"what is installed is not what is locked: {'; '.join(listed[:10])}"
+    return Problem(
+        f"environment '{plan.environment.name}'", what, "Lock it anew; report it if that does not help."
+    )
+
+
+@contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    if folder.exists():  # a killed build's: its lock is free, or we would not be here
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, EnvmanError):
+            error.__cause__ = None
+        raise

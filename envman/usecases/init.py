@@ -1,0 +1,39 @@
+"""`envman init`: write a starter project into a folder; nothing that is there is overwritten."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import Version
+
+from envman.errors import Problem, UsageError
+from envman.files import write_atomic
+from envman.interpreters import discover
+from envman.spec.starter import starter_files
+
+OLDEST, NEWEST = Version("3.10"), Version("3.14")
+"""The Pythons that the starter's Airflow runs on, and for which its packages have wheels (the newest excluded)."""
+
+
+@dataclass(frozen=True)
+class InitOutcome:
+    """The files that were written, relative to the folder."""
+
+    folder: str
+    files: tuple[str, ...]
+
+
+def init(folder: Path, airflow: str) -> InitOutcome:
+    """Write a starter project; raises UsageError if any of its files is there already."""
+    found = {interpreter.version for interpreter in discover(None, os.environ).found}
+    fitting = [version for version in found if OLDEST <= Version(version) < NEWEST]
+    files = starter_files(airflow, sorted(fitting, key=Version, reverse=True))
+    there = [name for name in files if (folder / name).exists()]
+    if there:
+        remedy = "Choose an empty folder: envman init FOLDER"
+        raise UsageError([Problem(str(folder / name), "is there already", remedy) for name in there])
+    for name, text in files.items():
+        write_atomic(folder / name, text)
+    return InitOutcome(str(folder), tuple(files))

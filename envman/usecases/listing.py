@@ -1,0 +1,195 @@
+"""`envman list`, `diff` and `history`: what is declared, locked, published, and how two of them differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from envman.errors import Problem, StoreError, UsageError
+from envman.generation.history import standing
+from envman.generation.manifest import Manifest
+from envman.lock.changes import PackageChange, package_changes
+from envman.lock.lockfile import parse_lock
+from envman.spec.names import nearest
+from envman.store import layout
+from envman.store.generations import is_whole, read_manifest
+from envman.store.publish import current, published_environments, read_history
+from envman.usecases.lock_state import lock_state, read_lock_text
+from envman.usecases.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class EnvironmentRow:
+    """One environment: declared (requires-python, lock), published (interpreter, generation), and used by.
+
+    `size` is in bytes. What does not apply is None: an environment may be declared and not built, or built
+    and no longer declared.
+    """
+
+    environment: str
+    requires_python: str | None
+    interpreter: str | None
+    packages: int | None
+    lock: str | None
+    generation: str | None
+    size: int | None
+    bundles: tuple[str, ...]
+    teams: tuple[str, ...]
+
+
+def list_environments(root: str, workspace: Workspace | None) -> tuple[EnvironmentRow, ...]:
+    """Every environment that is declared or published, sorted by name."""
+    names = set(published_environments(root))
+    if workspace:
+        names |= set(workspace.project.environments)
+    return tuple(_row(root, workspace, name) for name in sorted(names))
+
+
+def _row(root: str, workspace: Workspace | None, name: str) -> EnvironmentRow:
+    declared = workspace.project.environments.get(name) if workspace else None
+    generation = current(root, name)
+    manifest = read_manifest(root, generation) if generation else None
+    bundles = workspace.project.bundles if workspace else {}
+    teams = workspace.project.teams if workspace else {}
+    own_teams = tuple(sorted(team for team, entry in teams.items() if entry.environment == name))
+    return EnvironmentRow(
+        environment=name,
+        requires_python=declared.requires_python if declared else None,
+        interpreter=manifest.interpreter.describe() if manifest else None,
+        packages=len(manifest.packages) if manifest else None,
+        lock=lock_state(workspace, declared).status.value if workspace and declared else None,
+        generation=generation,
+        size=manifest.size if manifest else None,
+        bundles=tuple(
+            sorted(
+                bundle
+                for bundle, entry in bundles.items()
+                if entry.environment == name or (entry.environment is None and entry.team in own_teams)
+            )
+        ),
+        teams=own_teams,
+    )
+
+
+@dataclass(frozen=True)
+class DiffOutcome:
+    """How the packages of two environments, or of one and its generation, differ."""
+
+    left: str
+    right: str
+    changes: tuple[PackageChange, ...]
+
+
+def diff(workspace: Workspace, root: str, left: str, right: str | None) -> DiffOutcome:
+    """Compare the locks of two environments; with one name, its current generation and its lock.
+
+    Raises UsageError for an unknown name, LockError for a missing lock, ResolveError for no generation.
+    """
+    if right is None:
+        generation = current(root, left)
+        manifest = read_manifest(root, generation) if generation else None
+        old = {name: (version,) for name, version in manifest.packages.items()} if manifest else {}
+        new = _installable(workspace, left, manifest) if manifest else _locked(workspace, left)
+        return DiffOutcome(
+            f"{left} (generation {generation or 'none'})", f"{left} (lock)", package_changes(old, new)
+        )
+    workspace.choose([left, right])
+    return DiffOutcome(left, right, package_changes(_locked(workspace, left), _locked(workspace, right)))
+
+
+def _locked(workspace: Workspace, name: str) -> dict[str, tuple[str, ...]]:
+    environment = workspace.choose([name])[0]
+    text = read_lock_text(workspace, environment)
+    return parse_lock(text, environment.lock_file, name).versions()
+
+
+def _installable(workspace: Workspace, name: str, manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """The lock's versions that apply under the generation's interpreter."""
+    environment = workspace.choose([name])[0]
+    lock = parse_lock(read_lock_text(workspace, environment), environment.lock_file, name)
+    markers = manifest.interpreter.marker_environment()
+    return {pin.name: (pin.version,) for pin in lock.pins if pin.applies(markers)}
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One switch of an environment's name; `at` is UTC (ISO 8601). `kept`: the generation is still there."""
+
+    generation: str
+    at: str
+    action: str
+    current: bool
+    kept: bool
+    interpreter: str | None
+    packages: int | None
+
+
+def history(root: str, environment: str) -> tuple[HistoryRow, ...]:
+    """The switches of an environment's name, newest first; raises UsageError for one never published."""
+    switches = read_history(root, environment)
+    if not switches:
+        raise UsageError(unpublished(root, environment))
+    now = current(root, environment)
+    newest = {switch.generation: index for index, switch in enumerate(switches)}
+    rows: list[HistoryRow] = []
+    for index, switch in enumerate(switches):
+        manifest = read_manifest(root, switch.generation)
+        rows.append(
+            HistoryRow(
+                generation=switch.generation,
+                at=datetime.fromtimestamp(switch.at, timezone.utc).isoformat(timespec="seconds"),
+                action=switch.action.value,
+                current=switch.generation == now and newest[switch.generation] == index,
+                kept=manifest is not None,
+                interpreter=manifest.interpreter.describe() if manifest else None,
+                packages=len(manifest.packages) if manifest else None,
+            )
+        )
+    return tuple(reversed(rows))
+
+
+def unpublished(root: str, environment: str) -> Problem:
+    """The problem of an environment that has never been published below a root."""
+    what = f"has never been published in {root}"
+    return Problem(f"environment '{environment}'", what, nearest(environment, published_environments(root)))
+
+
+def rollback_target(root: str, environment: str, to: str | None) -> str:
+    """The generation that a rollback goes back to: the named one, else the one that stood before.
+
+    Raises UsageError where there is none, StoreError where it was collected.
+    """
+    switches = read_history(root, environment)
+    if not switches:
+        raise UsageError(unpublished(root, environment))
+    stack = standing(switches)
+    known = {switch.generation for switch in switches}
+    where = f"environment '{environment}'"
+    if to is not None and to not in known:
+        raise UsageError(Problem(where, f"never had a generation '{to}'", nearest(to, known)))
+    if to is None and len(stack) < 2:
+        remedy = f"Name one: envman history {environment}, then --to GENERATION."
+        raise UsageError(Problem(where, "has no earlier generation to go back to", remedy))
+    target = to or stack[-2]
+    if not is_whole(root, target):
+        remedy = (
+            f"Choose one that is kept (envman history {environment}), or lock and build the older versions."
+        )
+        raise StoreError(Problem(where, f"the generation {target} was collected", remedy))
+    return target
+
+
+def published_or_raise(root: str, names: Iterable[str]) -> list[str]:
+    """The named environments, all published ones where none is named; raises UsageError."""
+    published = published_environments(root)
+    problems = [unpublished(root, name) for name in names if name not in published]
+    if problems:
+        raise UsageError(problems)
+    return list(dict.fromkeys(names)) or published
+
+
+def generation_folder(root: str, generation: str) -> Path:
+    """A generation's folder."""
+    return Path(layout.generation_path(root, generation))

@@ -1,0 +1,102 @@
+"""`envman lock`: resolve environments side by side, keep the versions that are there, write locks whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from envman.errors import LockError
+from envman.files import write_atomic
+from envman.lock.changes import PackageChange, package_changes
+from envman.lock.lockfile import Lock, parse_lock, parse_pins, render
+from envman.project import load_inputs, with_fetched
+from envman.remote import fetch_text
+from envman.spec.project import Environment
+from envman.usecases.events import Event, Report, Stage
+from envman.usecases.lock_state import airflow_problems, read_lock_text
+from envman.usecases.side_by_side import Outcomes, side_by_side
+from envman.usecases.workspace import Workspace
+from envman.uv.runner import Source, Upgrade, Uv
+
+
+@dataclass(frozen=True)
+class LockOutcome:
+    """What became of one environment's lock; `resolved` is False where it answered its spec already."""
+
+    environment: str
+    file: str
+    resolved: bool
+    packages: int
+    changes: tuple[PackageChange, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LockOptions:
+    """How to lock: what may change, from where, how many at once."""
+
+    upgrade: Upgrade
+    source: Source
+    jobs: int
+
+
+def lock(
+    workspace: Workspace, names: Iterable[str], options: LockOptions, report: Report
+) -> Outcomes[LockOutcome]:
+    """Lock environments, all where none is named.
+
+    An environment that can't be locked leaves its old lock and the other environments alone; its error is in
+    the outcomes. Raises LockError if the locks do not agree on the task SDK of the deployment's Airflow.
+    """
+    environments = {environment.name: environment for environment in workspace.choose(names)}
+    uv = Uv(workspace.processes, options.source)
+
+    def work(name: str) -> LockOutcome:
+        started = time.monotonic()
+        environment = environments[name]
+        report(Event(name, Stage.RESOLVING))
+        old, new, resolved = _locked(workspace, environment, uv, options.upgrade)
+        text = render(new, environment.file)
+        if text != read_lock_text(workspace, environment):
+            write_atomic(workspace.lock_path(environment), text)
+        changes = package_changes(old.versions() if old else {}, new.versions())
+        outcome = LockOutcome(
+            name, environment.lock_file, resolved, len(new.pins), changes, time.monotonic() - started
+        )
+        report(Event(name, Stage.DONE, _summary(outcome)))
+        return outcome
+
+    outcomes = side_by_side(environments, work, workspace.processes, options.jobs, report)
+    if problems := airflow_problems(workspace):
+        raise LockError([*outcomes.problems(), *problems])
+    return outcomes
+
+
+def _locked(
+    workspace: Workspace, environment: Environment, uv: Uv, upgrade: Upgrade
+) -> tuple[Lock | None, Lock, bool]:
+    """The lock that is there, the one that answers the spec, and whether that took a resolution."""
+    inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
+    inputs = with_fetched(inputs, fetch_text)
+    text = read_lock_text(workspace, environment)
+    old = _readable(text, environment)
+    if old and old.inputs == inputs.digests() and not (upgrade.everything or upgrade.packages):
+        return old, old, False
+    resolved = uv.resolve(inputs, text if old else "", upgrade)
+    pins = parse_pins(resolved, f"{environment.lock_file} (as resolved)", environment.name)
+    return old, Lock(environment.name, inputs.digests(), pins), True
+
+
+def _readable(text: str, environment: Environment) -> Lock | None:
+    """The lock that is there; a damaged or foreign one counts as none: locking is what mends it."""
+    try:
+        return parse_lock(text, environment.lock_file, environment.name) if text else None
+    except LockError:
+        return None
+
+
+def _summary(outcome: LockOutcome) -> str:
+    if not outcome.resolved:
+        return f"answers its spec already, {outcome.packages} packages"
+    return f"{outcome.packages} packages, {len(outcome.changes)} changed"

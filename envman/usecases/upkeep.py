@@ -1,0 +1,178 @@
+"""`envman rollback`, `gc` and `verify`: the upkeep of what is published."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from envman.errors import Problem, StoreError
+from envman.generation.history import Action, recent
+from envman.store import layout
+from envman.store.generations import discard_generation, list_generations, read_manifest, remove_leftovers
+from envman.store.inventory import Difference, differences, parse_inventory, take_inventory
+from envman.store.living import inhabited_generations
+from envman.store.locks import locked, try_locked
+from envman.store.publish import current, publish_generation, published_environments, read_history
+from envman.usecases.listing import published_or_raise, rollback_target
+
+
+@dataclass(frozen=True)
+class RollbackOutcome:
+    """The generation that an environment had, and the one that it has now; `milliseconds` of the switch."""
+
+    environment: str
+    old: str | None
+    new: str
+    interpreter: str
+    milliseconds: float
+
+
+def rollback(root: str, environment: str, to: str | None) -> RollbackOutcome:
+    """Point an environment back to an earlier generation; raises UsageError, StoreError."""
+    started = time.perf_counter()
+    target = rollback_target(root, environment, to)
+    old = current(root, environment)
+    publish_generation(root, environment, target, Action.ROLLBACK)
+    milliseconds = (time.perf_counter() - started) * 1000
+    manifest = read_manifest(root, target)
+    interpreter = manifest.interpreter.describe() if manifest else ""
+    return RollbackOutcome(environment, old, target, interpreter, round(milliseconds, 2))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A generation that stays, and every reason for it."""
+
+    generation: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A generation that goes, or would go; `size` in bytes, None for a half-built one."""
+
+    generation: str
+    environment: str | None
+    size: int | None
+
+
+@dataclass(frozen=True)
+class GcOutcome:
+    """What a collection removed (or would, with `dry_run`) and kept. Base interpreters are never touched."""
+
+    dry_run: bool
+    removed: tuple[Removed, ...]
+    kept: tuple[Kept, ...]
+
+
+def collect(root: str, keep: int, dry_run: bool) -> GcOutcome:
+    """Remove generations that nobody needs.
+
+    What stays: current ones, the last `keep` of each environment, those that a process lives in, and those
+    that are being built.
+    """
+    removed: list[Removed] = []
+    kept: list[Kept] = []
+    if not Path(root).is_dir():
+        return GcOutcome(dry_run, (), ())
+    with locked(root, "store"):
+        generations = list_generations(root)
+        reasons = _reasons(root, generations, keep)
+        for generation in generations:
+            if generation in reasons:
+                kept.append(Kept(generation, tuple(reasons[generation])))
+            elif dry_run:
+                removed.append(_removed(root, generation))
+            elif (gone := _discard(root, generation)) is not None:
+                removed.append(gone)
+            else:
+                kept.append(Kept(generation, ("somebody took it at this moment",)))
+    if not dry_run:
+        remove_leftovers(root)
+    return GcOutcome(dry_run, tuple(removed), tuple(kept))
+
+
+def _reasons(root: str, generations: list[str], keep: int) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for name in published_environments(root):
+        switches = read_history(root, name)
+        now = current(root, name)
+        if now is not None:
+            reasons.setdefault(now, []).append(f"current of {name}")
+        for generation in sorted(recent(switches, keep) - {now}):
+            reasons.setdefault(generation, []).append(f"one of the last {keep} of {name}")
+    for generation in generations:
+        with try_locked(Path(layout.lock_path(root, generation))) as unbuilt:
+            if not unbuilt:
+                reasons.setdefault(generation, []).append("being built")
+    for item in inhabited_generations(root, generations):
+        reason = f"process {item.pid} runs in it" if item.pid else "a process holds it"
+        reasons.setdefault(item.generation, []).append(reason)
+    return reasons
+
+
+def _removed(root: str, generation: str) -> Removed:
+    manifest = read_manifest(root, generation)
+    return Removed(
+        generation, manifest.environment if manifest else None, manifest.size if manifest else None
+    )
+
+
+def _discard(root: str, generation: str) -> Removed | None:
+    """Take one generation out of its place, under its builder's and its inhabitants' locks; None if one is held."""
+    with (
+        try_locked(Path(layout.lock_path(root, generation))) as unbuilt,
+        try_locked(Path(layout.manifest_path(root, generation))) as uninhabited,
+    ):
+        if not (unbuilt and uninhabited):
+            return None
+        gone = _removed(root, generation)
+        discard_generation(root, generation)
+        return gone
+
+
+@dataclass(frozen=True)
+class VerifyOutcome:
+    """One environment's generation against its own file list: no differences means unaltered."""
+
+    environment: str
+    generation: str
+    files: int
+    differences: tuple[Difference, ...]
+
+
+def verify(root: str, names: Iterable[str]) -> tuple[VerifyOutcome, ...]:
+    """Read every file of the current generations, of all environments where none is named.
+
+    Raises UsageError for an environment that is not published, StoreError for a generation without a
+    readable manifest and file list.
+    """
+    return tuple(_verify(root, name) for name in published_or_raise(root, names))
+
+
+def _verify(root: str, environment: str) -> VerifyOutcome:
+    generation = current(root, environment) or ""
+    manifest = read_manifest(root, generation)
+    folder = Path(layout.generation_path(root, generation))
+    remedy = f"Build it anew: envman build {environment}"
+    if manifest is None:
+        what = f"its generation {generation} has no manifest"
+        raise StoreError(Problem(f"environment '{environment}'", what, remedy))
+    try:
+        text = (folder / layout.FILES).read_text(encoding="utf-8")
+        listed = parse_inventory(text)
+    except (OSError, ValueError) as error:
+        what = f"the file list of {generation} can't be read: {error}"
+        raise StoreError(Problem(f"environment '{environment}'", what, remedy)) from None
+    found = take_inventory(folder)
+    result = differences(listed, found.entries)
+    if _digest(text) != manifest.files:
+        result = (Difference("changed", layout.FILES), *result)
+    return VerifyOutcome(environment, generation, len(found.entries), result)
+
+
+def _digest(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

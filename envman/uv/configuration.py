@@ -1,0 +1,112 @@
+"""What uv is told by files and variables: its own configuration as it is, and nothing behind the spec's back.
+
+uv runs in a folder made for the call, whose pyproject.toml holds the deployment's uv.toml and the platforms of
+the lock; so uv merges the user's and the system's configuration as ever, and finds no other project.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tomlkit
+
+from envman.errors import Problem, SpecError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HIDDEN_INPUTS = frozenset(
+    {
+        "UV_CONFIG_FILE",
+        "UV_CONSTRAINT",
+        "UV_OVERRIDE",
+        "UV_EXCLUDE",
+        "UV_BUILD_CONSTRAINT",
+        "UV_PYTHON",
+        "UV_SYSTEM_PYTHON",
+        "UV_PROJECT",
+        "UV_PROJECT_ENVIRONMENT",
+        "UV_WORKING_DIR",
+        "UV_CUSTOM_COMPILE_COMMAND",
+        "UV_NO_VERIFY_HASHES",
+        "UV_BREAK_SYSTEM_PACKAGES",
+        "CONDA_PREFIX",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+    }
+)
+"""Variables that would add requirements to a lock, or lead uv to another environment than the one built."""
+
+HIDDEN_KEYS = frozenset(
+    {
+        "environments",
+        "required-environments",
+        "constraint-dependencies",
+        "override-dependencies",
+        "exclude-dependencies",
+        "build-constraint-dependencies",
+        "workspace",
+        "sources",
+        "upgrade",
+        "upgrade-package",
+    }
+)
+"""Keys of a uv.toml that would do the same; the spec has its own for what they say."""
+
+
+def uv_environment(caller: Mapping[str, str]) -> dict[str, str]:
+    """The variables that uv runs with."""
+    environment = {key: value for key, value in caller.items() if key not in HIDDEN_INPUTS}
+    environment["NO_COLOR"] = "1"
+    return environment
+
+
+@contextmanager
+def uv_folder(config: str | None, markers: Sequence[str] = ()) -> Iterator[Path]:
+    """A folder to run uv in, for its owner's eyes only; it goes when the context ends.
+
+    `config` is the deployment's uv.toml, `markers` the platforms to resolve for. Raises SpecError.
+    """
+    table = read_uv_config(config) if config else {}
+    if markers:
+        table["environments"] = list(markers)
+    document = {"project": {"name": "envman-workspace", "version": "0"}, "tool": {"uv": table}}
+    with TemporaryDirectory(prefix="envman-uv-") as name:
+        folder = Path(name)
+        (folder / "pyproject.toml").write_text(tomlkit.dumps(document), encoding="utf-8")
+        yield folder
+
+
+def read_uv_config(config: str) -> dict[str, Any]:
+    """A uv.toml as a table, its relative paths made absolute, hidden inputs left out; raises SpecError."""
+    try:
+        table = tomllib.loads(Path(config).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SpecError(
+            Problem(config, f"can't be read: {error}", "Make it a uv configuration file.")
+        ) from None
+    folder = str(Path(config).parent)
+    kept = {key: value for key, value in table.items() if key not in HIDDEN_KEYS}
+    for key in ("find-links", "extra-index-url"):
+        if isinstance(kept.get(key), list):
+            kept[key] = [_anchored(folder, item) for item in kept[key]]
+    for key in ("cache-dir", "index-url"):
+        if key in kept:
+            kept[key] = _anchored(folder, kept[key])
+    for index in kept.get("index", ()):
+        index["url"] = _anchored(folder, index.get("url", ""))
+    return kept
+
+
+def _anchored(folder: str, location: str) -> str:
+    """A relative path of uv.toml, which counts from that file; URLs stay as they are."""
+    return location if "://" in location else os.path.normpath(os.path.join(folder, location))

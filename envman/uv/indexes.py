@@ -1,0 +1,68 @@
+"""uv's indexes as pip understands them, for the one thing that uv can't do: download files as they are.
+
+Credentials go into pip's environment variables, never onto its command line, where others could read them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from envman.uv.configuration import read_uv_config, uv_environment
+
+
+def pip_index_environment(caller: Mapping[str, str], config: str | None) -> dict[str, str]:
+    """The variables that pip runs with; where uv is told of no index, pip's own configuration counts.
+
+    uv's variables win over its configuration file. Raises SpecError for a file that can't be read.
+    """
+    table = read_uv_config(config) if config else {}
+    default, others = _indexes(caller, table)
+    environment = uv_environment(caller)
+    if default:
+        environment["PIP_INDEX_URL"] = default
+    if others:
+        environment["PIP_EXTRA_INDEX_URL"] = " ".join(others)
+    if links := caller.get("UV_FIND_LINKS", "").replace(",", " ") or " ".join(table.get("find-links", ())):
+        environment["PIP_FIND_LINKS"] = links
+    if table.get("no-index"):
+        environment["PIP_NO_INDEX"] = "1"
+    if "SSL_CERT_FILE" in caller and "PIP_CERT" not in caller:
+        environment["PIP_CERT"] = caller["SSL_CERT_FILE"]
+    return environment
+
+
+def _indexes(caller: Mapping[str, str], table: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The default index (may be empty: pip's own) and the further ones, with credentials."""
+    listed = [
+        (str(index.get("name", "")), str(index["url"]), bool(index.get("default")))
+        for index in table.get("index", ())
+    ]
+    defaults = [_with_credentials(caller, name, url) for name, url, default in listed if default]
+    others = [_with_credentials(caller, name, url) for name, url, default in listed if not default]
+    default = caller.get("UV_DEFAULT_INDEX") or caller.get("UV_INDEX_URL")
+    if default:
+        defaults = [_named(caller, default)]
+    further = f"{caller.get('UV_INDEX', '')} {caller.get('UV_EXTRA_INDEX_URL', '')}".split()
+    others = [_named(caller, entry) for entry in further] + others + list(table.get("extra-index-url", ()))
+    return (defaults or [str(table.get("index-url", ""))])[0], others
+
+
+def _named(caller: Mapping[str, str], entry: str) -> str:
+    """`name=url`, as uv's variables hold it, or a URL alone."""
+    name, separator, url = entry.partition("=")
+    if separator and "/" not in name:
+        return _with_credentials(caller, name, url)
+    return entry
+
+
+def _with_credentials(caller: Mapping[str, str], name: str, url: str) -> str:
+    key = re.sub(r"[^A-Z0-9]", "_", name.upper())
+    user, password = (caller.get(f"UV_INDEX_{key}_{part}", "") for part in ("USERNAME", "PASSWORD"))
+    parts = urlsplit(url)
+    if not (user or password) or "@" in parts.netloc:
+        return url
+    netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}"
+    return urlunsplit(parts._replace(netloc=netloc))

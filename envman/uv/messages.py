@@ -1,0 +1,54 @@
+"""uv's messages as envman's errors: which kind of failure it was, and what helps."""
+
+from __future__ import annotations
+
+from envman.errors import EnvmanError, LockError, Problem, UnsatisfiableError
+from envman.processes import Finished
+
+_ERROR_STARTS = ("error:", "×", "The package ", "Found ")
+
+_REMEDIES = (
+    ("No space left on device", "The disk is full: free space for the root folder and uv's cache."),
+    (
+        "Hash mismatch",
+        "The file is not the one that was locked. Find out why; to accept it, lock anew with -P.",
+    ),
+    ("Permission denied", "Let this user write to the root folder and to uv's cache."),
+    ("etwork connectivity is disabled", "Fill uv's cache or a wheelhouse first, or leave --offline out."),
+    ("etwork was disabled", "Fill uv's cache or a wheelhouse first, or leave --offline out."),
+    ("not found in the provided package locations", "Fill the wheelhouse first: envman wheelhouse"),
+    ("401 Unauthorized", "Give uv the index's credentials (netrc, UV_INDEX_<NAME>_PASSWORD, keyring)."),
+    ("403 Forbidden", "Give uv the index's credentials (netrc, UV_INDEX_<NAME>_PASSWORD, keyring)."),
+    ("Failed to fetch", "Check the index in uv's configuration, the proxy and the network."),
+    ("error sending request", "Check the index in uv's configuration, the proxy and the network."),
+    ("Failed to build", "Add what its build needs to the machine, or lock a version that has a wheel."),
+)
+
+
+def resolution_error(environment: str, finished: Finished) -> EnvmanError:
+    """The error for a failed resolution."""
+    words = last_words(finished)
+    where = f"environment '{environment}'"
+    if "No solution found" in finished.stderr:
+        remedy = "Change one of the requirements named, or state an override."
+        return UnsatisfiableError(
+            Problem(where, f"its requirements can't be satisfied together\n  {words}", remedy)
+        )
+    return LockError(Problem(where, f"uv could not resolve it\n  {words}", remedy_for(finished)))
+
+
+def last_words(finished: Finished) -> str:
+    """uv's error, its lines indented, without the list of what it has done before and without its hints."""
+    text = finished.stderr.strip() or finished.stdout.strip()
+    lines = text.partition("\n\nhint:")[0].splitlines()
+    starts = [index for index, line in enumerate(lines) if line.lstrip().startswith(_ERROR_STARTS)]
+    shown = lines[starts[0] :] if starts else lines
+    return "\n  ".join(line.rstrip() for line in shown) or f"exit code {finished.exit_code}"
+
+
+def remedy_for(finished: Finished) -> str:
+    """What helps against a failure, as far as uv's words tell."""
+    for sign, remedy in _REMEDIES:
+        if sign in finished.stderr:
+            return remedy
+    return "Read uv's message above; what was published before still works."

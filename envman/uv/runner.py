@@ -1,0 +1,155 @@
+"""Run uv: resolve, install, check, export."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from envman.errors import BuildError, LockError, Problem
+from envman.lock.inputs import Inputs
+from envman.lock.platforms import environment_markers, lowest_python
+from envman.processes import Finished, Processes
+from envman.uv.configuration import uv_environment, uv_folder
+from envman.uv.messages import last_words, remedy_for, resolution_error
+
+CORE = "apache-airflow-core"
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """Which pinned versions a lock run may leave: all of them, or those of some packages."""
+
+    everything: bool = False
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where uv takes files from: `offline` its cache alone, `wheelhouse` a folder alone, else the indexes.
+
+    `config` is the deployment's uv.toml, if it has one.
+    """
+
+    offline: bool = False
+    wheelhouse: str | None = None
+    config: str | None = None
+
+    def options(self) -> list[str]:
+        """The command-line options that say so."""
+        options = ["--offline"] if self.offline else []
+        if self.wheelhouse:
+            options += ["--no-index", "--find-links", self.wheelhouse]
+        return options
+
+
+class Uv:
+    """Runs uv for one source."""
+
+    def __init__(self, processes: Processes, source: Source) -> None:
+        self._processes = processes
+        self._source = source
+        self._binary = find_uv_bin()
+
+    def version(self) -> str:
+        """uv's own version."""
+        finished = self._processes.run([self._binary, "--version"], uv_environment(os.environ), "/")
+        return finished.stdout.split()[1] if finished.exit_code == 0 else "unknown"
+
+    def resolve(self, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
+        """Resolve an environment for all its platforms; returns pinned requirements with hashes.
+
+        `previous` is the lock that is there (may be empty): its versions are kept where they still fit.
+        Raises UnsatisfiableError where no set of versions fits, LockError for any other failure.
+        """
+        markers = environment_markers(inputs.requires_python, inputs.platforms)
+        with uv_folder(self._source.config, markers) as folder:
+            _write_inputs(folder, inputs, previous)
+            command = ["pip", "compile", "requirements.in", "--output-file", "lock.txt", "--quiet"]
+            command += ["--constraints", "constraints.txt", "--overrides", "overrides.txt"]
+            command += [*_UNIVERSAL, "--python-version", lowest_python(inputs.requires_python)]
+            command += ["--upgrade"] if upgrade.everything else []
+            command += [word for package in upgrade.packages for word in ("--upgrade-package", package)]
+            finished = self._run(command, folder)
+            if finished.exit_code:
+                raise resolution_error(inputs.environment, finished)
+            return (folder / "lock.txt").read_text(encoding="utf-8")
+
+    def export_pylock(self, lock_file: str, requires_python: str) -> str:
+        """The lock as PEP 751 text, with the files' addresses at the configured index; raises LockError."""
+        with uv_folder(self._source.config) as folder:
+            command = ["pip", "compile", lock_file, "--no-deps", "--format", "pylock.toml", "--quiet"]
+            command += [*_UNIVERSAL, "--python-version", lowest_python(requires_python)]
+            finished = self._run(command, folder)
+        if finished.exit_code:
+            what = f"uv could not export it\n  {last_words(finished)}"
+            raise LockError(Problem(lock_file, what, remedy_for(finished)))
+        return finished.stdout
+
+    def install(
+        self, lock_file: str, python: Path, held: Sequence[int], on_line: Callable[[str], None]
+    ) -> None:
+        """Install exactly a lock into a virtual environment, every hash checked, and compile its bytecode.
+
+        Raises BuildError.
+        """
+        command = [
+            "pip",
+            "sync",
+            lock_file,
+            "--python",
+            str(python),
+            "--require-hashes",
+            "--compile-bytecode",
+        ]
+        with uv_folder(self._source.config) as folder:
+            finished = self._run(command, folder, held, on_line)
+        if finished.exit_code:
+            raise BuildError(Problem("uv pip sync", last_words(finished), remedy_for(finished)))
+
+    def check(self, python: Path, held: Sequence[int]) -> None:
+        """Check that the installed set is consistent with its own metadata; raises BuildError."""
+        with uv_folder(None) as folder:
+            command = [self._binary, "pip", "check", "--python", str(python)]
+            finished = self._processes.run(command, uv_environment(os.environ), str(folder), held)
+        if finished.exit_code:
+            remedy = "Declare the missing or conflicting package in the spec, lock and build again."
+            raise BuildError(Problem("uv pip check", last_words(finished), remedy))
+
+    def _run(
+        self,
+        arguments: Iterable[str],
+        folder: Path,
+        held: Sequence[int] = (),
+        on_line: Callable[[str], None] | None = None,
+    ) -> Finished:
+        command = [
+            self._binary,
+            *arguments,
+            "--no-progress",
+            "--no-python-downloads",
+            *self._source.options(),
+        ]
+        return self._processes.run(command, uv_environment(os.environ), str(folder), held, on_line)
+
+
+_UNIVERSAL = (
+    *("--universal", "--generate-hashes", "--no-header", "--no-annotate"),
+    *("--python", sys.executable),  # or uv looks through every interpreter on PATH for one to build with
+)
+
+
+def _write_inputs(folder: Path, inputs: Inputs, previous: str) -> None:
+    def write(name: str, lines: Iterable[str]) -> None:
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    airflow = [f"{CORE}=={inputs.airflow_version}"] if inputs.airflow_version else []
+    write("requirements.in", [*(line for lines in inputs.requirements.values() for line in lines), *airflow])
+    write("constraints.txt", (line for entry in inputs.constraints for line in entry.lines or ()))
+    write("overrides.txt", inputs.overrides)
+    if previous:
+        (folder / "lock.txt").write_text(previous, encoding="utf-8")

@@ -1,0 +1,92 @@
+"""Create a virtual environment with virtualenv, and try out what was installed into it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from envman.errors import BuildError, Problem
+from envman.processes import Finished, Processes
+from envman.resolver.variables import child_environment
+
+_IMPORT_CHECK = """
+import importlib, sys, traceback
+failed = 0
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        failed += 1
+        print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
+sys.exit(1 if failed else 0)
+"""
+
+
+def virtualenv_version() -> str:
+    """virtualenv's own version."""
+    return version("virtualenv")
+
+
+class VirtualEnvironment:
+    """A virtual environment that is being built in a folder; `held` are the locks that children inherit."""
+
+    def __init__(self, folder: Path, processes: Processes, held: Sequence[int] = ()) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self._processes = processes
+        self._held = held
+
+    def create(self, interpreter: str) -> None:
+        """Create it, without pip; raises BuildError."""
+        command = [sys.executable, "-m", "virtualenv", "--quiet", "--no-seed", "--no-vcs-ignore"]
+        command += ["--activators", "bash,fish", "--python", interpreter, str(self.folder)]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("VIRTUALENV_")}
+        finished = self._processes.run(command, environment, str(self.folder.parent), self._held)
+        if finished.exit_code:
+            raise BuildError(Problem("virtualenv", _words(finished), f"Check the interpreter {interpreter}."))
+
+    def installed(self) -> dict[str, str]:
+        """What is installed: versions by normalized name (PEP 503), read from its metadata."""
+        folders = [str(folder) for folder in self.folder.glob("lib/python3*/site-packages")]
+        return {
+            canonicalize_name(distribution.name): distribution.version
+            for distribution in distributions(path=folders)
+        }
+
+    def check_imports(self, modules: Sequence[str], variables: dict[str, str]) -> None:
+        """Import modules, all in one process; raises BuildError naming each that fails."""
+        if not modules:
+            return
+        finished = self._run([str(self.python), "-c", _IMPORT_CHECK, *modules], variables)
+        if finished.exit_code:
+            remedy = "Correct the dependencies, or take the module out of checks.imports."
+            raise BuildError(Problem("checks.imports", _words(finished), remedy))
+
+    def check_command(self, words: Sequence[str], variables: dict[str, str]) -> None:
+        """Run one of the spec's commands; raises BuildError where it does not end with 0."""
+        where = f"checks.commands: {shlex.join(words)}"
+        try:
+            finished = self._run(words, variables)
+        except FileNotFoundError:
+            raise BuildError(Problem(where, "command not found", "Correct the command.")) from None
+        if finished.exit_code:
+            what = f"ended with {finished.exit_code}: {_words(finished)}"
+            raise BuildError(Problem(where, what, "Correct the dependencies or the command."))
+
+    def _run(self, words: Sequence[str], variables: dict[str, str]) -> Finished:
+        environment = child_environment(os.environ, str(self.python.parent), (), variables)
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        inside = self.python.parent / words[0]
+        program = str(inside) if "/" not in words[0] and inside.exists() else words[0]
+        return self._processes.run([program, *words[1:]], environment, str(self.folder), self._held)
+
+
+def _words(finished: Finished, most: int = 30) -> str:
+    lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
+    return "\n  ".join(lines[-most:]) or f"exit code {finished.exit_code}"
