@@ -13,7 +13,7 @@ def main() -> None:
         sys.exit(exec_main(sys.argv[2:]))
     from envman.cli.app import main as cli_main
 
-    sys.exit(cli_main())
+    cli_main()
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def redact(text: str) -> str:
 
 @contextlib.contextmanager
 def stop_signals(processes: Processes) -> Iterator[None]:
-    """While inside, SIGINT and SIGTERM end the children and raise InterruptedByUserError in the main thread."""
+    """While inside, SIGINT and SIGTERM end the children and raise InterruptedByUserError."""
 
     def interrupt(signum: int, _frame: FrameType | None) -> None:
         for number in _STOP_SIGNALS:

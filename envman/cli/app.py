@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -20,14 +21,15 @@ from envman.cli.looking import (
 from envman.cli.making import add_command, build_command, init_command, lock_command, remove_command
 from envman.launch.command import main as exec_main
 
-_HELP = """One Airflow, many interpreters: predefined, locked environments for the Dag bundles of several teams.
+_HELP = """One Airflow, many interpreters: predefined, locked environments for several teams' Dag bundles.
 
 A spec declares an environment, a lock pins it with hashes, a build makes an immutable generation of it, and
 exec starts a command in the interpreter of a bundle. Begin with: envman init
 """
 _EPILOG = (
-    "Exit codes: 0 done · 1 failed · 2 wrong arguments · 3 wrong spec · 4 lock missing or stale · 5 unsatisfiable · "
-    "6 build failed · 7 no answer for a bundle · 8 root folder damaged or not writable · 130, 143 interrupted"
+    "Exit codes: 0 done · 1 failed · 2 wrong arguments · 3 wrong spec · 4 lock missing or stale · "
+    "5 unsatisfiable · 6 build failed · 7 no answer for a bundle · "
+    "8 root folder damaged or not writable · 130, 143 interrupted"
 )
 
 app = typer.Typer(
@@ -67,7 +69,7 @@ def _exec(context: typer.Context) -> None:
     raise typer.Exit(exec_main(context.args))
 
 
-for _name, _command in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "init": init_command,
     "lock": lock_command,
     "build": build_command,
@@ -83,7 +85,8 @@ for _name, _command in {
     "export": export_command,
     "wheelhouse": wheelhouse_command,
     "schema": schema_command,
-}.items():
+}
+for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 
 

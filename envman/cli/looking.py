@@ -26,7 +26,7 @@ from envman.usecases.resolve import ResolveOutcome, resolve
 from envman.usecases.upkeep import VerifyOutcome, verify
 
 
-def resolve_command(  # noqa: PLR0913 - one parameter for each option
+def resolve_command(
     bundle: Annotated[str | None, typer.Option(metavar="BUNDLE", help="A bundle's name.")] = None,
     team: Annotated[str | None, typer.Option(metavar="TEAM", help="A team's name.")] = None,
     environment: Annotated[
@@ -68,11 +68,14 @@ def _one_of(bundle: str | None, team: str | None, environment: str | None) -> tu
 
 
 def _show_resolution(reporter: Reporter, outcome: ResolveOutcome, explain: bool) -> None:
-    columns = (outcome.kind, "environment", "interpreter", "generation", "python")
-    row = (outcome.name, outcome.environment, outcome.interpreter, outcome.generation, outcome.python)
-    if outcome.kind == "environment":
-        columns, row = columns[1:], row[1:]
-    reporter.table(columns, [row])
+    asked = {} if outcome.kind == "environment" else {outcome.kind: outcome.name}
+    cells = asked | {
+        "environment": outcome.environment,
+        "interpreter": outcome.interpreter,
+        "generation": outcome.generation,
+        "python": outcome.python,
+    }
+    reporter.table(list(cells), [list(cells.values())])
     if explain:
         for number, step in enumerate(outcome.steps, start=1):
             reporter.say(f"{number}. {step}")
@@ -182,9 +185,9 @@ def verify_command(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every file of the current generations: what was changed, is missing or was added since the build?
+    """Read every file of the current generations, and say what changed since the build.
 
-    Ends with 8 if anything differs.
+    Names each changed, missing or added file; ends with 8 if there is any.
 
     Example: envman verify env_a
     """
@@ -214,15 +217,15 @@ def _verify_row(outcome: VerifyOutcome) -> dict[str, object]:
 
 
 def _verify_problems(outcome: VerifyOutcome) -> list[Problem]:
-    remedy = f"Find out who wrote there; build it anew with: envman build {outcome.environment} --rebuild"
-    return [
-        Problem(
-            f"{outcome.environment}/{difference.path}",
-            f"was {difference.kind}" if difference.kind != "missing" else "is missing",
-            remedy if last else "",
-        )
-        for last, difference in ((item is outcome.differences[-1], item) for item in outcome.differences)
+    words = {"changed": "was changed", "missing": "is missing", "added": "was added"}
+    listed = [
+        Problem(f"{outcome.environment}/{difference.path}", words[difference.kind])
+        for difference in outcome.differences
     ]
+    if listed:
+        remedy = f"Find out who wrote there; build it anew with: envman build {outcome.environment} --rebuild"
+        listed[-1].remedy = remedy
+    return listed
 
 
 def schema_command(

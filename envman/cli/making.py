@@ -66,7 +66,7 @@ def init_command(
         reporter.say("Next: envman lock, then envman build")
 
 
-def lock_command(  # noqa: PLR0913 - one parameter for each option
+def lock_command(
     environments: Environments = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether every lock answers its spec; no network.")
@@ -118,8 +118,13 @@ def _check(reporter: Reporter, workspace: Workspace, names: list[str]) -> None:
 
 
 def _show_changes(reporter: Reporter, outcomes: tuple[LockOutcome, ...]) -> None:
-    rows = [(outcome.environment, *_cells(change)) for outcome in outcomes for change in outcome.changes]
-    if rows:
+    rows = [
+        (outcome.environment, *_cells(change))
+        for outcome in outcomes
+        if outcome.packages != len(outcome.changes) or any(change.old for change in outcome.changes)
+        for change in outcome.changes
+    ]
+    if rows:  # of a first lock every package is new: the progress has said how many
         reporter.table(("environment", "package", "old", "new"), rows)
 
 
@@ -127,7 +132,7 @@ def _cells(change: PackageChange) -> tuple[str, str, str]:
     return change.package, versions_text(change.old), versions_text(change.new)
 
 
-def build_command(  # noqa: PLR0913 - one parameter for each option
+def build_command(
     environments: Environments = None,
     python: PythonOption = None,
     rebuild: Annotated[

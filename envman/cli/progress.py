@@ -92,7 +92,7 @@ def _show(bars: Progress, tasks: dict[str, TaskID], event: Event) -> None:
             mark.append(f"{name}  ", style="bold").append(event.detail, style="not bold default")
         )
         return
-    fields = {"stage": _WORDS[event.stage], "detail": event.detail[:60], "environment": name}
+    stage, detail = _WORDS[event.stage], event.detail[:60]
     if name not in tasks:
-        tasks[name] = bars.add_task(name, total=100, **fields)
-    bars.update(tasks[name], completed=event.stage.value, **fields)
+        tasks[name] = bars.add_task(name, total=100, environment=name, stage=stage, detail=detail)
+    bars.update(tasks[name], completed=event.stage.value, stage=stage, detail=detail)

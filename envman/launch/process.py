@@ -118,8 +118,8 @@ def find_program(name: str, path: str, bin_folder: str, environment: str) -> str
         if not os.access(candidate, os.X_OK):
             denied = denied or candidate
         elif folder != bin_folder and _is_another_pythons(candidate, name):
-            message = f"'{name}' is not installed in the environment '{environment}'; {candidate} belongs to another interpreter"
-            raise ProgramError(message, ExitCode.NOT_FOUND)
+            missing = f"'{name}' is not installed in the environment '{environment}'"
+            raise ProgramError(f"{missing}; {candidate} belongs to another interpreter", ExitCode.NOT_FOUND)
         else:
             return candidate
     if denied:
@@ -143,7 +143,7 @@ def _is_another_pythons(file: str, name: str) -> bool:
 
 
 def _become(program: str, command: list[str], variables: dict[str, str]) -> int:
-    # Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays so across exec: the command would miss them.
+    # Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays ignored across exec.
     import _signal
 
     _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)

@@ -46,7 +46,7 @@ def _floor(part: Specifier) -> Version:
 
 
 def host_platform() -> str:
-    """This machine's platform, by the name that a spec uses; 'linux-riscv64' and the like if it has none."""
+    """The platform of this machine, by the name that a spec uses, or 'linux-riscv64' and the like."""
     system, machine = sys.platform, platform.machine()
     for name, known in _MARKERS.items():
         if known == (system, machine):

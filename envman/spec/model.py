@@ -30,9 +30,8 @@ def _requirement(text: str) -> str:
         reason = str(error).splitlines()[0]
         raise ValueError(f"'{text}' is not a requirement (PEP 508): {reason}") from None
     if requirement.url is not None:
-        raise ValueError(
-            f"'{requirement.name}' is given by URL; a lock holds no URL, so name a version and serve the file from an index"
-        )
+        what = f"'{requirement.name}' is given by URL, and a lock holds none"
+        raise ValueError(f"{what}: name a version and serve the file from an index")
     return text
 
 
@@ -197,7 +196,7 @@ class Content(Table):
     )
     airflow: StrictBool | None = Field(
         None,
-        description="false: the environment holds no Airflow of the deployment's version; its Dags can't be parsed or run in it.",
+        description="false: opt out of the deployment's Airflow; Dags can't be parsed or run in it.",
     )
     variables: Variables = Field(Variables(), description="Environment variables to set and to keep out.")
     checks: Checks = Field(Checks(), description="What has to work before a build counts.")
@@ -241,7 +240,7 @@ class ProjectSpec(Table):
     )
     uv_config: PathText | None = Field(
         None,
-        description="uv configuration file with the indexes. Default: uv.toml beside envman.toml, else uv's own.",
+        description="uv configuration file with the indexes. Default: uv.toml beside envman.toml.",
     )
     defaults: Content = Field(Content(), description="What every environment starts from.")
     bundles: dict[Name, Bundle] = Field(default_factory=dict, description="Bundles, by Airflow's name.")

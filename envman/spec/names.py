@@ -16,7 +16,7 @@ def name_problem(name: str) -> str | None:
     """Say what is wrong with a name, or None.
 
     A name becomes part of a path, of a symbolic link and of a published table, so it holds letters, digits,
-    `_`, `-` and `.`, starts with a letter or digit, does not end with `-` or `.`, and has at most 64 characters.
+    `_`, `-` and `.`, starts with a letter or digit, ends with one or with `_`, and has at most 64 characters.
     """
     if not name:
         return "the name is empty"

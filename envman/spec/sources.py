@@ -180,7 +180,7 @@ def _project_into(result: Flattened, source: PyprojectSource, project: dict[str,
             result.problems.append(Problem(where, "there is no such extra", nearest(extra, extras)))
             continue
         inner = _list_into(result, where, extras[extra], own_name)
-        wanted.extend(name for name in inner if name not in wanted)
+        wanted.extend(canonicalize_name(name) for name in inner if name not in wanted)
 
 
 def _list_into(result: Flattened, where: str, lines: object, own_name: str = "") -> list[str]:

@@ -14,7 +14,7 @@ _PANDAS_1_BELOW = Version("3.12")
 
 _PROJECT = """\
 #:schema ./{schema}
-# The deployment: where environments are published, which Airflow it runs, whose bundles use which environment.
+# The deployment: where environments are published, its Airflow, and which bundle uses which environment.
 # Every key: `envman schema project`, or the spec reference in envman's documentation.
 
 root = ".venvs"              # in an image, usually "/venv"

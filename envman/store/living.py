@@ -79,7 +79,7 @@ def _read(path: Path) -> bytes:
 
 
 def _started(process: Path) -> float:
-    """When a process started, at the latest a second early, in seconds since the epoch; 0 where unreadable."""
+    """When a process started, in seconds since the epoch, up to a second early; 0 where unreadable."""
     try:
         fields = (process / "stat").read_text().rpartition(")")[2].split()
         boot = next(line for line in (PROC / "stat").read_text().splitlines() if line.startswith("btime "))

@@ -1,1 +1,1 @@
-"""Use cases: one for each command, from values to a frozen result. They know neither terminal nor exit codes."""
+"""Use cases: one for each command, from values to a frozen result. They know no terminal."""

@@ -51,7 +51,7 @@ class BuildOutcome:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build: from where, how many at once, with which interpreter; `rebuild` also what is there already."""
+    """How to build: from where, how many at once, with which interpreter; `rebuild`: what is there, too."""
 
     source: Source
     jobs: int

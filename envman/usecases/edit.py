@@ -1,4 +1,4 @@
-"""`envman add` and `envman remove`: edit a spec's dependencies, comments kept, and its lock; both or neither."""
+"""`envman add` and `envman remove`: edit a spec's dependencies and its lock, both or neither."""
 
 from __future__ import annotations
 

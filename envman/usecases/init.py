@@ -14,7 +14,7 @@ from envman.interpreters import discover
 from envman.spec.starter import starter_files
 
 OLDEST, NEWEST = Version("3.10"), Version("3.14")
-"""The Pythons that the starter's Airflow runs on, and for which its packages have wheels (the newest excluded)."""
+"""The Pythons that the starter is written for: from the oldest, below the newest."""
 
 
 @dataclass(frozen=True)

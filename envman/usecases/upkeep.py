@@ -122,7 +122,7 @@ def _removed(root: str, generation: str) -> Removed:
 
 
 def _discard(root: str, generation: str) -> Removed | None:
-    """Take one generation out of its place, under its builder's and its inhabitants' locks; None if one is held."""
+    """Take a generation out of its place, under its builder's and inhabitants' locks; None if one is held."""
     with (
         try_locked(Path(layout.lock_path(root, generation))) as unbuilt,
         try_locked(Path(layout.manifest_path(root, generation))) as uninhabited,

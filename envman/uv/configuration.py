@@ -1,7 +1,7 @@
-"""What uv is told by files and variables: its own configuration as it is, and nothing behind the spec's back.
+"""What uv is told by files and variables: its own configuration, and nothing behind the spec's back.
 
-uv runs in a folder made for the call, whose pyproject.toml holds the deployment's uv.toml and the platforms of
-the lock; so uv merges the user's and the system's configuration as ever, and finds no other project.
+uv runs in a folder made for the call, whose pyproject.toml holds the deployment's uv.toml and the platforms
+of the lock; so uv merges the user's and the system's configuration as ever, and finds no other project.
 """
 
 from __future__ import annotations
