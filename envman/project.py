@@ -169,8 +169,14 @@ def load_inputs(
     constraints = [
         _constraint_set(number, entry, files.read) for number, entry in enumerate(environment.constraints)
     ]
-    problems = [problem for flattened in sources.values() for problem in flattened.problems]
-    problems += [problem for _, found in constraints for problem in found]
+    named = {
+        *environment.requirements_files,
+        *environment.constraints,
+        *(p.path for p in environment.pyprojects),
+    }
+    found = [problem for flattened in sources.values() for problem in flattened.problems]
+    found += [problem for _, problems in constraints for problem in problems]
+    problems = [_named_by(environment, problem) if problem.where in named else problem for problem in found]
     inherited = [
         ConstraintSet(f"{label} -c", None, tuple(flattened.constraints))
         for label, flattened in sources.items()
@@ -186,6 +192,11 @@ def load_inputs(
         overrides=environment.overrides,
     )
     return inputs, problems
+
+
+def _named_by(environment: Environment, problem: Problem) -> Problem:
+    """A problem of a whole file, with the spec that names the file."""
+    return Problem(f"{problem.where} (named by {environment.file})", problem.what, problem.remedy)
 
 
 def _label(key: str, path: str) -> str:

@@ -23,44 +23,49 @@ Platform = Literal["linux-x86_64", "linux-aarch64", "macos-arm64", "macos-x86_64
 DEFAULT_PLATFORMS: tuple[Platform, ...] = ("linux-x86_64", "linux-aarch64")
 
 
+class WrongValueError(ValueError):
+    """A value that has the right type and can't be used; `remedy` says what could."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+
 def _requirement(text: str) -> str:
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"'{text}' is not a requirement (PEP 508): {reason}") from None
+        what = f"'{text}' is not a requirement (PEP 508): {reason}"
+        raise WrongValueError(what, "Write one such as 'pandas>=2.2,<3'.") from None
     if requirement.url is not None:
         what = f"'{requirement.name}' is given by URL, and a lock holds none"
-        raise ValueError(f"{what}: name a version and serve the file from an index")
+        raise WrongValueError(what, "Name a version, and serve the file from an index.")
     return text
 
 
 def _specifier(text: str) -> str:
+    remedy = "Write '==3.12.*', or a range such as '>=3.11,<3.13'."
     try:
         specifier = SpecifierSet(text)
     except InvalidSpecifier:
-        raise ValueError(f"'{text}' is not a version specifier (PEP 440), such as '==3.12.*'") from None
-    if not text.strip() or not any(_bounds_below(str(part)) for part in specifier):
-        raise ValueError(f"'{text}' has no lower bound; write '==3.12.*' or '>=3.11,<3.13'")
+        raise WrongValueError(f"'{text}' is not a version specifier (PEP 440)", remedy) from None
+    if not any(part.operator.startswith((">", "==", "~=")) for part in specifier):
+        raise WrongValueError(f"'{text}' has no lower bound", remedy)
     return text
-
-
-def _bounds_below(specifier: str) -> bool:
-    return specifier.startswith((">", "==", "~="))
 
 
 def _version(text: str) -> str:
     try:
         Version(text)
     except InvalidVersion:
-        raise ValueError(f"'{text}' is not a version, such as '3.3.2'") from None
+        raise WrongValueError(f"'{text}' is not a version (PEP 440)", "Write one such as '3.3.2'.") from None
     return text
 
 
 def _name(text: str) -> str:
-    problem = name_problem(text)
-    if problem:
-        raise ValueError(problem)
+    if problem := name_problem(text):
+        raise WrongValueError(problem, "Choose a name such as 'env_a'.")
     return text
 
 
@@ -70,49 +75,52 @@ def _source(text: str) -> str:
         return _path(text)
     url = urlsplit(text)
     if url.scheme not in {"https", "http", "file"}:
-        raise ValueError(
-            f"constraints are read from files, https, http and file URLs, not from '{url.scheme}'"
-        )
+        remedy = "Name a file, or an https, http or file URL."
+        raise WrongValueError(f"constraints can't be read from '{url.scheme}'", remedy)
     if url.username or url.password:
-        raise ValueError("the URL holds credentials; put them into a netrc file (NETRC), never into a spec")
+        raise WrongValueError("the URL holds credentials", "Put them into a netrc file, never into a spec.")
     return text
 
 
 def _path(text: str) -> str:
     if not text or "\0" in text:
-        raise ValueError("the path is empty")
+        raise WrongValueError("the path is empty or holds a NUL character", "Name a file.")
     return text
 
 
 def _variable(text: str) -> str:
     if not text or "=" in text or "\0" in text:
-        raise ValueError(f"'{text}' is not the name of an environment variable")
+        what = f"'{text}' is not the name of an environment variable"
+        raise WrongValueError(what, "Write a name such as 'TZ', without '='.")
     if text in RESERVED_VARIABLES:
-        raise ValueError(f"'{text}' decides which interpreter runs; envman sets or drops it itself")
+        what = f"'{text}' decides which interpreter runs"
+        raise WrongValueError(what, "Take it out: envman sets or drops it itself.")
     return text
 
 
 def _value(text: str) -> str:
     if "\0" in text:
-        raise ValueError("a variable's value can't hold a NUL character")
+        raise WrongValueError("a variable's value can't hold a NUL character", "Take it out.")
     return text
 
 
 def _pattern(text: str) -> str:
     if not text or "*" in text[:-1] or "=" in text or "\0" in text:
-        raise ValueError(f"'{text}' is not a variable's name, with or without a '*' at its end")
+        what = f"'{text}' is not the name of a variable, with or without a '*' at its end"
+        raise WrongValueError(what, "Write 'AWS_SECRET_ACCESS_KEY' or 'AWS_*'.")
     return text
 
 
 def _module(text: str) -> str:
     if not all(part.isidentifier() for part in text.split(".")):
-        raise ValueError(f"'{text}' is not the name of a module")
+        raise WrongValueError(f"'{text}' is not the name of a module", "Write one such as 'airflow.sdk'.")
     return text
 
 
 def _command(words: tuple[str, ...]) -> tuple[str, ...]:
     if not words or not words[0]:
-        raise ValueError("a command is a list of words, such as ['python', '-m', 'pytest', '--version']")
+        remedy = "Write a list of words, such as ['python', '-m', 'pytest', '--version']."
+        raise WrongValueError("the command is empty", remedy)
     return words
 
 

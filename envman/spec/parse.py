@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from envman.errors import Problem
-from envman.spec.model import EnvironmentSpec, ProjectSpec
+from envman.spec.model import EnvironmentSpec, ProjectSpec, WrongValueError
 from envman.spec.names import nearest
 
 if sys.version_info >= (3, 11):
@@ -66,8 +66,9 @@ def _problem(model: type[BaseModel], details: ErrorDetails, file: str) -> Proble
     if kind == "extra_forbidden":
         known = _keys_at(model, details["loc"][:-1])
         return Problem(where, "unknown key", nearest(str(details["loc"][-1]), known))
-    if kind == "value_error":
-        return Problem(where, str(details["ctx"]["error"]), "Correct the value.")
+    error = details.get("ctx", {}).get("error")
+    if isinstance(error, WrongValueError):
+        return Problem(where, str(error), error.remedy)
     message = details["msg"][0].lower() + details["msg"][1:]
     return Problem(where, message, _EXPECTED.get(kind, "Correct the value."))
 

@@ -1,0 +1,314 @@
+"""`envman build` with the real uv and virtualenv: generations, checks, rollback, gc, verify."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PYTHON, Deployment, in_python
+
+
+def versions(deployment: Deployment, name: str) -> str:
+    code = in_python("import frame, grid; print(frame.__version__, grid.__version__)")
+    return deployment.ok("exec", "--environment", name, "--", *code).stdout.strip()
+
+
+def test_a_build_publishes_whole_generations(two_teams: Deployment) -> None:
+    assert two_teams.generations() == {two_teams.current("env_a"), two_teams.current("env_b")}
+    folder = two_teams.root / "env_a"
+    manifest = json.loads((folder / "envman.json").read_text())
+    assert manifest["packages"] == {"frame": "2.2", "grid": "2.0"}
+    assert manifest["interpreter"]["version"].startswith(f"{PYTHON}.")
+    assert set(manifest["tools"]) == {"envman", "uv", "virtualenv"}
+    lock = (two_teams.folder / "environments/env_a.lock").read_text()
+    assert (folder / "envman.lock").read_text() == lock
+    assert list((folder / f"lib/python{PYTHON}/site-packages/frame/__pycache__").glob("*.pyc"))
+
+
+def test_a_build_with_nothing_to_do_does_nothing(two_teams: Deployment) -> None:
+    before = {path: path.lstat().st_mtime_ns for path in two_teams.root.rglob("*")}
+    result = two_teams.ok("build", "--json")
+    assert [row["status"] for row in result.json["result"]] == ["unchanged", "unchanged"]
+    assert {path: path.lstat().st_mtime_ns for path in two_teams.root.rglob("*")} == before
+
+
+def test_the_same_content_is_built_once_for_two_environments(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["frame"])
+    deployment.spec("env_b", ["frame"])
+    deployment.ok("lock")
+    deployment.ok("build")
+    assert deployment.current("env_a") == deployment.current("env_b")
+    assert len(deployment.generations()) == 1
+
+
+def test_a_stale_lock_is_not_built(two_teams: Deployment) -> None:
+    before = two_teams.current("env_a")
+    two_teams.spec("env_a", ["frame>=2", "tool"])
+    result = two_teams.run("build")
+    assert result.exit_code == 4
+    assert "dependencies changed" in result.stderr
+    assert two_teams.current("env_a") == before
+
+
+def test_a_wrong_hash_is_refused(two_teams: Deployment) -> None:
+    file = two_teams.folder / "environments/env_a.lock"
+    text = file.read_text()
+    before = two_teams.current("env_a")
+    file.write_text(re.sub(r"(frame==2\.2.*\n\s+--hash=sha256:)[0-9a-f]{8}", r"\g<1>00000000", text))
+    result = two_teams.run("build", variables={"UV_NO_CACHE": "1"})
+    assert result.exit_code == 6
+    assert "frame" in result.stderr
+    assert "not the one that was locked" in result.stderr
+    assert two_teams.current("env_a") == before
+    assert versions(two_teams, "env_a") == "2.2 2.0"
+    assert two_teams.generations() == {before, two_teams.current("env_b")}
+
+
+def test_failed_checks_keep_what_was_published(two_teams: Deployment) -> None:
+    before = two_teams.current("env_a"), two_teams.current("env_b")
+    two_teams.spec("env_a", ["frame>=2", "broken"], '[checks]\nimports = ["frame", "broken", "absent"]\n')
+    two_teams.spec("env_b", ["frame<2"], '[checks]\ncommands = [["python", "-c", "import sys; sys.exit(3)"]]\n')
+    two_teams.ok("lock")
+    result = two_teams.run("build")
+    assert result.exit_code == 6
+    assert "broken: RuntimeError: broken on import" in result.stderr
+    assert "absent: ModuleNotFoundError" in result.stderr
+    assert "ended with 3" in result.stderr
+    assert (two_teams.current("env_a"), two_teams.current("env_b")) == before
+    assert two_teams.generations() == set(before)
+
+
+def test_a_failed_environment_does_not_stop_the_others_nor_move_bundles(two_teams: Deployment) -> None:
+    text = (two_teams.folder / "envman.toml").read_text()
+    two_teams.write("envman.toml", text.replace('bundle_a = { environment = "env_a" }', 'bundle_a = { environment = "env_b" }'))
+    two_teams.spec("env_a", ["frame>=2", "broken"], '[checks]\nimports = ["broken"]\n')
+    two_teams.spec("env_b", ["frame<2", "tool"])
+    two_teams.ok("lock")
+    before = two_teams.current("env_b")
+    assert two_teams.run("build").exit_code == 6
+    assert two_teams.current("env_b") != before
+    answer = two_teams.ok("resolve", "--bundle", "bundle_a", "--json").json["result"]
+    assert answer["environment"] == "env_a"
+
+
+def test_an_inconsistent_set_is_refused(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["frame>=2"], 'overrides = ["grid<2"]\n')
+    deployment.ok("lock")
+    result = deployment.run("build")
+    assert result.exit_code == 6
+    assert "grid>=2" in result.stderr
+
+
+def test_a_lock_of_another_platform_is_not_built(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["frame"], 'platforms = ["windows-x86_64"]\n')
+    deployment.ok("lock")
+    result = deployment.run("build")
+    assert result.exit_code == 6
+    assert "windows-x86_64" in result.stderr
+
+
+def test_a_python_that_is_not_there_is_named(deployment: Deployment) -> None:
+    deployment.write("environments/env_a.toml", 'requires-python = "==3.99.*"\ndependencies = ["grid"]\n')
+    deployment.ok("lock")
+    result = deployment.run("build")
+    assert result.exit_code == 6
+    assert "==3.99.*" in result.stderr
+    assert "found: 3." in result.stderr
+
+
+def test_scripts_point_to_the_generation(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["tool"])
+    deployment.ok("lock")
+    deployment.ok("build")
+    script = deployment.root / "env_a/bin/tool"
+    generation = str(deployment.root / ".gen" / deployment.current("env_a"))
+    assert generation in script.read_text()
+    assert deployment.ok("exec", "--environment", "env_a", "--", "tool").stdout.strip() == generation
+
+
+def test_rollback_goes_back_and_forth(two_teams: Deployment) -> None:
+    first = two_teams.current("env_a")
+    two_teams.spec("env_a", ["frame>=2", "tool"])
+    two_teams.ok("lock")
+    two_teams.ok("build")
+    second = two_teams.current("env_a")
+    outcome = two_teams.ok("rollback", "env_a", "--json").json["result"]
+    assert (outcome["old"], outcome["new"]) == (second, first)
+    assert two_teams.current("env_a") == first
+    rows = two_teams.ok("history", "env_a", "--json").json["result"]
+    assert [(row["generation"], row["action"]) for row in rows] == [
+        (first, "rollback"),
+        (second, "build"),
+        (first, "build"),
+    ]
+    assert rows[0]["current"] is True
+    assert two_teams.run("rollback", "env_a").exit_code == 2
+    two_teams.ok("rollback", "env_a", "--to", second)
+    assert two_teams.current("env_a") == second
+    assert two_teams.run("rollback", "env_a", "--to", "nonsense").exit_code == 2
+    assert two_teams.run("rollback", "env_x").exit_code == 2
+
+
+def rebuilt(deployment: Deployment, count: int) -> list[str]:
+    """Several generations of env_a, one after the other."""
+    for number in range(count):
+        deployment.spec("env_a", ["frame>=2"], f'[checks]\ncommands = [["true", "{number}"]]\n')
+        deployment.ok("lock")
+        deployment.ok("build", "env_a")
+    rows = deployment.ok("history", "env_a", "--json").json["result"]
+    return [row["generation"] for row in reversed(rows)]
+
+
+def test_gc_keeps_current_and_recent_generations(two_teams: Deployment) -> None:
+    names = rebuilt(two_teams, 4)
+    dry = two_teams.ok("gc", "--keep", "2", "--dry-run", "--json").json["result"]
+    assert {row["generation"] for row in dry["removed"]} == set(names[:-2])
+    assert set(names) <= two_teams.generations()
+    two_teams.ok("gc", "--keep", "2")
+    assert two_teams.generations() == {*names[-2:], two_teams.current("env_b")}
+    result = two_teams.run("rollback", "env_a", "--to", names[0])
+    assert result.exit_code == 8
+    assert "collected" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("import time; print('up', flush=True); time.sleep(60)", id="the process itself"),
+        pytest.param(
+            "import subprocess, sys; subprocess.Popen(['sleep', '60'], stdout=2); print('up', flush=True)",
+            id="a child that closed the descriptor",
+        ),
+        pytest.param(
+            "import subprocess, sys; print('up', flush=True); subprocess.run(['sleep', '60'], close_fds=False, env={})",
+            id="a child that kept the descriptor alone",
+        ),
+    ],
+)
+def test_gc_keeps_what_somebody_lives_in(two_teams: Deployment, how: str) -> None:
+    generation = two_teams.current("env_a")
+    process = two_teams.start("exec", "--bundle", "bundle_a", "--", *in_python(how), start_new_session=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        rebuilt(two_teams, 2)
+        kept = two_teams.ok("gc", "--keep", "0", "--json").json["result"]["kept"]
+        assert generation in {row["generation"] for row in kept}
+        assert generation in two_teams.generations()
+    finally:
+        os.killpg(process.pid, 9)
+        process.communicate()
+    time.sleep(0.2)
+    two_teams.ok("gc", "--keep", "0")
+    assert generation not in two_teams.generations()
+
+
+def test_gc_keeps_what_was_started_through_the_link(two_teams: Deployment) -> None:
+    generation = two_teams.current("env_a")
+    python = str(two_teams.root / "env_a/bin/python")
+    with subprocess.Popen([python, "-c", "import time; time.sleep(60)"], env={}) as process:
+        time.sleep(0.3)
+        rebuilt(two_teams, 1)
+        two_teams.ok("gc", "--keep", "0")
+        assert generation in two_teams.generations()
+        process.kill()
+
+
+def test_verify_finds_changed_missing_and_added_files(two_teams: Deployment) -> None:
+    two_teams.ok("verify")
+    packages = two_teams.root / f"env_a/lib/python{PYTHON}/site-packages"
+    (packages / "frame/__init__.py").unlink()
+    (packages / "frame/__init__.py").write_text("__version__ = 'tampered'\n")
+    (packages / "grid/__init__.py").unlink()
+    (packages / "evil.pth").write_text("import os\n")
+    (two_teams.root / "env_a/bin/activate").chmod(0o777)
+    result = two_teams.run("verify", "--json")
+    assert result.exit_code == 8
+    found = {(row["kind"], Path(row["path"]).name) for row in result.json["result"][0]["differences"]}
+    assert found == {("changed", "__init__.py"), ("missing", "__init__.py"), ("added", "evil.pth"), ("changed", "activate")}
+    assert result.json["result"][1]["differences"] == []
+
+
+def test_a_damaged_generation_is_rebuilt_beside_itself(two_teams: Deployment) -> None:
+    old = two_teams.current("env_a")
+    (two_teams.root / "env_a/bin/activate").write_text("damaged\n")
+    two_teams.ok("build", "env_a", "--rebuild")
+    assert two_teams.current("env_a") == f"{old}-2"
+    two_teams.ok("verify")
+    result = two_teams.ok("build", "--json").json["result"]
+    assert [row["status"] for row in result] == ["unchanged", "unchanged"]
+
+
+def test_offline_and_wheelhouse_builds(deployment: Deployment, tmp_path: Path, wheelhouse: Path) -> None:
+    deployment.spec("env_a", ["frame>=2"])
+    deployment.ok("lock")
+    deployment.ok("wheelhouse", "env_a", str(tmp_path / "filled"))
+    assert sorted(entry.name for entry in (tmp_path / "filled").iterdir()) == [
+        "frame-2.2-py3-none-any.whl",
+        "grid-2.0-py3-none-any.whl",
+    ]
+    deployment.write("uv.toml", "offline = true\n")
+    variables = {"UV_CACHE_DIR": str(tmp_path / "empty-cache")}
+    refused = deployment.run("build", "--offline", variables=variables)
+    assert refused.exit_code == 6
+    deployment.ok("build", "--wheelhouse", str(tmp_path / "filled"), variables=variables)
+    assert versions(deployment, "env_a") == "2.2 2.0"
+    shutil.rmtree(deployment.root)
+    deployment.ok("build", "--offline", "--wheelhouse", str(tmp_path / "filled"), variables=variables)
+    assert deployment.run("build", "--wheelhouse", "nowhere").exit_code == 2
+
+
+def test_list_and_diff(two_teams: Deployment) -> None:
+    rows = two_teams.ok("list", "--json").json["result"]
+    assert [(row["environment"], row["lock"], row["bundles"], row["packages"]) for row in rows] == [
+        ("env_a", "fresh", ["bundle_a"], 2),
+        ("env_b", "fresh", ["bundle_b"], 2),
+    ]
+    table = two_teams.ok("list").stdout
+    assert "env_b" in table
+    assert "\x1b" not in table
+    changes = two_teams.ok("diff", "env_a", "env_b", "--json").json["result"]["changes"]
+    assert changes == [
+        {"package": "frame", "old": ["2.2"], "new": ["1.5"]},
+        {"package": "grid", "old": ["2.0"], "new": ["1.1"]},
+    ]
+    two_teams.spec("env_a", ["frame>=2", "tool"])
+    two_teams.ok("lock")
+    changes = two_teams.ok("diff", "env_a", "--json").json["result"]["changes"]
+    assert changes == [{"package": "tool", "old": [], "new": ["1.0"]}]
+    assert two_teams.run("diff", "env_a", "env_c").exit_code == 2
+
+
+@pytest.mark.parametrize("command", [["list"], ["history", "env_a"], ["verify"], ["gc"], ["lock", "--check"], ["build"]])
+def test_json_has_one_envelope(two_teams: Deployment, command: list[str]) -> None:
+    document = two_teams.ok(*command, "--json").json
+    assert list(document) == ["schema_version", "envman", "command", "ok", "result", "problems"]
+    assert document["schema_version"] == 1
+    assert document["command"] == command[0]
+
+
+def test_a_list_into_a_closed_pipe_is_quiet(two_teams: Deployment) -> None:
+    process = two_teams.start("list", "--json")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    process.wait()
+    process.stderr.close()
+
+
+def test_init_writes_a_project_that_checks_out(deployment: Deployment) -> None:
+    deployment.ok("init", "starter")
+    starter = Deployment(deployment.folder / "starter", deployment.environment)
+    assert starter.run("lock", "--check").exit_code == 4
+    assert (starter.folder / "bundles/bundle_a/hello_a.py").is_file()
+    refused = deployment.run("init", "starter")
+    assert refused.exit_code == 2
+    assert "is there already" in refused.stderr

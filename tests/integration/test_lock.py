@@ -1,0 +1,240 @@
+"""`envman lock` with the real uv, over a wheelhouse."""
+
+from __future__ import annotations
+
+import re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.conftest import Deployment
+from tests.wheels import make_wheel
+
+
+def lock_text(deployment: Deployment, name: str) -> str:
+    return (deployment.folder / f"environments/{name}.lock").read_text(encoding="utf-8")
+
+
+def pins(deployment: Deployment, name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z-]+)==([^\s;]+)", lock_text(deployment, name), re.MULTILINE))
+
+
+def test_conflicting_environments_are_locked_side_by_side(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["frame>=2"])
+    deployment.spec("env_b", ["frame<2"])
+    result = deployment.ok("lock", "--json")
+    assert [row["environment"] for row in result.json["result"]] == ["env_a", "env_b"]
+    assert pins(deployment, "env_a") == {"frame": "2.2", "grid": "2.0"}
+    assert pins(deployment, "env_b") == {"frame": "1.5", "grid": "1.1"}
+
+
+def test_a_lock_holds_hashes_and_no_address(deployment: Deployment, wheelhouse: Path) -> None:
+    deployment.spec("env_a", ["frame"])
+    deployment.ok("lock")
+    text = lock_text(deployment, "env_a")
+    assert text.count("--hash=sha256:") == 2
+    assert "://" not in text
+    assert str(wheelhouse) not in text
+
+
+def test_locking_twice_changes_nothing_and_resolves_nothing(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["frame"])
+    deployment.ok("lock")
+    before = lock_text(deployment, "env_a")
+    result = deployment.ok("lock", "--json")
+    assert result.json["result"][0]["resolved"] is False
+    assert lock_text(deployment, "env_a") == before
+
+
+def test_versions_are_kept_until_they_are_upgraded(deployment: Deployment, tmp_path: Path) -> None:
+    wheels = tmp_path / "own-wheels"
+    make_wheel(wheels, "grid", "1.0")
+    make_wheel(wheels, "other", "1.0")
+    deployment.write("uv.toml", f'no-index = true\nfind-links = ["{wheels}"]\n')
+    deployment.spec("env_a", ["grid"])
+    deployment.ok("lock")
+    make_wheel(wheels, "grid", "1.1")
+    deployment.spec("env_a", ["grid", "other"])
+    deployment.ok("lock")
+    assert pins(deployment, "env_a") == {"grid": "1.0", "other": "1.0"}
+    make_wheel(wheels, "other", "1.1")
+    changed = deployment.ok("lock", "-P", "grid", "--json").json["result"][0]["changes"]
+    assert changed == [{"package": "grid", "old": ["1.0"], "new": ["1.1"]}]
+    deployment.ok("lock", "--upgrade")
+    assert pins(deployment, "env_a") == {"grid": "1.1", "other": "1.1"}
+
+
+def test_an_unsatisfiable_environment_leaves_its_lock_and_the_others_alone(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["frame>=2"])
+    deployment.spec("env_b", ["frame<2"])
+    deployment.ok("lock", "env_a")
+    before = lock_text(deployment, "env_a")
+    deployment.spec("env_a", ["frame>=2", "grid<2"])
+    result = deployment.run("lock")
+    assert result.exit_code == 5
+    assert "environment 'env_a'" in result.stderr
+    assert "frame" in result.stderr
+    assert "grid<2" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert lock_text(deployment, "env_a") == before
+    assert pins(deployment, "env_b") == {"frame": "1.5", "grid": "1.1"}
+
+
+def test_check_is_content_with_fresh_locks(two_teams: Deployment) -> None:
+    result = two_teams.ok("lock", "--check")
+    assert "2 of 2" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("spec", "label"),
+    [
+        ('dependencies = ["frame", "tool"]', "dependencies changed"),
+        ('dependencies = ["frame"]\nplatforms = ["macos-arm64"]', "platforms changed"),
+        ('dependencies = ["frame"]\noverrides = ["grid<2"]', "overrides changed"),
+        ('dependencies = ["frame"]\nconstraints = ["c.txt"]', "constraints environments/c.txt was added"),
+    ],
+)
+def test_check_names_the_input_that_changed(deployment: Deployment, spec: str, label: str) -> None:
+    deployment.write("environments/c.txt", "grid<3\n")
+    deployment.write("environments/env_a.toml", 'requires-python = "==3.12.*"\ndependencies = ["frame"]\n')
+    deployment.ok("lock")
+    deployment.write("environments/env_a.toml", f'requires-python = "==3.12.*"\n{spec}\n')
+    result = deployment.run("lock", "--check")
+    assert result.exit_code == 4
+    assert label in result.stderr
+    assert "envman lock env_a" in result.stderr
+
+
+def test_check_sees_a_changed_requirements_file(deployment: Deployment) -> None:
+    deployment.write("teams/a.txt", "frame  # the team's own file\n")
+    deployment.spec("env_a", [], 'requirements-files = ["../teams/a.txt"]\n')
+    deployment.ok("lock")
+    deployment.write("teams/a.txt", "# another comment\nframe\n")
+    deployment.ok("lock", "--check")
+    deployment.write("teams/a.txt", "frame<2\n")
+    result = deployment.run("lock", "--check")
+    assert result.exit_code == 4
+    assert "requirements-files teams/a.txt changed" in result.stderr
+
+
+def test_check_of_a_missing_and_of_a_foreign_lock(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["frame"])
+    deployment.spec("env_b", ["frame"])
+    deployment.write("environments/env_b.lock", "frame==1.5\n")
+    result = deployment.run("lock", "--check", "--json")
+    assert result.exit_code == 4
+    assert [row["status"] for row in result.json["result"]] == ["missing", "damaged"]
+    deployment.ok("lock")
+    deployment.ok("lock", "--check")
+
+
+def test_a_package_of_another_platform_is_left_out(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["frame", "windows-only; sys_platform == 'win32'"])
+    deployment.ok("lock")
+    assert "windows-only" not in pins(deployment, "env_a")
+    deployment.spec(
+        "env_a",
+        ["frame", "windows-only; sys_platform == 'win32'"],
+        'platforms = ["linux-x86_64", "windows-x86_64"]\n',
+    )
+    deployment.ok("lock")
+    assert pins(deployment, "env_a")["windows-only"] == "1.0"
+
+
+class _Constraints(BaseHTTPRequestHandler):
+    text = ""
+    requests = 0
+
+    def do_GET(self) -> None:
+        type(self).requests += 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.text.encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_constraints_url_is_read_when_locking_only(deployment: Deployment) -> None:
+    class Handler(_Constraints):
+        text = "# published\ngrid==1.0\n"
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/constraints.txt"
+    deployment.spec("env_a", ["frame"], f'constraints = ["{url}"]\n')
+    deployment.ok("lock")
+    assert pins(deployment, "env_a")["grid"] == "1.0"
+    assert url not in lock_text(deployment, "env_a")
+    read = Handler.requests
+    deployment.ok("lock", "--check")
+    deployment.ok("build")
+    assert Handler.requests == read
+    Handler.text = "grid==1.1\n"
+    deployment.ok("lock")
+    assert pins(deployment, "env_a")["grid"] == "1.1"
+    server.shutdown()
+    server.server_close()
+    result = deployment.run("lock", "-U")
+    assert result.exit_code == 4
+    assert url in result.stderr
+
+
+def test_hidden_inputs_do_not_reach_uv(deployment: Deployment) -> None:
+    hidden = deployment.write("hidden.txt", "grid<1.1\n")
+    deployment.write("pyproject.toml", '[tool.uv]\nconstraint-dependencies = ["grid<1.1"]\n')
+    deployment.spec("env_a", ["frame<2"])
+    deployment.ok("lock", variables={"UV_CONSTRAINT": str(hidden), "UV_OVERRIDE": str(hidden)})
+    assert pins(deployment, "env_a")["grid"] == "1.1"
+
+
+def test_an_unreachable_index_is_an_error_that_hides_its_password(deployment: Deployment) -> None:
+    deployment.write(
+        "uv.toml", '[[index]]\nname = "x"\nurl = "http://user:s3cret@127.0.0.1:9/index"\ndefault = true\n'
+    )
+    deployment.spec("env_a", ["frame"])
+    result = deployment.run("lock", variables={"UV_HTTP_RETRIES": "0"})
+    assert result.exit_code == 4
+    assert "environment 'env_a'" in result.stderr
+    assert "s3cret" not in result.stdout + result.stderr
+    assert "Check the index" in result.stderr
+
+
+def test_add_and_remove_edit_spec_and_lock_and_keep_comments(two_teams: Deployment) -> None:
+    file = two_teams.write(
+        "environments/env_a.toml",
+        '# who owns this: team a\nrequires-python = ">=3.10"\ndependencies = [\n    "frame>=2",  # for reports\n]\n',
+    )
+    two_teams.ok("lock", "env_a")
+    two_teams.ok("add", "env_a", "tool>=1")
+    assert "# who owns this: team a" in file.read_text()
+    assert "# for reports" in file.read_text()
+    assert pins(two_teams, "env_a")["tool"] == "1.0"
+    two_teams.ok("lock", "--check", "env_a")
+    two_teams.ok("remove", "env_a", "tool")
+    assert "tool" not in pins(two_teams, "env_a")
+    assert "# for reports" in file.read_text()
+
+
+def test_an_addition_that_does_not_fit_leaves_spec_and_lock(two_teams: Deployment) -> None:
+    spec = (two_teams.folder / "environments/env_a.toml").read_text()
+    lock = lock_text(two_teams, "env_a")
+    result = two_teams.run("add", "env_a", "grid<2")
+    assert result.exit_code == 5
+    assert (two_teams.folder / "environments/env_a.toml").read_text() == spec
+    assert lock_text(two_teams, "env_a") == lock
+
+
+def test_all_errors_of_all_files_in_one_run(deployment: Deployment) -> None:
+    deployment.write("envman.toml", 'root = "venv"\n[bundles]\nb = { enviroment = "env_a" }\n')
+    deployment.write("environments/env_a.toml", 'requires-python = "three"\ndependencies = ["frame=>2"]\n')
+    deployment.write("environments/env_b.toml", "dependencies = [\n")
+    result = deployment.run("lock", "--json")
+    assert result.exit_code == 3
+    places = [problem["where"] for problem in result.json["problems"]]
+    assert "envman.toml: bundles.b.enviroment" in places
+    assert "environments/env_a.toml: requires-python" in places
+    assert "environments/env_a.toml: dependencies[0]" in places
+    assert "environments/env_b.toml" in places
+    assert all(problem["remedy"] for problem in result.json["problems"])
