@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -131,6 +132,16 @@ def deployment(tmp_path: Path, wheelhouse: Path, clean_environment: dict[str, st
     made = Deployment(tmp_path / "project", dict(clean_environment))
     made.write("envman.toml", 'root = "venv"\n')
     made.write("uv.toml", f"no-index = true\nfind-links = [{json.dumps(str(wheelhouse))}]\n")
+    return made
+
+
+@pytest.fixture
+def registry_deployment(tmp_path: Path) -> Deployment:
+    """An empty project that uses the package registry, the way this user reaches it."""
+    dropped = ("AIRFLOW", "ENVMAN", "PYTHON", "VIRTUAL_ENV")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
+    made = Deployment(tmp_path / "project", kept)
+    made.write("envman.toml", 'root = "venv"\n')
     return made
 
 

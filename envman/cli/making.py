@@ -121,7 +121,7 @@ def _show_changes(reporter: Reporter, outcomes: tuple[LockOutcome, ...]) -> None
     rows = [
         (outcome.environment, *_cells(change))
         for outcome in outcomes
-        if outcome.packages != len(outcome.changes) or any(change.old for change in outcome.changes)
+        if not outcome.first
         for change in outcome.changes
     ]
     if rows:  # of a first lock every package is new: the progress has said how many

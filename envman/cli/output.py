@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 import typer
+from packaging.version import Version
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -124,4 +125,4 @@ def size_text(size: int | None) -> str:
 
 def versions_text(versions: Sequence[str]) -> str:
     """Versions of one package in one cell."""
-    return ", ".join(dict.fromkeys(versions)) or "-"
+    return ", ".join(sorted(set(versions), key=Version)) or "-"

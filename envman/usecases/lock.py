@@ -22,11 +22,15 @@ from envman.uv.runner import Source, Upgrade, Uv
 
 @dataclass(frozen=True)
 class LockOutcome:
-    """What became of one environment's lock; `resolved` is False where it answered its spec already."""
+    """What became of one environment's lock.
+
+    `resolved` is False where it answered its spec already, `first` is True where there was none before.
+    """
 
     environment: str
     file: str
     resolved: bool
+    first: bool
     packages: int
     changes: tuple[PackageChange, ...]
     seconds: float
@@ -62,7 +66,13 @@ def lock(
             write_atomic(workspace.lock_path(environment), text)
         changes = package_changes(old.versions() if old else {}, new.versions())
         outcome = LockOutcome(
-            name, environment.lock_file, resolved, len(new.pins), changes, time.monotonic() - started
+            environment=name,
+            file=environment.lock_file,
+            resolved=resolved,
+            first=old is None,
+            packages=len(new.pins),
+            changes=changes,
+            seconds=time.monotonic() - started,
         )
         report(Event(name, Stage.DONE, _summary(outcome)))
         return outcome

@@ -1,0 +1,76 @@
+"""The project's sessions: `nox` runs lint, docs and tests; `nox -s demo` the main job; `nox -s bench` times.
+
+Each session has an environment of its own below .nox/; nothing else of the machine is used but its interpreters.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "docs", "tests"]
+nox.options.error_on_missing_interpreters = True
+
+GROUPS = nox.project.load_toml("pyproject.toml")
+LEFT_OUT = {"PYTHONDONTWRITEBYTECODE": None, "PYTHONPATH": None, "ENVMAN_ROOT": None, "ENVMAN_PROJECT": None}
+"""Variables of the caller that would change what is tested or measured."""
+
+
+def _install(session: nox.Session, *groups: str) -> None:
+    requirements = [line for group in groups for line in nox.project.dependency_groups(GROUPS, group)]
+    session.install("-e", ".", *requirements)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint rules and types."""
+    _install(session, "lint")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy", env=LEFT_OUT)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every test but the documentation's: units, real builds, the main job on the package registry."""
+    _install(session, "test")
+    arguments = session.posargs or ["-n", "2", "--dist", "loadgroup", "--ignore", "tests/docs"]
+    session.run("pytest", *arguments, env=LEFT_OUT)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Generated pages are up to date, links resolve, the examples run as they stand."""
+    _install(session, "test")
+    session.run("pytest", "tests/docs", *session.posargs, env=LEFT_OUT)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job: two bundles, each parsed by the real Airflow in its own interpreter."""
+    session.install("-e", ".")
+    session.run("python", "demo/main_job.py", *session.posargs, env=LEFT_OUT)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, as ratios against named rivals; name some to run only those."""
+    session.install("-e", ".")
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["exec", "noop"]), env=LEFT_OUT)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel, install it elsewhere, and see that it is whole."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--outdir", folder, silent=True)
+        wheel = next(Path(folder).glob("*.whl"))
+        session.install(str(wheel), "--force-reinstall")
+        with session.chdir(folder):
+            session.run("envman", "--version", env=LEFT_OUT)
+            session.run("envman", "schema", "environment", silent=True, env=LEFT_OUT)

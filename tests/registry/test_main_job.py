@@ -1,0 +1,35 @@
+"""The README's main job on the package registry, as its readers run it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.registry
+@pytest.mark.xdist_group("project-root")
+def test_each_bundle_is_parsed_by_the_real_airflow_in_its_own_interpreter() -> None:
+    finished = subprocess.run(
+        [sys.executable, "demo/main_job.py", "--json"], cwd=PROJECT, text=True, capture_output=True, check=False
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    rows = json.loads(finished.stdout)
+    assert [(row["bundle"], row["environment"], row["dags"]) for row in rows] == [
+        ("bundle_a", "env_a", 2),
+        ("bundle_b", "env_b", 1),
+    ]
+    assert rows[0]["pandas"] != rows[1]["pandas"]
+
+
+@pytest.mark.xdist_group("project-root")
+def test_the_repositorys_own_locks_answer_their_specs() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "envman", "lock", "--check"], cwd=PROJECT, text=True, capture_output=True, check=False
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
