@@ -1,6 +1,6 @@
 """The project's sessions: `nox` runs lint, docs and tests; `nox -s demo` the main job; `nox -s bench` times.
 
-Each session has an environment of its own below .nox/; nothing else of the machine is used but its interpreters.
+Each session has an environment of its own below .nox/; of the machine it uses the interpreters only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The main job: two bundles whose environments conflict, each parsed by the real Airflow in its own interpreter.
+"""The main job: two bundles that conflict, each parsed by the real Airflow in its own interpreter.
 
 It does what a deployment does: check the locks, build the environments, and start one Dag processor for each
 bundle through `envman exec`, on Airflow's default database. Every step is a command that is shown.
@@ -74,7 +74,7 @@ class MainJob:
         return [self._parse(bundle) for bundle in BUNDLES]
 
     def _other_python(self) -> list[str]:
-        """An interpreter for env_b: one that pandas 1.5 runs on if the machine has it, else any but env_a's."""
+        """For env_b a Python that pandas 1.5 runs on if the machine has one, else any but env_a's."""
         minors = {
             Version(".".join(found.version.split(".")[:2]))
             for found in discover(None, os.environ).found
@@ -129,7 +129,8 @@ def parsed_dags(bundle: str) -> tuple[list[str], list[str], list[str]]:
     with sqlite3.connect(AIRFLOW_HOME / "airflow.db") as database:
         dags = [row[0] for row in database.execute("select dag_id from dag where bundle_name = ?", (bundle,))]
         tags = database.execute(
-            "select t.name from dag_tag t join dag d on d.dag_id = t.dag_id where d.bundle_name = ?", (bundle,)
+            "select t.name from dag_tag t join dag d on d.dag_id = t.dag_id where d.bundle_name = ?",
+            (bundle,),
         )
         errors = database.execute("select stacktrace from import_error where bundle_name = ?", (bundle,))
         return dags, [row[0] for row in tags], [row[0].splitlines()[-1] for row in errors]
@@ -152,7 +153,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
-    console = Console(record=bool(options.picture), stderr=options.json, width=100 if options.picture else None)
+    console = Console(
+        record=bool(options.picture), stderr=options.json, width=100 if options.picture else None
+    )
     rows = MainJob(console).run()
     if options.json:
         sys.stdout.write(json.dumps([asdict(row) for row in rows], indent=2) + "\n")

@@ -103,7 +103,9 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_wheel(folder, "frame", "1.5", ["grid<2"])
     make_wheel(folder, "frame", "2.2", ["grid>=2"])
     make_wheel(folder, "windows-only", "1.0")
-    make_wheel(folder, "broken", "1.0", files={"broken/__init__.py": "raise RuntimeError('broken on import')\n"})
+    make_wheel(
+        folder, "broken", "1.0", files={"broken/__init__.py": "raise RuntimeError('broken on import')\n"}
+    )
     tool = "import sys\n\n\ndef main():\n    print(sys.prefix)\n"
     make_wheel(folder, "tool", "1.0", files={"tool/__init__.py": tool}, console_script="tool = tool:main")
     many = {f"heavy/part_{number}.py": f"VALUE = {number}\n" * 40 for number in range(400)}
@@ -164,5 +166,3 @@ def two_teams(deployment: Deployment) -> Deployment:
 def in_python(code: str) -> tuple[str, str, str]:
     """The words that run a piece of Python."""
     return ("python", "-c", code)
-
-

@@ -24,7 +24,7 @@ from envman.cli.output import Reporter, size_text
 from envman.cli.progress import progress
 from envman.files import write_atomic
 from envman.usecases.transfer import ExportFormat, export, fill_wheelhouse
-from envman.usecases.upkeep import collect, rollback
+from envman.usecases.upkeep import collect, forget_undeclared, rollback
 
 
 def rollback_command(
@@ -58,6 +58,9 @@ def gc_command(
         int, typer.Option(min=0, metavar="N", help="Generations of each environment to keep.")
     ] = 3,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    undeclared: Annotated[
+        bool, typer.Option("--undeclared", help="Also drop environments that envman.toml no longer declares.")
+    ] = False,
     project: ProjectOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
@@ -71,7 +74,10 @@ def gc_command(
     """
     reporter = Reporter("gc", as_json)
     with reporter.errors():
-        outcome = collect(root_folder(root, project), keep, dry_run)
+        folder = root_folder(root, project)
+        declared = require_workspace(project).project.environments if undeclared else None
+        forgotten = forget_undeclared(folder, declared, dry_run) if declared is not None else ()
+        outcome = collect(folder, keep, dry_run, forgotten)
         if as_json:
             reporter.result(outcome)
             return
@@ -80,6 +86,8 @@ def gc_command(
             (item.generation, goes, item.environment or "half-built", size_text(item.size))
             for item in outcome.removed
         ]
+        for name in forgotten:
+            reporter.say(f"{name}: no longer declared, {goes}")
         rows += [(item.generation, "kept", "; ".join(item.reasons), "") for item in outcome.kept]
         if rows:
             reporter.table(("generation", "", "why", "size"), rows, right=("size",))

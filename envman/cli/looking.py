@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -90,7 +91,7 @@ def list_command(project: ProjectOption = None, root: RootOption = None, as_json
     """
     reporter = Reporter("list", as_json)
     with reporter.errors():
-        rows = list_environments(root_folder(root, project), find_workspace(project))
+        rows = list_environments(root_folder(root, project), find_workspace(project), os.environ)
         if as_json:
             reporter.result(rows)
             return

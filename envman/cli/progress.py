@@ -48,7 +48,7 @@ class _PlainLines:
 
     def report(self, event: Event) -> None:
         with self._lock:
-            if self._last.get(event.environment) is not event.stage:
+            if self._last.get(event.environment) is not event.stage or event.warning:
                 self._last[event.environment] = event.stage
                 self._reporter.note(_line(event))
 
@@ -83,6 +83,9 @@ def _bars(reporter: Reporter) -> Iterator[Report]:
 
 def _show(bars: Progress, tasks: dict[str, TaskID], event: Event) -> None:
     name = event.environment
+    if event.warning:
+        bars.console.print(Text(f"{name}: {event.detail}", style="yellow"))
+        return
     if event.stage in _ENDED:
         if name in tasks:
             bars.remove_task(tasks.pop(name))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from packaging.markers import Marker
@@ -49,17 +49,22 @@ class Lock:
         """The digest of everything that decided the lock."""
         return fingerprint(self.inputs)
 
-    def versions(self) -> dict[str, tuple[str, ...]]:
-        """Versions by package; a universal lock may hold several of one, for different markers."""
-        versions: dict[str, tuple[str, ...]] = {}
-        for pin in self.pins:
-            versions[pin.name] = (*versions.get(pin.name, ()), pin.version)
-        return versions
+
+def versions(pins: Iterable[Pin]) -> dict[str, tuple[str, ...]]:
+    """Versions by package; a universal lock may hold several of one, for different markers."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pin in pins:
+        found[pin.name] = (*found.get(pin.name, ()), pin.version)
+    return found
 
 
 def body_digest(pins: tuple[Pin, ...]) -> str:
     """`sha256:` digest of what is installed, whatever the header says and the environment is called."""
-    return "sha256:" + hashlib.sha256(_body(pins).encode()).hexdigest()
+    return _text_digest(_body(pins))
+
+
+def _text_digest(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def render(lock: Lock, spec_file: str) -> str:
@@ -69,6 +74,7 @@ def render(lock: Lock, spec_file: str) -> str:
         f"# envman-lock: {FORMAT}",
         f"# environment: {lock.environment}",
         f"# fingerprint: {lock.fingerprint}",
+        f"# pins: {body_digest(lock.pins)}",
         *(f"# input {label}: {value}" for label, value in sorted(lock.inputs.items())),
     ]
     return "\n".join(header) + "\n\n" + _body(lock.pins)
@@ -85,7 +91,7 @@ def _body(pins: tuple[Pin, ...]) -> str:
 
 @dataclass(frozen=True)
 class Header:
-    """The comment lines above the pins; reading them does not need the pins."""
+    """The comment lines above the pins; reading them does not parse the pins."""
 
     environment: str
     fingerprint: str
@@ -93,7 +99,7 @@ class Header:
 
 
 def parse_header(text: str, file: str, environment: str) -> Header:
-    """Read a lock's header; raises LockError where it is not one of ours or of another format."""
+    """Read a lock's header; raises LockError where it is of another format, or the text was altered."""
     fields: dict[str, str] = {}
     inputs: dict[str, str] = {}
     for line in text.splitlines():
@@ -112,6 +118,8 @@ def parse_header(text: str, file: str, environment: str) -> Header:
         raise LockError(Problem(file, what, remedy))
     if fields.get("fingerprint") != fingerprint(inputs):
         raise LockError(Problem(file, "its header does not match its fingerprint", remedy))
+    if fields.get("pins") != _text_digest(text.partition("\n\n")[2]):
+        raise LockError(Problem(file, "its pins were changed after it was made", remedy))
     return Header(fields.get("environment", ""), fields["fingerprint"], inputs)
 
 

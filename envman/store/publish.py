@@ -33,6 +33,12 @@ def publish_generation(root: str, environment: str, generation: str, action: Act
         return True
 
 
+def withdraw(root: str, environment: str) -> None:
+    """Take away an environment's name and history; its generations stay until they are collected."""
+    Path(layout.link_path(root, environment)).unlink(missing_ok=True)
+    Path(layout.history_path(root, environment)).unlink(missing_ok=True)
+
+
 def read_history(root: str, environment: str) -> tuple[Switch, ...]:
     """The environment's switches, oldest first; raises StoreError for a damaged history."""
     path = Path(layout.history_path(root, environment))

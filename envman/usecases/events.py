@@ -23,11 +23,16 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Event:
-    """One step of the work on one environment; `detail` is for people."""
+    """One step of the work on one environment; `detail` is for people, a warning is shown to them always."""
 
     environment: str
     stage: Stage
     detail: str = ""
+
+    @property
+    def warning(self) -> bool:
+        """Whether a tool that envman runs warns of something."""
+        return self.detail.startswith("warning:")
 
 
 Report = Callable[[Event], None]

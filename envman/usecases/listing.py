@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 
-from envman.errors import Problem, StoreError, UsageError
+from envman.errors import Problem, ResolveError, StoreError, UsageError
 from envman.generation.history import standing
 from envman.generation.manifest import Manifest
+from envman.launch.airflow_config import read_airflow_bundles
+from envman.launch.root import read_table
 from envman.lock.changes import PackageChange, package_changes
-from envman.lock.lockfile import parse_lock
+from envman.lock.lockfile import parse_lock, versions
+from envman.resolver.resolve import AirflowBundles, resolve_bundle
+from envman.resolver.table import Table
 from envman.spec.names import nearest
-from envman.store import layout
 from envman.store.generations import is_whole, read_manifest
 from envman.store.publish import current, published_environments, read_history
 from envman.usecases.lock_state import lock_state, read_lock_text
@@ -39,21 +41,43 @@ class EnvironmentRow:
     teams: tuple[str, ...]
 
 
-def list_environments(root: str, workspace: Workspace | None) -> tuple[EnvironmentRow, ...]:
-    """Every environment that is declared or published, sorted by name."""
+def list_environments(
+    root: str, workspace: Workspace | None, environ: Mapping[str, str]
+) -> tuple[EnvironmentRow, ...]:
+    """Every environment that is declared or published, sorted by name.
+
+    Bundles are those of envman.toml (without it, of the published table) and of Airflow's configuration.
+    """
     names = set(published_environments(root))
     if workspace:
         names |= set(workspace.project.environments)
-    return tuple(_row(root, workspace, name) for name in sorted(names))
+    table = Table(workspace.table()) if workspace else read_table(root)
+    bundles = _bundles_by_environment(table, read_airflow_bundles(environ))
+    teams: dict[str, list[str]] = {}
+    for team in table.names("team"):
+        teams.setdefault(table.team(team) or "", []).append(team)
+    return tuple(
+        _row(root, workspace, name, bundles.get(name, []), teams.get(name, [])) for name in sorted(names)
+    )
 
 
-def _row(root: str, workspace: Workspace | None, name: str) -> EnvironmentRow:
+def _bundles_by_environment(table: Table, configured: AirflowBundles) -> dict[str, list[str]]:
+    bundles: dict[str, list[str]] = {}
+    for bundle in sorted({*table.names("bundle"), *configured.teams}):
+        try:
+            answer = resolve_bundle(table, bundle, lambda: configured)
+        except ResolveError:  # a bundle without an environment belongs to none of the rows
+            continue
+        bundles.setdefault(answer.environment, []).append(bundle)
+    return bundles
+
+
+def _row(
+    root: str, workspace: Workspace | None, name: str, bundles: list[str], teams: list[str]
+) -> EnvironmentRow:
     declared = workspace.project.environments.get(name) if workspace else None
     generation = current(root, name)
     manifest = read_manifest(root, generation) if generation else None
-    bundles = workspace.project.bundles if workspace else {}
-    teams = workspace.project.teams if workspace else {}
-    own_teams = tuple(sorted(team for team, entry in teams.items() if entry.environment == name))
     return EnvironmentRow(
         environment=name,
         requires_python=declared.requires_python if declared else None,
@@ -62,14 +86,8 @@ def _row(root: str, workspace: Workspace | None, name: str) -> EnvironmentRow:
         lock=lock_state(workspace, declared).status.value if workspace and declared else None,
         generation=generation,
         size=manifest.size if manifest else None,
-        bundles=tuple(
-            sorted(
-                bundle
-                for bundle, entry in bundles.items()
-                if entry.environment == name or (entry.environment is None and entry.team in own_teams)
-            )
-        ),
-        teams=own_teams,
+        bundles=tuple(bundles),
+        teams=tuple(teams),
     )
 
 
@@ -102,7 +120,7 @@ def diff(workspace: Workspace, root: str, left: str, right: str | None) -> DiffO
 def _locked(workspace: Workspace, name: str) -> dict[str, tuple[str, ...]]:
     environment = workspace.choose([name])[0]
     text = read_lock_text(workspace, environment)
-    return parse_lock(text, environment.lock_file, name).versions()
+    return versions(parse_lock(text, environment.lock_file, name).pins)
 
 
 def _installable(workspace: Workspace, name: str, manifest: Manifest) -> dict[str, tuple[str, ...]]:
@@ -188,8 +206,3 @@ def published_or_raise(root: str, names: Iterable[str]) -> list[str]:
     if problems:
         raise UsageError(problems)
     return list(dict.fromkeys(names)) or published
-
-
-def generation_folder(root: str, generation: str) -> Path:
-    """A generation's folder."""
-    return Path(layout.generation_path(root, generation))

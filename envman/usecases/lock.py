@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from envman.errors import LockError
 from envman.files import write_atomic
 from envman.lock.changes import PackageChange, package_changes
-from envman.lock.lockfile import Lock, parse_lock, parse_pins, render
+from envman.lock.inputs import Inputs
+from envman.lock.lockfile import Lock, Pin, parse_header, parse_pins, render, versions
 from envman.project import load_inputs, with_fetched
 from envman.remote import fetch_text
 from envman.spec.project import Environment
@@ -60,16 +61,17 @@ def lock(
         started = time.monotonic()
         environment = environments[name]
         report(Event(name, Stage.RESOLVING))
-        old, new, resolved = _locked(workspace, environment, uv, options.upgrade)
-        text = render(new, environment.file)
-        if text != read_lock_text(workspace, environment):
-            write_atomic(workspace.lock_path(environment), text)
-        changes = package_changes(old.versions() if old else {}, new.versions())
+        text = read_lock_text(workspace, environment)
+        old = _pins(text, environment)
+        new, resolved = _locked(workspace, environment, uv, options.upgrade)
+        if (rendered := render(new, environment.file)) != text:
+            write_atomic(workspace.lock_path(environment), rendered)
+        changes = package_changes(versions(old), versions(new.pins))
         outcome = LockOutcome(
             environment=name,
             file=environment.lock_file,
             resolved=resolved,
-            first=old is None,
+            first=not old,
             packages=len(new.pins),
             changes=changes,
             seconds=time.monotonic() - started,
@@ -83,27 +85,33 @@ def lock(
     return outcomes
 
 
-def _locked(
-    workspace: Workspace, environment: Environment, uv: Uv, upgrade: Upgrade
-) -> tuple[Lock | None, Lock, bool]:
-    """The lock that is there, the one that answers the spec, and whether that took a resolution."""
+def _locked(workspace: Workspace, environment: Environment, uv: Uv, upgrade: Upgrade) -> tuple[Lock, bool]:
+    """The lock that answers the spec, and whether that took a resolution."""
     inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
     inputs = with_fetched(inputs, fetch_text)
     text = read_lock_text(workspace, environment)
-    old = _readable(text, environment)
-    if old and old.inputs == inputs.digests() and not (upgrade.everything or upgrade.packages):
-        return old, old, False
+    old = _pins(text, environment)
+    if not (upgrade.everything or upgrade.packages) and _answers(text, environment, inputs):
+        return Lock(environment.name, inputs.digests(), old), False
     resolved = uv.resolve(inputs, text if old else "", upgrade)
     pins = parse_pins(resolved, f"{environment.lock_file} (as resolved)", environment.name)
-    return old, Lock(environment.name, inputs.digests(), pins), True
+    return Lock(environment.name, inputs.digests(), pins), True
 
 
-def _readable(text: str, environment: Environment) -> Lock | None:
-    """The lock that is there; a damaged or foreign one counts as none: locking is what mends it."""
+def _pins(text: str, environment: Environment) -> tuple[Pin, ...]:
+    """The pins of the lock that is there, none where it can't be read: locking is what mends it."""
     try:
-        return parse_lock(text, environment.lock_file, environment.name) if text else None
+        return parse_pins(text, environment.lock_file, environment.name)
     except LockError:
-        return None
+        return ()
+
+
+def _answers(text: str, environment: Environment, inputs: Inputs) -> bool:
+    try:
+        header = parse_header(text, environment.lock_file, environment.name)
+    except LockError:
+        return False
+    return header.inputs == inputs.digests()
 
 
 def _summary(outcome: LockOutcome) -> str:

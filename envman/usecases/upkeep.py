@@ -15,7 +15,7 @@ from envman.store.generations import discard_generation, list_generations, read_
 from envman.store.inventory import Difference, differences, parse_inventory, take_inventory
 from envman.store.living import inhabited_generations
 from envman.store.locks import locked, try_locked
-from envman.store.publish import current, publish_generation, published_environments, read_history
+from envman.store.publish import current, publish_generation, published_environments, read_history, withdraw
 from envman.usecases.listing import published_or_raise, rollback_target
 
 
@@ -68,11 +68,21 @@ class GcOutcome:
     kept: tuple[Kept, ...]
 
 
-def collect(root: str, keep: int, dry_run: bool) -> GcOutcome:
+def forget_undeclared(root: str, declared: Iterable[str], dry_run: bool) -> tuple[str, ...]:
+    """Take away the names and histories of environments that are no longer declared; returns the names."""
+    gone = sorted(set(published_environments(root)) - set(declared))
+    if gone and not dry_run:
+        with locked(root, "store"):
+            for name in gone:
+                withdraw(root, name)
+    return tuple(gone)
+
+
+def collect(root: str, keep: int, dry_run: bool, forgotten: Iterable[str] = ()) -> GcOutcome:
     """Remove generations that nobody needs.
 
     What stays: current ones, the last `keep` of each environment, those that a process lives in, and those
-    that are being built.
+    that are being built. `forgotten` are names that count as gone already.
     """
     removed: list[Removed] = []
     kept: list[Kept] = []
@@ -80,7 +90,7 @@ def collect(root: str, keep: int, dry_run: bool) -> GcOutcome:
         return GcOutcome(dry_run, (), ())
     with locked(root, "store"):
         generations = list_generations(root)
-        reasons = _reasons(root, generations, keep)
+        reasons = _reasons(root, generations, keep, set(forgotten))
         for generation in generations:
             if generation in reasons:
                 kept.append(Kept(generation, tuple(reasons[generation])))
@@ -95,9 +105,9 @@ def collect(root: str, keep: int, dry_run: bool) -> GcOutcome:
     return GcOutcome(dry_run, tuple(removed), tuple(kept))
 
 
-def _reasons(root: str, generations: list[str], keep: int) -> dict[str, list[str]]:
+def _reasons(root: str, generations: list[str], keep: int, forgotten: set[str]) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
-    for name in published_environments(root):
+    for name in set(published_environments(root)) - forgotten:
         switches = read_history(root, name)
         now = current(root, name)
         if now is not None:

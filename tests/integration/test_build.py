@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PYTHON, Deployment, in_python
+from tests.wheels import make_wheel
 
 
 def versions(deployment: Deployment, name: str) -> str:
@@ -57,24 +58,43 @@ def test_a_stale_lock_is_not_built(two_teams: Deployment) -> None:
     assert two_teams.current("env_a") == before
 
 
-def test_a_wrong_hash_is_refused(two_teams: Deployment) -> None:
-    file = two_teams.folder / "environments/env_a.lock"
-    text = file.read_text()
+def test_a_file_that_is_not_the_locked_one_is_refused(two_teams: Deployment, tmp_path: Path) -> None:
+    two_teams.spec("env_a", ["frame>=2", "tool"])
+    two_teams.ok("lock")
     before = two_teams.current("env_a")
-    file.write_text(re.sub(r"(frame==2\.2.*\n\s+--hash=sha256:)[0-9a-f]{8}", r"\g<1>00000000", text))
-    result = two_teams.run("build", variables={"UV_NO_CACHE": "1"})
+    make_wheel(
+        tmp_path / "other", "frame", "2.2", ["grid>=2"], {"frame/evil.py": "print('not what was locked')\n"}
+    )
+    make_wheel(tmp_path / "other", "grid", "2.0")
+    make_wheel(tmp_path / "other", "tool", "1.0")
+    variables = {"UV_CACHE_DIR": str(tmp_path / "cache")}
+    result = two_teams.run("build", "--wheelhouse", str(tmp_path / "other"), variables=variables)
     assert result.exit_code == 6
-    assert "frame" in result.stderr
+    assert "frame==2.2" in result.stderr
     assert "not the one that was locked" in result.stderr
     assert two_teams.current("env_a") == before
     assert versions(two_teams, "env_a") == "2.2 2.0"
     assert two_teams.generations() == {before, two_teams.current("env_b")}
 
 
+def test_a_lock_that_was_edited_by_hand_is_refused(two_teams: Deployment) -> None:
+    file = two_teams.folder / "environments/env_a.lock"
+    file.write_text(re.sub(r"grid==2\.0", "grid==2.1", file.read_text()))
+    for command in (["build"], ["lock", "--check"]):
+        result = two_teams.run(*command)
+        assert result.exit_code == 4
+        assert "its pins were changed" in result.stderr
+    assert versions(two_teams, "env_a") == "2.2 2.0"
+    two_teams.ok("lock")
+    two_teams.ok("lock", "--check")
+
+
 def test_failed_checks_keep_what_was_published(two_teams: Deployment) -> None:
     before = two_teams.current("env_a"), two_teams.current("env_b")
     two_teams.spec("env_a", ["frame>=2", "broken"], '[checks]\nimports = ["frame", "broken", "absent"]\n')
-    two_teams.spec("env_b", ["frame<2"], '[checks]\ncommands = [["python", "-c", "import sys; sys.exit(3)"]]\n')
+    two_teams.spec(
+        "env_b", ["frame<2"], '[checks]\ncommands = [["python", "-c", "import sys; sys.exit(3)"]]\n'
+    )
     two_teams.ok("lock")
     result = two_teams.run("build")
     assert result.exit_code == 6
@@ -87,7 +107,10 @@ def test_failed_checks_keep_what_was_published(two_teams: Deployment) -> None:
 
 def test_a_failed_environment_does_not_stop_the_others_nor_move_bundles(two_teams: Deployment) -> None:
     text = (two_teams.folder / "envman.toml").read_text()
-    two_teams.write("envman.toml", text.replace('bundle_a = { environment = "env_a" }', 'bundle_a = { environment = "env_b" }'))
+    two_teams.write(
+        "envman.toml",
+        text.replace('bundle_a = { environment = "env_a" }', 'bundle_a = { environment = "env_b" }'),
+    )
     two_teams.spec("env_a", ["frame>=2", "broken"], '[checks]\nimports = ["broken"]\n')
     two_teams.spec("env_b", ["frame<2", "tool"])
     two_teams.ok("lock")
@@ -210,6 +233,19 @@ def test_gc_keeps_what_somebody_lives_in(two_teams: Deployment, how: str) -> Non
     assert generation not in two_teams.generations()
 
 
+def test_gc_drops_an_undeclared_environment_only_when_told(two_teams: Deployment) -> None:
+    generation = two_teams.current("env_a")
+    (two_teams.folder / "environments/env_a.toml").unlink()
+    two_teams.write("envman.toml", 'root = "venv"\n')
+    two_teams.ok("gc", "--keep", "0")
+    assert generation in two_teams.generations()
+    two_teams.ok("gc", "--keep", "0", "--undeclared", "--dry-run")
+    assert two_teams.current("env_a") == generation
+    two_teams.ok("gc", "--keep", "0", "--undeclared")
+    assert two_teams.generations() == {two_teams.current("env_b")}
+    assert not (two_teams.root / "env_a").is_symlink()
+
+
 def test_gc_keeps_what_was_started_through_the_link(two_teams: Deployment) -> None:
     generation = two_teams.current("env_a")
     python = str(two_teams.root / "env_a/bin/python")
@@ -232,7 +268,12 @@ def test_verify_finds_changed_missing_and_added_files(two_teams: Deployment) -> 
     result = two_teams.run("verify", "--json")
     assert result.exit_code == 8
     found = {(row["kind"], Path(row["path"]).name) for row in result.json["result"][0]["differences"]}
-    assert found == {("changed", "__init__.py"), ("missing", "__init__.py"), ("added", "evil.pth"), ("changed", "activate")}
+    assert found == {
+        ("changed", "__init__.py"),
+        ("missing", "__init__.py"),
+        ("added", "evil.pth"),
+        ("changed", "activate"),
+    }
     assert result.json["result"][1]["differences"] == []
 
 
@@ -286,7 +327,9 @@ def test_list_and_diff(two_teams: Deployment) -> None:
     assert two_teams.run("diff", "env_a", "env_c").exit_code == 2
 
 
-@pytest.mark.parametrize("command", [["list"], ["history", "env_a"], ["verify"], ["gc"], ["lock", "--check"], ["build"]])
+@pytest.mark.parametrize(
+    "command", [["list"], ["history", "env_a"], ["verify"], ["gc"], ["lock", "--check"], ["build"]]
+)
 def test_json_has_one_envelope(two_teams: Deployment, command: list[str]) -> None:
     document = two_teams.ok(*command, "--json").json
     assert list(document) == ["schema_version", "envman", "command", "ok", "result", "problems"]

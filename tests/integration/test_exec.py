@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -32,7 +31,9 @@ def test_each_bundle_runs_in_its_own_environment(two_teams: Deployment) -> None:
 
 
 def test_the_process_is_replaced(two_teams: Deployment) -> None:
-    process = two_teams.start("exec", "--bundle", "bundle_a", "--", *in_python("import os; print(os.getpid())"))
+    process = two_teams.start(
+        "exec", "--bundle", "bundle_a", "--", *in_python("import os; print(os.getpid())")
+    )
     stdout, _ = process.communicate(timeout=60)
     assert int(stdout) == process.pid
 
@@ -76,7 +77,13 @@ def test_large_output_on_both_streams_passes_through(two_teams: Deployment) -> N
 def test_standard_input_folder_and_umask_are_the_callers(two_teams: Deployment) -> None:
     code = "import os, sys; print(sys.stdin.read(), os.getcwd(), oct(os.umask(0)))"
     finished = subprocess.run(
-        ["sh", "-c", 'umask 027; exec "$@"', "sh", *two_teams.command("exec", "--team", "team_b", *in_python(code))],
+        [
+            "sh",
+            "-c",
+            'umask 027; exec "$@"',
+            "sh",
+            *two_teams.command("exec", "--team", "team_b", *in_python(code)),
+        ],
         cwd=two_teams.folder,
         env=two_teams.environment,
         input="hello",
@@ -89,7 +96,9 @@ def test_standard_input_folder_and_umask_are_the_callers(two_teams: Deployment) 
 
 def test_variables_are_dropped_kept_out_and_set(two_teams: Deployment) -> None:
     two_teams.spec(
-        "env_a", ["frame>=2"], '[variables]\nset = { GREETING = "two words\\tand a tab" }\nkeep-out = ["AWS_*", "TOKEN"]\n'
+        "env_a",
+        ["frame>=2"],
+        '[variables]\nset = { GREETING = "two words\\tand a tab" }\nkeep-out = ["AWS_*", "TOKEN"]\n',
     )
     two_teams.ok("build")
     _, _, environment = shown(
@@ -102,7 +111,9 @@ def test_variables_are_dropped_kept_out_and_set(two_teams: Deployment) -> None:
 
 def test_a_change_of_variables_builds_nothing(two_teams: Deployment) -> None:
     before = two_teams.generations()
-    two_teams.spec("env_a", ["frame>=2"], '[checks]\nimports = ["frame", "grid"]\n[variables]\nset = { A = "1" }\n')
+    two_teams.spec(
+        "env_a", ["frame>=2"], '[checks]\nimports = ["frame", "grid"]\n[variables]\nset = { A = "1" }\n'
+    )
     two_teams.ok("build")
     assert two_teams.generations() == before
     assert shown(two_teams, "--bundle", "bundle_a")[2]["A"] == "1"
@@ -169,7 +180,10 @@ def test_no_answer_is_125_and_runs_nothing(two_teams: Deployment, arguments: lis
 
 
 def test_teams_come_from_airflows_configuration(two_teams: Deployment) -> None:
-    listed = [{"name": "new", "classpath": "x", "kwargs": {}, "team_name": "team_b"}, {"name": "lost", "classpath": "x"}]
+    listed = [
+        {"name": "new", "classpath": "x", "kwargs": {}, "team_name": "team_b"},
+        {"name": "lost", "classpath": "x"},
+    ]
     variables = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(listed)}
     code = in_python("import frame; print(frame.__version__)")
     assert two_teams.ok("exec", "--bundle", "new", "--", *code, variables=variables).stdout == "1.5\n"
@@ -246,7 +260,9 @@ def test_a_running_process_stays_in_its_generation_after_a_switch(two_teams: Dep
 
 def test_a_read_only_root_is_enough(two_teams: Deployment) -> None:
     script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && ! touch "$1/x" 2>/dev/null && shift && exec "$@"'
-    command = two_teams.command("exec", "--bundle", "bundle_a", "--", "python", "-c", "import frame; print('ran')")
+    command = two_teams.command(
+        "exec", "--bundle", "bundle_a", "--", "python", "-c", "import frame; print('ran')"
+    )
     finished = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, "sh", str(two_teams.root), *command],
         cwd=two_teams.folder,
@@ -263,7 +279,7 @@ def test_resolve_says_what_exec_does(two_teams: Deployment) -> None:
     prefix, executable, _ = shown(two_teams, "--bundle", "bundle_b")
     assert answer["environment"] == "env_b"
     assert answer["python"] == executable
-    assert answer["generation"] == os.path.basename(prefix)
+    assert answer["generation"] == Path(prefix).name
     assert answer["published"] is True
     explained = two_teams.ok("resolve", "--bundle", "bundle_b", "--explain").stdout
     assert "gives the team 'team_b' the environment 'env_b'" in explained

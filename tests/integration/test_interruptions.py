@@ -75,7 +75,9 @@ def test_kill_9_at_random_moments(two_teams: Deployment) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_build_cleans_up_and_ends_with_the_signals_code(two_teams: Deployment, signum: int) -> None:
+def test_an_interrupted_build_cleans_up_and_ends_with_the_signals_code(
+    two_teams: Deployment, signum: int
+) -> None:
     before = two_teams.generations()
     next_version(two_teams, 1)
     two_teams.spec("env_a", ["frame>=2"], '[checks]\ncommands = [["sleep", "30"]]\n')
@@ -108,11 +110,16 @@ def test_an_interrupted_lock_leaves_the_old_lock(two_teams: Deployment) -> None:
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert (two_teams.folder / "environments/env_a.lock").read_text() == lock
-    assert sorted(p.name for p in (two_teams.folder / "environments").iterdir() if p.name.startswith(".")) == []
+    assert (
+        sorted(p.name for p in (two_teams.folder / "environments").iterdir() if p.name.startswith(".")) == []
+    )
 
 
 def test_two_builders_at_once_make_one_generation_each(deployment: Deployment) -> None:
-    deployment.write("envman.toml", 'root = "venv"\n[bundles]\nbundle_a = { environment = "env_a" }\nbundle_b = { environment = "env_b" }\n')
+    deployment.write(
+        "envman.toml",
+        'root = "venv"\n[bundles]\nbundle_a = { environment = "env_a" }\nbundle_b = { environment = "env_b" }\n',
+    )
     next_version(deployment, 1)
     builders = [deployment.start("build") for _ in range(4)]
     for builder in builders:
@@ -167,7 +174,17 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(two_teams: Deployment) -
     two_teams.root.rename(published)
     two_teams.root.mkdir()
     finished = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script, "sh", str(two_teams.root), str(published), *two_teams.command()],
+        [
+            "unshare",
+            "-rm",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            str(two_teams.root),
+            str(published),
+            *two_teams.command(),
+        ],
         cwd=two_teams.folder,
         env={**two_teams.environment, "UV_LINK_MODE": "copy"},
         text=True,

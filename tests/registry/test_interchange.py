@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
@@ -27,10 +26,10 @@ def locked(registry_deployment: Deployment) -> Deployment:
 
 def test_pip_and_uv_read_a_lock_as_it_is(locked: Deployment, tmp_path: Path) -> None:
     lock = str(locked.folder / "environments/env_a.lock")
-    venv.create(tmp_path / "venv", with_pip=True)
+    subprocess.run([sys.executable, "-m", "virtualenv", "--quiet", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv/bin/python"
     command = [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", lock]
-    subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    subprocess.run(command, check=True, capture_output=True)
     code = "import attr, six; print(attr.__version__, six.__version__)"
     shown = subprocess.run([python, "-c", code], check=True, text=True, capture_output=True).stdout
     assert shown == "25.1.0 1.16.0\n"
@@ -47,7 +46,10 @@ def test_pylock_follows_pep_751(locked: Deployment) -> None:
     text = locked.ok("export", "env_a", "--format", "pylock").stdout
     lock = Pylock.from_dict(parse_toml(text, "pylock.toml")[0])
     lock.validate()
-    assert {package.name: str(package.version) for package in lock.packages} == {"attrs": "25.1.0", "six": "1.16.0"}
+    assert {package.name: str(package.version) for package in lock.packages} == {
+        "attrs": "25.1.0",
+        "six": "1.16.0",
+    }
     assert all(package.wheels for package in lock.packages)
     plain = locked.ok("export", "env_a", "--format", "requirements").stdout
     assert plain == (locked.folder / "environments/env_a.lock").read_text()

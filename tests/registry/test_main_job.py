@@ -16,7 +16,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 @pytest.mark.xdist_group("project-root")
 def test_each_bundle_is_parsed_by_the_real_airflow_in_its_own_interpreter() -> None:
     finished = subprocess.run(
-        [sys.executable, "demo/main_job.py", "--json"], cwd=PROJECT, text=True, capture_output=True, check=False
+        [sys.executable, "demo/main_job.py", "--json"],
+        cwd=PROJECT,
+        text=True,
+        capture_output=True,
+        check=False,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     rows = json.loads(finished.stdout)
@@ -30,6 +34,10 @@ def test_each_bundle_is_parsed_by_the_real_airflow_in_its_own_interpreter() -> N
 @pytest.mark.xdist_group("project-root")
 def test_the_repositorys_own_locks_answer_their_specs() -> None:
     finished = subprocess.run(
-        [sys.executable, "-m", "envman", "lock", "--check"], cwd=PROJECT, text=True, capture_output=True, check=False
+        [sys.executable, "-m", "envman", "lock", "--check"],
+        cwd=PROJECT,
+        text=True,
+        capture_output=True,
+        check=False,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
