@@ -18,6 +18,7 @@ _WORDS = {
     Stage.RESOLVING: "resolving",
     Stage.CREATING: "creating",
     Stage.INSTALLING: "installing",
+    Stage.COMPILING: "compiling bytecode",
     Stage.CHECKING: "checking",
     Stage.LISTING: "listing files",
     Stage.PUBLISHING: "publishing",

@@ -14,6 +14,7 @@ class Stage(Enum):
     RESOLVING = 10
     CREATING = 5
     INSTALLING = 15
+    COMPILING = 40
     CHECKING = 80
     LISTING = 90
     PUBLISHING = 98

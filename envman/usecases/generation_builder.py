@@ -20,6 +20,7 @@ from envman.spec.project import Environment
 from envman.store import layout
 from envman.store.inventory import take_inventory
 from envman.usecases.events import Event, Report, Stage
+from envman.uv.messages import installed
 from envman.uv.runner import Uv
 from envman.venv import VirtualEnvironment, virtualenv_version
 
@@ -72,14 +73,14 @@ class GenerationBuilder:
             str(lock_file),
             environment.python,
             self._held,
-            lambda line: self._report(Event(name, Stage.INSTALLING, line.strip())),
+            lambda line: self._report(Event(name, _stage_after(line), line.strip())),
         )
 
     def _check(self, plan: Plan, environment: VirtualEnvironment) -> None:
         declared = plan.environment
         self._report(Event(declared.name, Stage.CHECKING, "installed set"))
-        if (installed := environment.installed()) != plan.packages:
-            raise BuildError(_set_problem(plan, installed))
+        if (present := environment.installed()) != plan.packages:
+            raise BuildError(_set_problem(plan, present))
         self._uv.check(environment.python, self._held)
         variables = dict(declared.set_variables)
         self._report(Event(declared.name, Stage.CHECKING, "imports and commands"))
@@ -109,6 +110,10 @@ class GenerationBuilder:
             tools={"envman": __version__, "uv": self._uv.version(), "virtualenv": virtualenv_version()},
         )
         write_atomic(folder / layout.MANIFEST, manifest.to_json())
+
+
+def _stage_after(line: str) -> Stage:
+    return Stage.COMPILING if installed(line) else Stage.INSTALLING
 
 
 def _set_problem(plan: Plan, installed: Mapping[str, str]) -> Problem:

@@ -37,6 +37,11 @@ def resolution_error(environment: str, finished: Finished) -> EnvmanError:
     return LockError(Problem(where, f"uv could not resolve it\n  {words}", remedy_for(finished)))
 
 
+def installed(line: str) -> bool:
+    """Whether uv says with this line that the packages are in place, and bytecode comes next."""
+    return line.startswith("Installed ")
+
+
 def last_words(finished: Finished) -> str:
     """uv's error, its lines indented, without the list of what it has done before and without its hints."""
     text = finished.stderr.strip() or finished.stdout.strip()
