@@ -38,8 +38,8 @@ def resolution_error(environment: str, finished: Finished) -> EnvmanError:
 
 
 def installed(line: str) -> bool:
-    """Whether uv says with this line that the packages are in place, and bytecode comes next."""
-    return line.startswith("Installed ")
+    """Whether uv says this once the packages are in place and bytecode is being compiled, or later."""
+    return line.startswith(("Installed ", "Bytecode ", " + ", " - "))
 
 
 def last_words(finished: Finished) -> str:
