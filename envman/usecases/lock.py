@@ -63,17 +63,20 @@ def lock(
         report(Event(name, Stage.RESOLVING))
         text = read_lock_text(workspace, environment)
         old = _pins(text, environment)
-        new, resolved = _locked(workspace, environment, uv, options.upgrade)
-        if (rendered := render(new, environment.file)) != text:
+        inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
+        inputs = with_fetched(inputs, fetch_text)
+        resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
+        pins = _resolved(uv, inputs, text if old else "", options.upgrade) if resolved else old
+        rendered = render(Lock(name, inputs.digests(), pins), environment.file)
+        if rendered != text:
             write_atomic(workspace.lock_path(environment), rendered)
-        changes = package_changes(versions(old), versions(new.pins))
         outcome = LockOutcome(
             environment=name,
             file=environment.lock_file,
             resolved=resolved,
             first=not old,
-            packages=len(new.pins),
-            changes=changes,
+            packages=len(pins),
+            changes=package_changes(versions(old), versions(pins)),
             seconds=time.monotonic() - started,
         )
         report(Event(name, Stage.DONE, _summary(outcome)))
@@ -85,17 +88,9 @@ def lock(
     return outcomes
 
 
-def _locked(workspace: Workspace, environment: Environment, uv: Uv, upgrade: Upgrade) -> tuple[Lock, bool]:
-    """The lock that answers the spec, and whether that took a resolution."""
-    inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
-    inputs = with_fetched(inputs, fetch_text)
-    text = read_lock_text(workspace, environment)
-    old = _pins(text, environment)
-    if not (upgrade.everything or upgrade.packages) and _answers(text, environment, inputs):
-        return Lock(environment.name, inputs.digests(), old), False
-    resolved = uv.resolve(inputs, text if old else "", upgrade)
-    pins = parse_pins(resolved, f"{environment.lock_file} (as resolved)", environment.name)
-    return Lock(environment.name, inputs.digests(), pins), True
+def _resolved(uv: Uv, inputs: Inputs, previous: str, upgrade: Upgrade) -> tuple[Pin, ...]:
+    text = uv.resolve(inputs, previous, upgrade)
+    return parse_pins(text, f"what uv resolved for '{inputs.environment}'", inputs.environment)
 
 
 def _pins(text: str, environment: Environment) -> tuple[Pin, ...]:

@@ -27,6 +27,10 @@ class Upgrade:
     everything: bool = False
     packages: tuple[str, ...] = ()
 
+    def __bool__(self) -> bool:
+        """Whether any version may change."""
+        return self.everything or bool(self.packages)
+
 
 @dataclass(frozen=True)
 class Source:
