@@ -5,9 +5,11 @@ All errors of all files are found in one run.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 from envman.errors import Problem, SpecError
 from envman.lock.inputs import ConstraintSet, Inputs
@@ -53,10 +55,11 @@ def load_project(files: ProjectFiles) -> Project:
     problems: list[Problem] = []
     declared = _load_project_file(files, problems)
     specs = _load_specs(files, problems)
-    environments, merge_problems = merge(specs, (declared or ProjectSpec()).defaults)
+    broken = set(files.specs()) - set(specs)
+    environments, merge_problems = merge(specs, declared.defaults if declared else None, broken)
     problems += merge_problems
     if declared:
-        problems += _reference_problems(declared, specs)
+        problems += _reference_problems(declared, specs, broken)
     for environment in environments.values():
         problems += load_inputs(files, environment, None)[1]
     uv_config = _uv_config(files, declared, problems)
@@ -65,7 +68,7 @@ def load_project(files: ProjectFiles) -> Project:
     directory = str(files.directory)
     return Project(
         directory=directory,
-        root=str((files.directory / declared.root).absolute()),
+        root=os.path.normpath(files.directory.absolute() / declared.root),
         airflow_version=declared.airflow_version,
         uv_config=uv_config,
         default_environment=declared.default_environment,
@@ -116,11 +119,14 @@ def _load_specs(files: ProjectFiles, problems: list[Problem]) -> dict[str, Envir
     return specs
 
 
-def _reference_problems(declared: ProjectSpec, specs: Mapping[str, EnvironmentSpec]) -> Iterable[Problem]:
+def _reference_problems(
+    declared: ProjectSpec, specs: Mapping[str, EnvironmentSpec], broken: set[str]
+) -> Iterable[Problem]:
+    """What envman.toml names and isn't there; a spec that could not be read has a problem of its own."""
     concrete = [name for name, spec in specs.items() if not spec.abstract]
 
     def unknown(where: str, name: str | None) -> Iterable[Problem]:
-        if name is not None and name not in concrete:
+        if name is not None and name not in concrete and name not in broken:
             what = (
                 "is abstract: it is never built" if name in specs else f"there is no spec {spec_file(name)}"
             )
@@ -200,7 +206,7 @@ def _named_by(environment: Environment, problem: Problem) -> Problem:
 
 
 def _label(key: str, path: str) -> str:
-    return f"{key} {path}".replace(":", "%3A")
+    return f"{key} {quote(path, safe='/._-+@~', errors='surrogatepass')}"
 
 
 def _constraint_set(number: int, entry: str, read: Read) -> tuple[ConstraintSet, list[Problem]]:

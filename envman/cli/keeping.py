@@ -142,7 +142,7 @@ def wheelhouse_command(
     reporter = Reporter("wheelhouse", as_json)
     with reporter.errors():
         workspace = require_workspace(project)
-        config = workspace.project.uv_config
+        config = source(workspace, offline=False).config
         with progress(reporter) as report:
             outcome = fill_wheelhouse(workspace, environment, folder, python, config, report)
         if as_json:

@@ -105,7 +105,8 @@ def source(workspace: Workspace, offline: bool, wheelhouse: Path | None = None) 
             Problem(str(wheelhouse), "there is no such folder", "Fill one first: envman wheelhouse")
         )
     folder = str(wheelhouse.absolute()) if wheelhouse else None
-    return Source(offline, folder, workspace.project.uv_config)
+    config = workspace.project.uv_config or os.environ.get("UV_CONFIG_FILE")
+    return Source(offline, folder, config)
 
 
 def jobs_or_default(jobs: int | None) -> int:

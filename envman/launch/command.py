@@ -100,7 +100,7 @@ def parse(arguments: list[str]) -> Request:
         if option == "--explain" and not has_value:
             request.explain = True
             continue
-        if option[2:] not in (*_KINDS, "root"):
+        if not option.startswith("--") or option[2:] not in (*_KINDS, "root"):
             raise _usage(f"unknown option '{option}'")
         if not has_value:
             if not words:

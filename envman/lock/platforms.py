@@ -32,13 +32,21 @@ def environment_markers(requires_python: str, platforms: Iterable[str]) -> list[
 
 
 def lowest_python(requires_python: str) -> str:
-    """The lowest minor version that a specifier admits, such as '3.12' for '==3.12.*'."""
-    bounds = [_floor(part) for part in SpecifierSet(requires_python) if part.operator in _FLOORS]
-    version = max(bounds)
-    return f"{version.major}.{version.minor}"
+    """The lowest minor version that a specifier admits, such as '3.12' for '==3.12.*'.
+
+    A specifier that admits none, such as '>=3.12,<3.11', answers with its lower bound.
+    """
+    specifier = SpecifierSet(requires_python)
+    floor = max(_floor(part) for part in specifier if part.operator in _FLOORS)
+    for minor in range(floor.minor, floor.minor + _MINORS):
+        if any(specifier.contains(f"{floor.major}.{minor}.{patch}") for patch in range(_PATCHES)):
+            return f"{floor.major}.{minor}"
+    return f"{floor.major}.{floor.minor}"
 
 
 _FLOORS = frozenset({"==", "===", ">=", ">", "~="})
+_MINORS, _PATCHES = 20, 60
+"""How far above its lower bound a specifier's first version is looked for."""
 
 
 def _floor(part: Specifier) -> Version:

@@ -65,7 +65,7 @@ class Table:
         """All names of a kind: bundle, team or environment."""
         return [
             _unescaped(line.split("\t", 2)[1])
-            for line in self._text.splitlines()
+            for line in self._text.split("\n")  # splitlines knows further separators
             if line.startswith(kind + "\t")
         ]
 

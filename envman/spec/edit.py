@@ -63,11 +63,13 @@ def remove_dependencies(text: str, file: str, packages: Sequence[str]) -> tuple[
     names = [canonicalize_name(Requirement(str(line)).name) for line in array]
     unknown = [package for package in packages if canonicalize_name(package) not in names]
     if unknown:
-        remedy = (
-            f"It may come from an extended spec, a file or another package. {nearest(unknown[0], set(names))}"
+        where, remedy = (
+            f"{file}: dependencies",
+            "It may come from an extended spec, a file or another package.",
         )
         raise UsageError(
-            [Problem(f"{file}: dependencies", f"'{name}' is not in the list", remedy) for name in unknown]
+            Problem(where, f"'{name}' is not in the list", f"{remedy} {nearest(name, set(names))}")
+            for name in unknown
         )
     wanted = {canonicalize_name(package) for package in packages}
     removed: list[str] = []

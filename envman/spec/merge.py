@@ -7,7 +7,7 @@ single values (`requires-python`, `platforms`, `airflow`) the last one stated wi
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -42,10 +42,14 @@ def spec_file(name: str) -> str:
 
 
 def merge(
-    specs: Mapping[str, EnvironmentSpec], defaults: Content
+    specs: Mapping[str, EnvironmentSpec], defaults: Content | None, unread: Collection[str] = ()
 ) -> tuple[dict[str, Environment], list[Problem]]:
-    """Apply inheritance to every spec that is not abstract."""
-    problems = [problem for name in specs for problem in _extends_problems(name, specs)]
+    """Apply inheritance to every spec that is not abstract.
+
+    `unread` are specs that are there and wrong, `defaults` is None where envman.toml is: what they would have
+    stated is not called missing, and the environments that build on them are left out.
+    """
+    problems = [problem for name in specs for problem in _extends_problems(name, specs, unread)]
     environments: dict[str, Environment] = {}
     for name, spec in specs.items():
         if spec.abstract or any(problem.where.startswith(spec_file(name)) for problem in problems):
@@ -53,11 +57,11 @@ def merge(
         chain = _chain(name, specs)
         if any(base not in specs for base in chain) or _on_cycle(chain, specs):
             continue
-        layers = [Layer(defaults, ".")] + [Layer(specs[base], ENVIRONMENTS) for base in chain]
+        layers = [Layer(defaults or Content(), ".")] + [Layer(specs[base], ENVIRONMENTS) for base in chain]
         environment = _merged(name, layers)
         if environment.requires_python:
             environments[name] = environment
-        else:
+        elif defaults is not None:
             problems.append(_no_python(name))
     return environments, problems
 
@@ -70,9 +74,13 @@ def _no_python(name: str) -> Problem:
     )
 
 
-def _extends_problems(name: str, specs: Mapping[str, EnvironmentSpec]) -> Iterable[Problem]:
+def _extends_problems(
+    name: str, specs: Mapping[str, EnvironmentSpec], unread: Collection[str]
+) -> Iterable[Problem]:
     for index, base in enumerate(specs[name].extends):
         where = f"{spec_file(name)}: extends[{index}]"
+        if base in unread:
+            continue
         if base not in specs:
             yield Problem(where, f"there is no spec {spec_file(base)}", nearest(base, set(specs) - {name}))
         elif cycle := _cycle(name, base, specs):

@@ -16,7 +16,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 
 from envman.spec.names import name_problem
 
-RESERVED_VARIABLES = frozenset({"PATH", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"})
+RESERVED_VARIABLES = frozenset(
+    {"PATH", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"}
+)
 """Variables that decide which interpreter runs: exec sets or drops them, a spec may not."""
 
 Platform = Literal["linux-x86_64", "linux-aarch64", "macos-arm64", "macos-x86_64", "windows-x86_64"]
@@ -83,8 +85,8 @@ def _source(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    if not text or "\0" in text:
-        raise WrongValueError("the path is empty or holds a NUL character", "Name a file.")
+    if not text or not text.isprintable():
+        raise WrongValueError("the path is empty or holds characters that can't be printed", "Name a file.")
     return text
 
 

@@ -57,7 +57,15 @@ def _parse(model: type[ModelT], text: str, file: str) -> tuple[ModelT | None, li
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        return None, [_problem(model, details, file) for details in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        return None, [_problem(model, details, file) for details in found if not _follows(details, found)]
+
+
+def _follows(details: ErrorDetails, found: list[ErrorDetails]) -> bool:
+    """Whether a list counts as too short only because its entries were wrong."""
+    place = details["loc"]
+    inner = any(other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in found)
+    return details["type"] == "too_short" and inner
 
 
 def _problem(model: type[BaseModel], details: ErrorDetails, file: str) -> Problem:

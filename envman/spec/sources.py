@@ -25,7 +25,7 @@ Read = Callable[[str], str]
 
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _HASHES = re.compile(r"\s--hash[=\s]\S+")
-_INCLUDE = re.compile(r"^(-r|--requirement|-c|--constraint)[=\s]*(\S.*)$")
+_INCLUDE = re.compile(r"^(?:(-r|-c)\s*|(--requirement|--constraint)(?:\s+|\s*=\s*))(\S.*)$")
 
 
 @dataclass
@@ -65,9 +65,13 @@ def _read_into(result: Flattened, path: str, read: Read, trail: tuple[str, ...],
         return
     for number, line in _logical_lines(text):
         where = f"{path}:{number}"
-        if include := _INCLUDE.match(line):
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), include[2].strip()))
-            constraint = as_constraint or include[1] in {"-c", "--constraint"}
+        include = _INCLUDE.match(line)
+        if include and "://" in include[3]:
+            remedy = "Keep a copy of the file in the project, or name it in the spec's constraints."
+            result.problems.append(Problem(where, f"includes a URL: {include[3].strip()}", remedy))
+        elif include:
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), include[3].strip()))
+            constraint = as_constraint or (include[1] or include[2]) in {"-c", "--constraint"}
             _read_into(result, target, read, (*trail, path), constraint)
         elif line.startswith("-"):
             result.problems.append(_refused(where, line))
@@ -129,7 +133,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     start, buffer = 0, ""
     for number, raw in enumerate([*text.lstrip("\N{ZERO WIDTH NO-BREAK SPACE}").splitlines(), ""], start=1):
         start = start if buffer else number
-        if raw.endswith("\\"):
+        if raw.endswith("\\") and not raw.lstrip().startswith("#"):
             buffer += raw[:-1] + " "
             continue
         line = _COMMENT.sub("", buffer + raw).strip()
@@ -162,17 +166,18 @@ def _table(data: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _project_into(result: Flattened, source: PyprojectSource, project: dict[str, Any]) -> None:
-    dynamic = set(project.get("dynamic", ())) & {"dependencies", "optional-dependencies"}
+    listed = project.get("dynamic")
+    needed = {"dependencies", "optional-dependencies"} if source.extras else {"dependencies"}
+    dynamic = sorted(key for key in needed if isinstance(listed, list) and key in listed)
     if not project or dynamic:
-        what = f"{', '.join(sorted(dynamic))} is dynamic" if dynamic else "there is no [project] table"
+        what = f"{', '.join(dynamic)} is dynamic" if dynamic else "there is no [project] table"
         remedy = "State the dependencies in the file, or take them from a dependency group (PEP 735)."
         result.problems.append(Problem(f"{source.path}: project", what, remedy))
         return
     _list_into(result, f"{source.path}: project.dependencies", project.get("dependencies", []))
-    extras = {
-        canonicalize_name(name): lines for name, lines in _table(project, "optional-dependencies").items()
-    }
-    own_name = canonicalize_name(project.get("name", ""))
+    optional = _table(project, "optional-dependencies")
+    extras = {canonicalize_name(name): lines for name, lines in optional.items()}
+    own_name = canonicalize_name(str(project.get("name", "")))
     wanted = [canonicalize_name(extra) for extra in source.extras]
     for extra in wanted:  # grows while it is walked: extras may name extras of the same project
         where = f"{source.path}: project.optional-dependencies.{extra}"
@@ -193,13 +198,22 @@ def _list_into(result: Flattened, where: str, lines: object, own_name: str = "")
         return own_extras
     for index, line in enumerate(lines):
         found: list[str] = []
-        _requirement_into(found, result, f"{where}[{index}]", str(line))
+        place = f"{where}[{index}]"
+        if isinstance(line, str):
+            _requirement_into(found, result, place, line)
+        else:
+            result.problems.append(
+                Problem(place, "is not a requirement string", "Write it in quotes (PEP 508).")
+            )
         for text in found:
             requirement = Requirement(text)
-            if own_name and canonicalize_name(requirement.name) == own_name:
-                own_extras.extend(canonicalize_name(extra) for extra in requirement.extras)
-            else:
+            if not own_name or canonicalize_name(requirement.name) != own_name:
                 result.requirements.append(text)
+            elif requirement.marker:
+                remedy = "Put the marker on the requirements of that extra."
+                result.problems.append(Problem(place, "has a marker on the project's own extra", remedy))
+            else:
+                own_extras.extend(canonicalize_name(extra) for extra in requirement.extras)
     return own_extras
 
 

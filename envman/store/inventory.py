@@ -86,7 +86,10 @@ def parse_inventory(text: str) -> dict[str, FileEntry]:
     """Read a list of files; raises ValueError for text that is none."""
     entries: dict[str, FileEntry] = {}
     for line in text.splitlines():
-        mode, digest, path = json.loads(line)
+        fields = json.loads(line)
+        if not isinstance(fields, list) or [type(field) for field in fields] != [str, str, str]:
+            raise ValueError(f"not a line of a file list: {line[:80]}")
+        mode, digest, path = fields
         entries[path] = FileEntry(mode, digest)
     return entries
 

@@ -26,6 +26,7 @@ else:
 HIDDEN_INPUTS = frozenset(
     {
         "UV_CONFIG_FILE",
+        "UV_NO_CONFIG",
         "UV_CONSTRAINT",
         "UV_OVERRIDE",
         "UV_EXCLUDE",
@@ -63,6 +64,34 @@ HIDDEN_KEYS = frozenset(
 """Keys of a uv.toml that would do the same; the spec has its own for what they say."""
 
 
+PIP_KEYS = frozenset(
+    {
+        "index-url",
+        "extra-index-url",
+        "no-index",
+        "find-links",
+        "index-strategy",
+        "keyring-provider",
+        "no-build",
+        "no-binary",
+        "only-binary",
+        "no-build-isolation",
+        "no-build-isolation-package",
+        "config-settings",
+        "config-settings-package",
+        "extra-build-dependencies",
+        "dependency-metadata",
+        "exclude-newer",
+        "exclude-newer-package",
+        "prerelease",
+        "resolution",
+        "fork-strategy",
+        "link-mode",
+    }
+)
+"""Keys of a uv.toml's [pip] table that say where and how; its others would say what, and for whom."""
+
+
 def uv_environment(caller: Mapping[str, str]) -> dict[str, str]:
     """The variables that uv runs with."""
     environment = {key: value for key, value in caller.items() if key not in HIDDEN_INPUTS}
@@ -96,17 +125,41 @@ def read_uv_config(config: str) -> dict[str, Any]:
         ) from None
     folder = str(Path(config).parent)
     kept = {key: value for key, value in table.items() if key not in HIDDEN_KEYS}
+    try:
+        if "pip" in kept:
+            pip = {key: value for key, value in kept["pip"].items() if key in PIP_KEYS}
+            kept["pip"] = _with_anchors(folder, pip)
+        return _with_anchors(folder, kept)
+    except (AttributeError, TypeError):
+        remedy = "Write it as uv's documentation shows: [[index]] tables with a url, lists of strings."
+        raise SpecError(Problem(config, "a setting of its indexes has the wrong type", remedy)) from None
+
+
+def _with_anchors(folder: str, table: dict[str, Any]) -> dict[str, Any]:
+    """The table with relative paths made absolute; raises AttributeError, TypeError for wrong types."""
+    anchored = dict(table)
     for key in ("find-links", "extra-index-url"):
-        if isinstance(kept.get(key), list):
-            kept[key] = [_anchored(folder, item) for item in kept[key]]
+        if key in table:
+            anchored[key] = [_anchored(folder, item) for item in _list(table[key])]
     for key in ("cache-dir", "index-url"):
-        if key in kept:
-            kept[key] = _anchored(folder, kept[key])
-    for index in kept.get("index", ()):
-        index["url"] = _anchored(folder, index.get("url", ""))
-    return kept
+        if key in table:
+            anchored[key] = _anchored(folder, table[key])
+    if "index" in table:
+        anchored["index"] = [
+            {**index, "url": _anchored(folder, index["url"])} if "url" in index else dict(index.items())
+            for index in _list(table["index"])
+        ]
+    return anchored
 
 
-def _anchored(folder: str, location: str) -> str:
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return value
+
+
+def _anchored(folder: str, location: object) -> str:
     """A relative path of uv.toml, which counts from that file; URLs stay as they are."""
+    if not isinstance(location, str):
+        raise TypeError(location)
     return location if "://" in location else os.path.normpath(os.path.join(folder, location))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from envman.errors import EnvmanError, LockError, Problem, UnsatisfiableError
 from envman.processes import Finished
 
 _ERROR_STARTS = ("error:", "×", "The package ", "Found ")
+
+_NOT_IN_WHEELHOUSE = "not found in the provided package locations"
 
 _REMEDIES = (
     ("No space left on device", "The disk is full: free space for the root folder and uv's cache."),
@@ -16,7 +20,7 @@ _REMEDIES = (
     ("Permission denied", "Let this user write to the root folder and to uv's cache."),
     ("etwork connectivity is disabled", "Fill uv's cache or a wheelhouse first, or leave --offline out."),
     ("etwork was disabled", "Fill uv's cache or a wheelhouse first, or leave --offline out."),
-    ("not found in the provided package locations", "Fill the wheelhouse first: envman wheelhouse"),
+    (_NOT_IN_WHEELHOUSE, "Fill the wheelhouse first: envman wheelhouse"),
     ("401 Unauthorized", "Give uv the index's credentials (netrc, UV_INDEX_<NAME>_PASSWORD, keyring)."),
     ("403 Forbidden", "Give uv the index's credentials (netrc, UV_INDEX_<NAME>_PASSWORD, keyring)."),
     ("Failed to fetch", "Check the index in uv's configuration, the proxy and the network."),
@@ -25,16 +29,23 @@ _REMEDIES = (
 )
 
 
+_UNREACHED = ("etwork was disabled", "etwork connectivity is disabled", "401 Unauthorized", "403 Forbidden")
+"""Signs that uv found no solution only because it could not see what there is."""
+
+
 def resolution_error(environment: str, finished: Finished) -> EnvmanError:
     """The error for a failed resolution."""
     words = last_words(finished)
     where = f"environment '{environment}'"
-    if "No solution found" in finished.stderr:
-        remedy = "Change one of the requirements named, or state an override."
-        return UnsatisfiableError(
-            Problem(where, f"its requirements can't be satisfied together\n  {words}", remedy)
-        )
-    return LockError(Problem(where, f"uv could not resolve it\n  {words}", remedy_for(finished)))
+    said = _one_line(finished)
+    if "No solution found" not in said or any(sign in said for sign in _UNREACHED):
+        return LockError(Problem(where, f"uv could not resolve it\n  {words}", remedy_for(finished)))
+    remedy = "Change one of the requirements named, or state an override."
+    if _NOT_IN_WHEELHOUSE in said:
+        remedy = remedy_for(finished)
+    return UnsatisfiableError(
+        Problem(where, f"its requirements can't be satisfied together\n  {words}", remedy)
+    )
 
 
 def installed(line: str) -> bool:
@@ -44,16 +55,22 @@ def installed(line: str) -> bool:
 
 def last_words(finished: Finished) -> str:
     """uv's error, its lines indented, without the list of what it has done before and without its hints."""
-    text = finished.stderr.strip() or finished.stdout.strip()
-    lines = text.partition("\n\nhint:")[0].splitlines()
+    text = finished.stderr if finished.stderr.strip() else finished.stdout
+    lines = list(takewhile(lambda line: not line.lstrip().startswith("hint:"), text.splitlines()))
     starts = [index for index, line in enumerate(lines) if line.lstrip().startswith(_ERROR_STARTS)]
     shown = lines[starts[0] :] if starts else lines
-    return "\n  ".join(line.rstrip() for line in shown) or f"exit code {finished.exit_code}"
+    return "\n  ".join(line.rstrip() for line in shown).strip() or f"exit code {finished.exit_code}"
 
 
 def remedy_for(finished: Finished) -> str:
     """What helps against a failure, as far as uv's words tell."""
+    said = _one_line(finished)
     for sign, remedy in _REMEDIES:
-        if sign in finished.stderr:
+        if sign in said:
             return remedy
     return "Read uv's message above; what was published before still works."
+
+
+def _one_line(finished: Finished) -> str:
+    """What uv said, however it broke its lines."""
+    return " ".join(finished.stderr.split())

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envman.errors import SpecError
+from envman.launch.airflow_config import AIRFLOW_DEFAULT, VARIABLE, read_airflow_bundles
+
+LIST = '[{"name": "bundle_a", "team_name": "team_a"}, {"name": "bundle_b", "kwargs": {"path": "/x"}}]'
+TEAMS = {"bundle_a": "team_a", "bundle_b": None}
+
+
+def configured(folder: Path, text: str) -> dict[str, str]:
+    """The variables of somebody whose airflow.cfg this is."""
+    (folder / "airflow.cfg").write_text(text, encoding="utf-8")
+    return {"AIRFLOW_HOME": str(folder)}
+
+
+def refusal(environ: dict[str, str]) -> tuple[str, str, str]:
+    with pytest.raises(SpecError) as caught:
+        read_airflow_bundles(environ)
+    (problem,) = caught.value.problems
+    return problem.key()
+
+
+def test_the_variable_wins_over_the_file(tmp_path: Path) -> None:
+    environ = configured(tmp_path, '[dag_processor]\ndag_bundle_config_list = [{"name": "other"}]\n')
+    bundles = read_airflow_bundles({**environ, VARIABLE: LIST})
+    assert bundles.teams == TEAMS
+    assert bundles.source == VARIABLE
+
+
+def test_the_file_is_read_from_airflow_home(tmp_path: Path) -> None:
+    bundles = read_airflow_bundles(
+        configured(tmp_path, f"[dag_processor]\ndag_bundle_config_list = {LIST}\n")
+    )
+    assert bundles.teams == TEAMS
+    assert bundles.source == f"{tmp_path}/airflow.cfg: [dag_processor] dag_bundle_config_list"
+
+
+def test_airflow_config_wins_over_airflow_home(tmp_path: Path) -> None:
+    environ = configured(tmp_path, "[dag_processor]\ndag_bundle_config_list = []\n")
+    other = tmp_path / "other.cfg"
+    other.write_text(f"[dag_processor]\ndag_bundle_config_list = {LIST}\n", encoding="utf-8")
+    assert read_airflow_bundles({**environ, "AIRFLOW_CONFIG": str(other)}).teams == TEAMS
+
+
+def test_an_empty_variable_for_a_folder_is_none(tmp_path: Path) -> None:
+    environ = configured(tmp_path, f"[dag_processor]\ndag_bundle_config_list = {LIST}\n")
+    assert read_airflow_bundles({**environ, "AIRFLOW_CONFIG": ""}).teams == TEAMS
+
+
+def test_home_is_where_airflow_is_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "airflow").mkdir()
+    configured(tmp_path / "airflow", f"[dag_processor]\ndag_bundle_config_list = {LIST}\n")
+    assert read_airflow_bundles({}).teams == TEAMS
+    assert read_airflow_bundles({"AIRFLOW_HOME": "~/airflow"}).teams == TEAMS
+    assert read_airflow_bundles({"AIRFLOW_CONFIG": "$HOME/airflow/airflow.cfg"}).teams == TEAMS
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[core]\n", "[dag_processor]\nrefresh_interval = 3\n", "[other]\ndag_bundle_config_list = []\n"],
+)
+def test_where_the_option_is_not_set_airflow_has_its_one_bundle(tmp_path: Path, text: str) -> None:
+    bundles = read_airflow_bundles(configured(tmp_path, text))
+    assert bundles.teams == {AIRFLOW_DEFAULT: None}
+    assert "default" in bundles.source
+
+
+def test_where_there_is_no_file_airflow_has_its_one_bundle(tmp_path: Path) -> None:
+    assert read_airflow_bundles({"AIRFLOW_HOME": str(tmp_path / "gone")}).teams == {"dags-folder": None}
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "[]"])
+def test_an_empty_list_is_no_bundles(tmp_path: Path, text: str) -> None:
+    assert read_airflow_bundles({VARIABLE: text}).teams == {}
+
+
+def test_a_value_may_span_lines_and_hold_percent_signs_and_comments_between(tmp_path: Path) -> None:
+    text = """\
+[dag_processor]
+# whose bundles
+dag_bundle_config_list = [
+    {"name": "bundle_a", "team_name": "team_a"},
+    {"name": "100%%", "team_name": null}
+  ]
+refresh_interval = 3
+"""
+    assert read_airflow_bundles(configured(tmp_path, text)).teams == {"bundle_a": "team_a", "100%": None}
+
+
+def test_variables_in_a_value_are_expanded_as_airflow_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM_OF_A", "team_a")
+    assert read_airflow_bundles({VARIABLE: '[{"name": "a", "team_name": "$TEAM_OF_A"}]'}).teams == {
+        "a": "team_a"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "word"),
+    [
+        ("[", "", "not valid JSON"),
+        ("bundle_a", "", "not valid JSON"),
+        ("{}", "[0]", "not a bundle with a name"),
+        ("null", "[0]", "not a bundle with a name"),
+        ('["bundle_a"]', "[0]", "not a bundle with a name"),
+        ('[{"name": "a"}, {"classpath": "x"}]', "[1]", "not a bundle with a name"),
+        ('[{"name": 1}]', "[0]", "not a bundle with a name"),
+        ('[{"name": "a"}, {"name": "a"}]', "[1]", "'a'"),
+        ('[{"name": "a", "team_name": ["t"]}]', "[0].team_name", "not a string"),
+    ],
+)
+def test_a_value_that_airflow_could_not_use_is_refused_at_its_place(
+    tmp_path: Path, text: str, place: str, word: str
+) -> None:
+    where, what, remedy = refusal({VARIABLE: text})
+    assert where == f"{VARIABLE}{place}"
+    assert word in what
+    assert remedy
+    where, _, _ = refusal(configured(tmp_path, f"[dag_processor]\ndag_bundle_config_list = {text}\n"))
+    assert where == f"{tmp_path}/airflow.cfg: [dag_processor] dag_bundle_config_list{place}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"no section\n", b"[a]\n[a]\n", b"[dag_processor]\nx = 1\nx = 2\n", b"[dag_processor]\nx = \xff\n"],
+)
+def test_a_damaged_file_is_refused_with_its_path(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "airflow.cfg").write_bytes(content)
+    where, what, remedy = refusal({"AIRFLOW_HOME": str(tmp_path)})
+    assert where == f"{tmp_path}/airflow.cfg"
+    assert "can't be read" in what
+    assert remedy
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    assert refusal({"AIRFLOW_CONFIG": str(tmp_path)})[0] == str(tmp_path)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envman.resolver.table import Table, TableFormatError, render_table
+from tests.strategies import free_text, law
+
+TEXT = (
+    "envman-table 1\n"
+    "bundle\tbundle_a\tenv_a\t\n"
+    "bundle\tbundle_b\t\tteam_b\n"
+    "default\t-\tenv_a\n"
+    "environment\tenv_a\t-AWS_*\t-HOME\t+LANG=C\t+TZ=UTC\n"
+    "environment\tenv_b\t\n"
+    "team\tteam_b\tenv_b\n"
+)
+TABLE = Table(TEXT)
+
+
+def test_a_table_is_one_sorted_record_a_line() -> None:
+    text = render_table(
+        {"bundle_b": ("", "team_b"), "bundle_a": ("env_a", "")},
+        {"team_b": "env_b"},
+        {"env_b": ((), {}), "env_a": (["AWS_*", "HOME"], {"TZ": "UTC", "LANG": "C"})},
+        "env_a",
+    )
+    assert text == TEXT
+
+
+def test_what_is_in_the_table_is_found() -> None:
+    assert TABLE.bundle("bundle_a") == ("env_a", "")
+    assert TABLE.bundle("bundle_b") == ("", "team_b")
+    assert TABLE.team("team_b") == "env_b"
+    assert TABLE.default() == "env_a"
+    assert TABLE.environment("env_a") == (["AWS_*", "HOME"], {"LANG": "C", "TZ": "UTC"})
+    assert TABLE.environment("env_b") == ([], {})
+
+
+@pytest.mark.parametrize(
+    "name", ["", "bundle", "bundle_", "bundle_a\t", "undle_a", "bundle_a\tenv_a", "env_a", "-"]
+)
+def test_what_is_not_in_the_table_is_not_found(name: str) -> None:
+    assert TABLE.bundle(name) is None
+    assert TABLE.team(name) is None
+    assert name == "env_a" or TABLE.environment(name) is None
+
+
+def test_without_a_default_there_is_none() -> None:
+    assert Table(render_table({}, {}, {}, None)).default() is None
+
+
+def test_names_are_listed_by_kind() -> None:
+    assert TABLE.names("bundle") == ["bundle_a", "bundle_b"]
+    assert TABLE.names("environment") == ["env_a", "env_b"]
+    assert TABLE.names("team") == ["team_b"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "envman-table 2\n", "envman-table 1", "envman-table 10\n", "\n" + TEXT, TEXT[:-1], "{}\n"]
+)
+def test_a_text_of_another_format_or_a_cut_one_is_refused(text: str) -> None:
+    with pytest.raises(TableFormatError):
+        Table(text)
+
+
+bundles = st.dictionaries(free_text, st.tuples(free_text, free_text), max_size=4)
+teams = st.dictionaries(free_text, free_text, max_size=4)
+variables = st.dictionaries(free_text.map(lambda name: name.replace("=", "")), free_text, max_size=3)
+environments = st.dictionaries(free_text, st.tuples(st.lists(free_text, max_size=3), variables), max_size=3)
+
+
+@law
+@given(bundles, teams, environments, st.none() | free_text.filter(bool))
+def test_everything_that_is_written_is_found_again_and_nothing_else(
+    bundles: dict[str, tuple[str, str]],
+    teams: dict[str, str],
+    environments: dict[str, tuple[list[str], dict[str, str]]],
+    default: str | None,
+) -> None:
+    text = render_table(bundles, teams, environments, default)
+    table = Table(text)
+    for name in {*bundles, *teams, *environments, "another name that is long"}:
+        assert table.bundle(name) == bundles.get(name)
+        assert table.team(name) == teams.get(name)
+        assert table.environment(name) == environments.get(name)
+    assert table.default() == default
+    assert text.count("\n") == 1 + len(bundles) + len(teams) + len(environments) + (default is not None)
+
+
+separators = st.text("ab\\nrt\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", max_size=4)
+
+
+@law
+@given(
+    st.dictionaries(
+        separators | st.just("x\u2028team"), st.sampled_from(["env_a", "\x85bundle"]), max_size=3
+    ),
+    st.dictionaries(separators, separators | st.just("\u2028team"), max_size=3),
+)
+def test_the_names_of_a_kind_are_those_that_were_written(
+    teams: dict[str, str], variables: dict[str, str]
+) -> None:
+    environments = {"env_a": (("AWS_*",), variables)}
+    table = Table(render_table({}, teams, environments, "env_a"))
+    assert sorted(table.names("team")) == sorted(teams)
+    assert table.names("bundle") == []
+    assert table.names("environment") == ["env_a"]
+
+
+@pytest.mark.parametrize("separator", ["\v", "\f", "\x1c", "\x85", "\u2028"])
+def test_a_value_that_holds_an_exotic_line_separator_brings_forth_no_names(separator: str) -> None:
+    environments = {"env_a": ((), {"A": f"x{separator}bundle", "B": "y"})}
+    assert Table(render_table({}, {}, environments, None)).names("bundle") == []

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envman.spec.merge import merge
+from envman.spec.model import DEFAULT_PLATFORMS, Content, EnvironmentSpec
+from envman.spec.project import Environment
+from tests.strategies import law
+
+PYTHON = "==3.12.*"
+
+
+def spec(extends: tuple[str, ...] = (), **keys: Any) -> EnvironmentSpec:
+    data = {key.replace("_", "-"): value for key, value in keys.items()}
+    return EnvironmentSpec.model_validate({"extends": extends, **data})
+
+
+def content(**keys: Any) -> Content:
+    return Content.model_validate({key.replace("_", "-"): value for key, value in keys.items()})
+
+
+def merged(specs: Mapping[str, EnvironmentSpec], defaults: Content | None = None) -> dict[str, Environment]:
+    environments, problems = merge(specs, defaults or content(requires_python=PYTHON))
+    assert problems == []
+    return environments
+
+
+def refused(specs: Mapping[str, EnvironmentSpec], defaults: Content | None = None) -> dict[str, str]:
+    """What is wrong, by place."""
+    _, problems = merge(specs, defaults or content(requires_python=PYTHON))
+    return {problem.where: problem.what for problem in problems}
+
+
+def test_an_environment_knows_its_files() -> None:
+    environment = merged({"env_a": spec()})["env_a"]
+    assert (environment.name, environment.file) == ("env_a", "environments/env_a.toml")
+    assert environment.lock_file == "environments/env_a.lock"
+
+
+def test_what_nobody_states_has_its_default() -> None:
+    environment = merged({"env_a": spec()})["env_a"]
+    assert environment.platforms == DEFAULT_PLATFORMS
+    assert environment.airflow is True
+    assert environment.dependencies == ()
+
+
+def test_defaults_come_first_then_bases_then_the_environment_itself() -> None:
+    specs = {
+        "first": spec(abstract=True, dependencies=["b"]),
+        "second": spec(abstract=True, dependencies=["c"]),
+        "env_a": spec(("first", "second"), dependencies=["d"]),
+    }
+    defaults = content(requires_python=PYTHON, dependencies=["a"])
+    assert merged(specs, defaults)["env_a"].dependencies == ("a", "b", "c", "d")
+
+
+def test_of_single_values_the_last_one_stated_wins() -> None:
+    specs = {
+        "base": spec(requires_python="==3.11.*", platforms=["macos-arm64"], airflow=False),
+        "env_a": spec(("base",), requires_python="==3.13.*"),
+        "env_b": spec(("base",), platforms=["linux-x86_64"], airflow=True),
+    }
+    environments = merged(specs, content(requires_python=PYTHON, platforms=["windows-x86_64"], airflow=True))
+    a, b = environments["env_a"], environments["env_b"]
+    assert (a.requires_python, a.platforms, a.airflow) == ("==3.13.*", ("macos-arm64",), False)
+    assert (b.requires_python, b.platforms, b.airflow) == ("==3.11.*", ("linux-x86_64",), True)
+
+
+def test_variables_are_joined_by_name() -> None:
+    specs = {
+        "base": spec(variables={"set": {"A": "base", "B": "base"}, "keep-out": ["X"]}),
+        "env_a": spec(("base",), variables={"set": {"B": "own"}, "keep-out": ["Y", "X"]}),
+    }
+    defaults = content(requires_python=PYTHON, variables={"set": {"A": "defaults", "C": "defaults"}})
+    environment = merged(specs, defaults)["env_a"]
+    assert environment.set_variables == {"A": "base", "B": "own", "C": "defaults"}
+    assert environment.keep_out == ("X", "Y")
+
+
+def test_checks_and_overrides_are_joined() -> None:
+    specs = {
+        "base": spec(checks={"imports": ["a"], "commands": [["x", "1"]]}, overrides=["numpy<2"]),
+        "env_a": spec(
+            ("base",), checks={"imports": ["b", "a"], "commands": [["x", "2"]]}, overrides=["attrs<20"]
+        ),
+    }
+    environment = merged(specs)["env_a"]
+    assert environment.check_imports == ("a", "b")
+    assert environment.check_commands == (("x", "1"), ("x", "2"))
+    assert environment.overrides == ("numpy<2", "attrs<20")
+
+
+@pytest.mark.parametrize("key", ["requirements_files", "constraints"])
+def test_a_path_counts_from_the_file_that_states_it(key: str) -> None:
+    specs = {"env_a": spec(**{key: ["own.txt", "../up.txt", "./sub/../same.txt", "/absolute.txt"]})}
+    environment = merged(specs, content(requires_python=PYTHON, **{key: ["from_defaults.txt"]}))["env_a"]
+    assert getattr(environment, key) == (
+        "from_defaults.txt",
+        "environments/own.txt",
+        "up.txt",
+        "environments/same.txt",
+        "/absolute.txt",
+    )
+
+
+def test_the_path_of_a_pyproject_counts_from_the_file_that_states_it() -> None:
+    specs = {"env_a": spec(pyprojects=[{"path": "../team/pyproject.toml", "extras": ["x"]}])}
+    (source,) = merged(specs)["env_a"].pyprojects
+    assert (source.path, source.extras) == ("team/pyproject.toml", ("x",))
+
+
+def test_a_url_stays_as_it_is() -> None:
+    url = "https://index.example/a/../constraints.txt"
+    assert merged({"env_a": spec(constraints=[url])})["env_a"].constraints == (url,)
+
+
+def test_one_file_named_by_two_paths_is_one() -> None:
+    specs = {"env_a": spec(requirements_files=["../r.txt", "./../r.txt"])}
+    defaults = content(requires_python=PYTHON, requirements_files=["r.txt"])
+    assert merged(specs, defaults)["env_a"].requirements_files == ("r.txt",)
+
+
+def test_an_abstract_spec_is_a_base_and_no_environment() -> None:
+    specs = {"base": spec(abstract=True, dependencies=["a"]), "env_a": spec(("base",))}
+    environments = merged(specs)
+    assert list(environments) == ["env_a"]
+    assert environments["env_a"].dependencies == ("a",)
+
+
+def test_a_base_that_is_reached_twice_counts_once() -> None:
+    specs = {
+        "root": spec(dependencies=["root"], requires_python="==3.10.*"),
+        "left": spec(("root",), dependencies=["left"], requires_python="==3.11.*"),
+        "right": spec(("root",), dependencies=["right"]),
+        "env_a": spec(("left", "right"), dependencies=["own"]),
+    }
+    environment = merged(specs)["env_a"]
+    assert environment.dependencies == ("root", "left", "right", "own")
+    assert environment.requires_python == "==3.11.*"
+
+
+def test_a_python_version_has_to_be_stated_somewhere() -> None:
+    found = refused({"env_a": spec(), "base": spec(abstract=True)}, content())
+    assert found == {"environments/env_a.toml: requires-python": "no Python version is declared"}
+
+
+def test_an_unknown_base_is_a_problem_and_a_near_one_is_offered() -> None:
+    environments, problems = merge({"env_a": spec(("bse",)), "base": spec(abstract=True)}, content())
+    assert environments == {}
+    (problem,) = problems
+    assert problem.where == "environments/env_a.toml: extends[0]"
+    assert "environments/bse.toml" in problem.what
+    assert "'base'" in problem.remedy
+
+
+def test_an_environment_above_an_unknown_base_is_left_out_without_a_problem_of_its_own() -> None:
+    environments, problems = merge(
+        {"env_a": spec(("base",)), "base": spec(("gone",), abstract=True)}, content(requires_python=PYTHON)
+    )
+    assert environments == {}
+    assert [problem.where for problem in problems] == ["environments/base.toml: extends[0]"]
+
+
+@pytest.mark.parametrize(
+    ("extends", "cycle"),
+    [
+        ({"a": ("a",)}, "a -> a"),
+        ({"a": ("b",), "b": ("a",)}, "a -> b -> a"),
+        ({"a": ("b",), "b": ("c",), "c": ("a",)}, "a -> b -> c -> a"),
+    ],
+)
+def test_a_cycle_is_refused_with_its_way_round(extends: dict[str, tuple[str, ...]], cycle: str) -> None:
+    found = refused({name: spec(bases) for name, bases in extends.items()})
+    assert found["environments/a.toml: extends[0]"] == f"a cycle: {cycle}"
+    assert len(found) == len(extends)
+
+
+def test_only_the_entry_that_closes_a_cycle_is_named() -> None:
+    found = refused({"base": spec(), "a": spec(("base", "b")), "b": spec(("base", "a"))})
+    assert list(found) == ["environments/a.toml: extends[1]", "environments/b.toml: extends[1]"]
+
+
+NODES = [f"n{number}" for number in range(5)]
+graphs = st.fixed_dictionaries(
+    {node: st.lists(st.sampled_from(NODES), max_size=2, unique=True).map(tuple) for node in NODES}
+)
+
+
+def reachable(start: str, graph: Mapping[str, tuple[str, ...]]) -> set[str]:
+    found: set[str] = set()
+    open_ends = [*graph[start]]
+    while open_ends:
+        node = open_ends.pop()
+        if node not in found:
+            found.add(node)
+            open_ends += graph[node]
+    return found
+
+
+@law
+@given(graphs)
+def test_exactly_the_environments_that_no_cycle_is_below_are_merged(
+    graph: dict[str, tuple[str, ...]],
+) -> None:
+    environments, problems = merge(
+        {node: spec(bases) for node, bases in graph.items()}, content(requires_python=PYTHON)
+    )
+    on_cycle = {node for node in NODES if node in reachable(node, graph)}
+    assert set(environments) == {node for node in NODES if not ({node} | reachable(node, graph)) & on_cycle}
+    assert {problem.where.partition(":")[0] for problem in problems} == {
+        f"environments/{node}.toml" for node in on_cycle
+    }
+
+
+@law
+@given(graphs)
+def test_every_base_comes_once_and_before_what_extends_it(graph: dict[str, tuple[str, ...]]) -> None:
+    environments, _ = merge(
+        {node: spec(bases, dependencies=[node, node]) for node, bases in graph.items()},
+        content(requires_python=PYTHON),
+    )
+    for name, environment in environments.items():
+        order = environment.dependencies
+        assert sorted(order) == sorted({name} | reachable(name, graph))
+        assert all(order.index(base) < order.index(node) for node in order for base in graph[node])
+
+
+@law
+@given(st.lists(st.none() | st.sampled_from(["==3.11.*", "==3.12.*", ">=3.13"]), min_size=1, max_size=5))
+def test_down_a_chain_the_last_stated_python_wins(stated: list[str | None]) -> None:
+    specs = {
+        f"n{index}": spec(
+            (f"n{index - 1}",) if index else (), **({"requires_python": value} if value else {})
+        )
+        for index, value in enumerate(stated)
+    }
+    environments, problems = merge(specs, content(requires_python=PYTHON))
+    assert problems == []
+    expected = [value for value in [PYTHON, *stated] if value][-1]
+    assert environments[f"n{len(stated) - 1}"].requires_python == expected
+
+
+lists = st.lists(st.sampled_from("abcdef"), max_size=4)
+
+
+@law
+@given(lists, lists, lists)
+def test_lists_are_joined_in_order_without_repeats(
+    first: list[str], second: list[str], own: list[str]
+) -> None:
+    specs = {"base": spec(abstract=True, dependencies=second), "env_a": spec(("base",), dependencies=own)}
+    environment = merged(specs, content(requires_python=PYTHON, dependencies=first))["env_a"]
+    assert environment.dependencies == tuple(dict.fromkeys(first + second + own))

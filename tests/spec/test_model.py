@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from envman.resolver.variables import DROPPED
+from envman.spec.model import Content, EnvironmentSpec, ProjectSpec, PyprojectSource
+
+
+def refusals(model: type[Any], data: dict[str, Any]) -> dict[str, str]:
+    """Where the model refuses the data, and why."""
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(data)
+    return {".".join(str(part) for part in error["loc"]): error["msg"] for error in caught.value.errors()}
+
+
+def test_an_empty_spec_is_a_spec_and_states_nothing() -> None:
+    spec = EnvironmentSpec.model_validate({})
+    assert spec.requires_python is None
+    assert spec.platforms is None
+    assert spec.airflow is None
+    assert spec.abstract is False
+    assert spec.model_dump(exclude_defaults=True) == {}
+
+
+def test_an_empty_project_publishes_below_venv() -> None:
+    assert ProjectSpec.model_validate({}).root == "/venv"
+
+
+def test_keys_are_written_with_dashes_alone() -> None:
+    data = {"requires-python": "==3.12.*", "requirements-files": ["a.txt"], "variables": {"keep-out": ["A"]}}
+    spec = EnvironmentSpec.model_validate(data)
+    assert (spec.requires_python, spec.requirements_files) == ("==3.12.*", ("a.txt",))
+    assert "requires_python" in refusals(EnvironmentSpec, {"requires_python": "==3.12.*"})
+
+
+def test_a_value_is_frozen() -> None:
+    spec = EnvironmentSpec.model_validate({"dependencies": ["pandas"]})
+    with pytest.raises(ValidationError, match="frozen"):
+        spec.dependencies = ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("requires-python", "==3.12.*"),
+        ("requires-python", ">=3.11,<3.13"),
+        ("requires-python", "~=3.12"),
+        ("requires-python", ">3.10"),
+        ("dependencies", ["pandas[excel]>=2 ; python_version < '3.13'"]),
+        ("platforms", ["windows-x86_64"]),
+        ("constraints", ["constraints.txt", "https://index.example/constraints.txt", "file:///c.txt"]),
+        ("overrides", ["numpy<2"]),
+        ("pyprojects", [{"path": "../pyproject.toml", "extras": ["a"], "dependency-groups": ["b"]}]),
+        ("variables", {"set": {"TZ": "", "A": "x=y\n"}, "keep-out": ["AWS_*", "*", "HOME"]}),
+        ("checks", {"imports": ["airflow.sdk", "a"], "commands": [["python", ""]]}),
+        ("extends", ["base.a"]),
+        ("airflow", False),
+        ("abstract", True),
+    ],
+)
+def test_a_good_value_is_taken_as_it_is_written(key: str, value: object) -> None:
+    spec = EnvironmentSpec.model_validate({key: value})
+    dumped = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    assert dumped == {key: value}
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "word"),
+    [
+        ({"requires-python": "3.12"}, "requires-python", "PEP 440"),
+        ({"requires-python": ""}, "requires-python", "lower bound"),
+        ({"requires-python": "<3.13"}, "requires-python", "lower bound"),
+        ({"requires-python": "!=3.12.1"}, "requires-python", "lower bound"),
+        ({"requires-python": 3.12}, "requires-python", "string"),
+        ({"dependencies": ["pandas=>2"]}, "dependencies.0", "PEP 508"),
+        ({"dependencies": ["a", ""]}, "dependencies.1", "PEP 508"),
+        ({"dependencies": ["./wheel.whl"]}, "dependencies.0", "PEP 508"),
+        ({"dependencies": ["a @ https://index.example/a.whl"]}, "dependencies.0", "by URL"),
+        ({"dependencies": [1]}, "dependencies.0", "string"),
+        ({"dependencies": "pandas"}, "dependencies", "tuple"),
+        ({"overrides": ["a @ file:///a.whl"]}, "overrides.0", "by URL"),
+        ({"platforms": []}, "platforms", "at least 1"),
+        ({"requirements-files": [""]}, "requirements-files.0", "empty"),
+        ({"requirements-files": ["a\0b"]}, "requirements-files.0", "path"),
+        ({"pyprojects": [{}]}, "pyprojects.0.path", "required"),
+        ({"pyprojects": ["pyproject.toml"]}, "pyprojects.0", "dictionary"),
+        ({"constraints": ["ftp://index.example/c.txt"]}, "constraints.0", "'ftp'"),
+        ({"constraints": ["https://u:p@index.example/c.txt"]}, "constraints.0", "credentials"),
+        ({"constraints": ["https://token@index.example/c.txt"]}, "constraints.0", "credentials"),
+        ({"constraints": ["https://[half/c.txt"]}, "constraints.0", "Invalid"),
+        ({"variables": {"set": {"": "a"}}}, "variables.set..[key]", "name of an environment variable"),
+        ({"variables": {"set": {"A=B": "a"}}}, "variables.set.A=B.[key]", "name of an environment variable"),
+        ({"variables": {"set": {"A": "a\0"}}}, "variables.set.A", "NUL"),
+        ({"variables": {"set": {"A": 1}}}, "variables.set.A", "string"),
+        ({"variables": {"keep-out": ["A*B"]}}, "variables.keep-out.0", "'A*B'"),
+        ({"variables": {"keep-out": [""]}}, "variables.keep-out.0", "''"),
+        ({"checks": {"imports": ["airflow sdk"]}}, "checks.imports.0", "module"),
+        ({"checks": {"imports": ["a..b"]}}, "checks.imports.0", "module"),
+        ({"checks": {"commands": [[]]}}, "checks.commands.0", "command"),
+        ({"checks": {"commands": [["", "x"]]}}, "checks.commands.0", "command"),
+        ({"checks": {"commands": ["python -V"]}}, "checks.commands.0", "tuple"),
+        ({"extends": ["../base"]}, "extends.0", "letters"),
+        ({"airflow": "no"}, "airflow", "boolean"),
+        ({"abstract": 1}, "abstract", "boolean"),
+        ({"dependancies": []}, "dependancies", "not permitted"),
+        ({"variables": {"unset": []}}, "variables.unset", "not permitted"),
+    ],
+)
+def test_a_bad_value_of_a_spec_is_refused_at_its_place(data: dict[str, Any], place: str, word: str) -> None:
+    found = refusals(EnvironmentSpec, data)
+    assert list(found) == [place]
+    assert word in found[place]
+
+
+@pytest.mark.parametrize(
+    ("data", "place", "word"),
+    [
+        ({"root": ""}, "root", "empty"),
+        ({"airflow-version": "three"}, "airflow-version", "version"),
+        ({"airflow-version": 3}, "airflow-version", "string"),
+        ({"default-environment": "none"}, "default-environment", "reserved"),
+        ({"uv-config": ""}, "uv-config", "empty"),
+        ({"bundles": {"a b": {}}}, "bundles.a b.[key]", "letters"),
+        ({"bundles": {"a": {"environment": "../x"}}}, "bundles.a.environment", "letters"),
+        ({"bundles": {"a": "env_a"}}, "bundles.a", "dictionary"),
+        ({"teams": {"t": {}}}, "teams.t.environment", "required"),
+        ({"teams": {"all": {"environment": "e"}}}, "teams.all.[key]", "reserved"),
+        ({"defaults": {"extends": ["a"]}}, "defaults.extends", "not permitted"),
+        ({"defaults": {"abstract": True}}, "defaults.abstract", "not permitted"),
+    ],
+)
+def test_a_bad_value_of_the_project_is_refused_at_its_place(
+    data: dict[str, Any], place: str, word: str
+) -> None:
+    found = refusals(ProjectSpec, data)
+    assert list(found) == [place]
+    assert word in found[place]
+
+
+@pytest.mark.parametrize("name", sorted(DROPPED | {"PATH", "VIRTUAL_ENV"}))
+def test_a_spec_can_not_set_what_exec_sets_or_drops(name: str) -> None:
+    assert (
+        "interpreter" in refusals(Content, {"variables": {"set": {name: "x"}}})[f"variables.set.{name}.[key]"]
+    )
+
+
+def test_equal_sources_are_one_and_the_same() -> None:
+    first, second = (PyprojectSource.model_validate({"path": "p", "extras": ["a"]}) for _ in range(2))
+    assert len({first, second}) == 1

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tomlkit
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envman.spec.parse import dotted, parse_environment, parse_project, parse_toml
+from tests.strategies import law
+
+FILE = "environments/env_a.toml"
+
+
+def test_a_spec_is_read() -> None:
+    spec, problems = parse_environment('requires-python = "==3.12.*"\ndependencies = ["pandas"]\n', FILE)
+    assert problems == []
+    assert spec is not None
+    assert (spec.requires_python, spec.dependencies) == ("==3.12.*", ("pandas",))
+
+
+def test_a_project_is_read() -> None:
+    text = '[bundles]\nbundle_a = { environment = "env_a" }\n[teams.team_b]\nenvironment = "env_b"\n'
+    project, problems = parse_project(text, "envman.toml")
+    assert problems == []
+    assert project is not None
+    assert project.bundles["bundle_a"].environment == "env_a"
+    assert project.teams["team_b"].environment == "env_b"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("dependencies = [\n  'a'\n", "end of document"),
+        ("a = 1\nb =\n", "line 2, column 4"),
+        ("a = 1\na = 2\n", "line 2"),
+        ("[checks]\n[checks]\n", "line 2"),
+        ("dependencies = ['a\n", "end of document"),
+    ],
+)
+def test_a_syntax_error_is_one_problem_with_its_line(text: str, place: str) -> None:
+    spec, problems = parse_environment(text, FILE)
+    assert spec is None
+    assert [problem.where for problem in problems] == [FILE]
+    assert "not valid TOML" in problems[0].what
+    assert place in problems[0].what
+    assert problems[0].remedy
+
+
+def test_a_file_that_ends_too_early_is_a_syntax_error() -> None:
+    data, problems = parse_toml("a = [", FILE)
+    assert data == {}
+    assert len(problems) == 1
+
+
+def test_every_error_of_a_file_is_found_in_one_run() -> None:
+    text = """
+requires-python = "3.12"
+dependencies = ["ok", "not ok at all", 3]
+dependancies = []
+airflow = "yes"
+[variables.set]
+PATH = "/x"
+[checks]
+imports = ["a b"]
+commands = [[]]
+"""
+    spec, problems = parse_environment(text, FILE)
+    assert spec is None
+    assert [problem.where for problem in problems] == [
+        f"{FILE}: {place}"
+        for place in (
+            "requires-python",
+            "dependencies[1]",
+            "dependencies[2]",
+            "airflow",
+            "variables.set.PATH",
+            "checks.imports[0]",
+            "checks.commands[0]",
+            "dependancies",
+        )
+    ]
+    assert all(problem.what and problem.remedy for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "offered"),
+    [
+        ("dependency = []", "dependency", "dependencies"),
+        ("[checks]\nimport = []", "checks.import", "imports"),
+        ("[variables]\nkeepout = []", "variables.keepout", "keep-out"),
+        ("[[pyprojects]]\npath = 'p'\nextra = ['a']", "pyprojects[0].extra", "extras"),
+    ],
+)
+def test_an_unknown_key_of_a_spec_names_the_nearest_one(text: str, place: str, offered: str) -> None:
+    _, problems = parse_environment(text, FILE)
+    assert [(problem.where, problem.what) for problem in problems] == [(f"{FILE}: {place}", "unknown key")]
+    assert f"Did you mean '{offered}'?" in problems[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "offered"),
+    [
+        ("default_environment = 'a'", "default_environment", "default-environment"),
+        ("[bundles]\nb = { enviroment = 'a' }", "bundles.b.enviroment", "environment"),
+        ("[teams]\nt = { environment = 'a', environments = 1 }", "teams.t.environments", "environment"),
+        ("[defaults.check]\nimports = []", "defaults.check", "checks"),
+        ("[defaults.checks]\nimport = []", "defaults.checks.import", "imports"),
+    ],
+)
+def test_an_unknown_key_of_the_project_names_the_nearest_one(text: str, place: str, offered: str) -> None:
+    _, problems = parse_project(text, "envman.toml")
+    assert [(problem.where, problem.what) for problem in problems] == [
+        (f"envman.toml: {place}", "unknown key")
+    ]
+    assert f"Did you mean '{offered}'?" in problems[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "word"),
+    [
+        ("dependencies = 'a'", "dependencies", "list"),
+        ("requires-python = 3.12", "requires-python", "quotes"),
+        ("abstract = 'true'", "abstract", "true or false"),
+        ("checks = ['a']", "checks", "table"),
+        ("[variables]\nset = ['A=1']", "variables.set", "table"),
+        ("[[pyprojects]]", "pyprojects[0].path", "Add the key"),
+        ("platforms = ['linux']", "platforms[0]", "values named"),
+        ("platforms = []", "platforms", "leave the key out"),
+    ],
+)
+def test_a_value_of_the_wrong_type_says_what_to_write(text: str, place: str, word: str) -> None:
+    _, problems = parse_environment(text, FILE)
+    assert [problem.where for problem in problems] == [f"{FILE}: {place}"]
+    assert word in problems[0].remedy
+
+
+def test_a_wrong_name_of_a_bundle_is_told_by_its_own_path() -> None:
+    _, problems = parse_project("[bundles]\n'a b' = {}\n", "envman.toml")
+    assert [problem.where for problem in problems] == ["envman.toml: bundles.a b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ((), ""),
+        (("a",), "a"),
+        (("pyprojects", 0, "extras", 2), "pyprojects[0].extras[2]"),
+        (("bundles", "b", "[key]"), "bundles.b"),
+    ],
+)
+def test_a_place_is_written_as_a_dotted_path(path: tuple[int | str, ...], text: str) -> None:
+    assert dotted(path) == text
+
+
+scalars = st.sampled_from(["", "a", "env_a", "==3.12.*", "pandas>=2"]) | st.integers(0, 3) | st.booleans()
+keys = st.sampled_from(
+    ["dependencies", "requires-python", "set", "keep-out", "imports", "commands", "path", "extends", "other"]
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=6,
+)
+documents = st.dictionaries(
+    keys
+    | st.sampled_from(["variables", "checks", "pyprojects", "platforms", "bundles", "teams", "defaults"]),
+    values,
+    max_size=4,
+)
+
+
+@law
+@given(documents)
+def test_any_table_gives_either_a_model_or_problems_with_place_and_remedy(document: dict[str, Any]) -> None:
+    text = tomlkit.dumps(document)
+    for parse in (parse_environment, parse_project):
+        model, problems = parse(text, "f.toml")
+        assert (model is None) == bool(problems)
+        assert all(problem.where.startswith("f.toml: ") and problem.remedy for problem in problems)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envman.store import layout
+from envman.store.inventory import (
+    Difference,
+    FileEntry,
+    Inventory,
+    differences,
+    parse_inventory,
+    take_inventory,
+)
+from tests.strategies import free_text, law
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def generation(tmp_path: Path) -> Path:
+    folder = tmp_path / "generation"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "empty").mkdir()
+    (folder / "lib" / "deep").mkdir(parents=True)
+    (folder / "bin" / "tool").write_bytes(b"#!x\n")
+    (folder / "bin" / "tool").chmod(0o755)
+    (folder / "lib" / "deep" / "a.py").write_bytes(b"")
+    (folder / "lib" / "deep" / "a.py").chmod(0o644)
+    (folder / "bin" / "python").symlink_to("/usr/bin/python3")
+    (folder / "lib64").symlink_to("lib")
+    return folder
+
+
+def test_every_file_and_link_is_listed_with_its_type_bits_and_content(generation: Path) -> None:
+    inventory = take_inventory(generation)
+    assert inventory.entries == {
+        "bin/tool": FileEntry("100755", sha256(b"#!x\n")),
+        "bin/python": FileEntry("120777", sha256(b"/usr/bin/python3")),
+        "lib/deep/a.py": FileEntry("100644", sha256(b"")),
+        "lib64": FileEntry("120777", sha256(b"lib")),
+    }
+    assert inventory.size == len(b"#!x\n") + len("/usr/bin/python3") + len("lib")
+
+
+def test_envmans_own_files_are_not_listed_but_namesakes_are(generation: Path) -> None:
+    for folder in (generation, generation / "lib"):
+        (folder / layout.MANIFEST).write_text("{}")
+        (folder / layout.FILES).write_text("")
+    found = take_inventory(generation).entries
+    assert not {layout.MANIFEST, layout.FILES} & set(found)
+    assert {f"lib/{layout.MANIFEST}", f"lib/{layout.FILES}"} <= set(found)
+
+
+def test_a_long_file_is_read_to_its_end(tmp_path: Path) -> None:
+    content = b"x" * (1 << 20) + b"the end"
+    (tmp_path / "long").write_bytes(content)
+    assert take_inventory(tmp_path).entries["long"].digest == sha256(content)
+
+
+def test_what_is_no_file_has_no_content(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert take_inventory(tmp_path).entries["pipe"].digest == "-"
+
+
+def test_a_name_of_any_bytes_survives(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n\xe2\x80\xa8")).write_bytes(b"x")
+    inventory = take_inventory(tmp_path)
+    assert parse_inventory(inventory.to_text().encode("utf-8").decode("utf-8")) == inventory.entries
+
+
+def test_no_files_are_an_empty_list(tmp_path: Path) -> None:
+    inventory = take_inventory(tmp_path)
+    assert (inventory.entries, inventory.size, inventory.to_text()) == ({}, 0, "")
+    assert parse_inventory("") == {}
+
+
+def test_an_unaltered_generation_does_not_differ(generation: Path) -> None:
+    listed = take_inventory(generation).entries
+    assert differences(listed, take_inventory(generation).entries) == ()
+
+
+def test_every_kind_of_alteration_is_found(generation: Path) -> None:
+    listed = take_inventory(generation).entries
+    (generation / "bin" / "tool").chmod(0o700)
+    (generation / "lib" / "deep" / "a.py").write_bytes(b"x = 1\n")
+    (generation / "lib64").unlink()
+    (generation / "lib64").symlink_to("bin")
+    (generation / "bin" / "python").unlink()
+    (generation / "empty" / "new.pth").touch()
+    assert differences(listed, take_inventory(generation).entries) == (
+        Difference("missing", "bin/python"),
+        Difference("changed", "bin/tool"),
+        Difference("added", "empty/new.pth"),
+        Difference("changed", "lib/deep/a.py"),
+        Difference("changed", "lib64"),
+    )
+
+
+def test_a_link_in_place_of_a_file_of_the_same_content_is_a_change(generation: Path) -> None:
+    listed = take_inventory(generation).entries
+    tool = generation / "bin" / "tool"
+    tool.rename(generation / "bin" / "moved")
+    tool.symlink_to("moved")
+    assert Difference("changed", "bin/tool") in differences(listed, take_inventory(generation).entries)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["not JSON", "", "[]", '["100644", "00"]', '["100644", "00", "a", "b"]', "{}", "1", '["1", "2", ["a"]]'],
+)
+def test_a_damaged_list_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        parse_inventory(f'["100644", "00", "a"]\n{line}\n')
+
+
+entries = st.dictionaries(
+    free_text,
+    st.builds(FileEntry, st.sampled_from(["100644", "100755"]), st.sampled_from(["00", "11"])),
+    max_size=5,
+)
+
+
+@law
+@given(entries)
+def test_a_list_reads_back_as_it_was_whatever_the_files_are_called(found: dict[str, FileEntry]) -> None:
+    text = Inventory(found, 0).to_text()
+    assert parse_inventory(text) == found
+    assert text.count("\n") == len(found)
+
+
+@law
+@given(entries, entries)
+def test_differences_lead_from_the_list_to_what_is_there(
+    listed: dict[str, FileEntry], found: dict[str, FileEntry]
+) -> None:
+    result = differences(listed, found)
+    assert [difference.path for difference in result] == sorted({*listed, *found} - same(listed, found))
+    for difference in result:
+        assert (difference.kind == "missing") == (difference.path not in found)
+        assert (difference.kind == "added") == (difference.path not in listed)
+
+
+def same(listed: dict[str, FileEntry], found: dict[str, FileEntry]) -> set[str]:
+    return {path for path in listed if found.get(path) == listed[path]}

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envman.errors import SpecError
+from envman.spec.parse import parse_toml
+from envman.uv.configuration import HIDDEN_INPUTS, HIDDEN_KEYS, read_uv_config, uv_environment, uv_folder
+
+
+def config(folder: Path, text: str) -> str:
+    (folder / "uv.toml").write_text(text, encoding="utf-8")
+    return str(folder / "uv.toml")
+
+
+def told(config: str | None, markers: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What uv finds in its folder, as its own table."""
+    with uv_folder(config, markers) as folder:
+        assert [entry.name for entry in folder.iterdir()] == ["pyproject.toml"]
+        data, problems = parse_toml((folder / "pyproject.toml").read_text(encoding="utf-8"), "")
+    assert problems == []
+    assert set(data) == {"project", "tool"}
+    table = data["tool"]["uv"]
+    assert isinstance(table, dict)
+    return table
+
+
+def test_hidden_inputs_do_not_reach_uv_and_all_else_does() -> None:
+    caller = {"HOME": "/root", "UV_INDEX_MINE_PASSWORD": "secret", "UV_CACHE_DIR": "/cache"}
+    result = uv_environment({**caller, **dict.fromkeys(HIDDEN_INPUTS, "x")})
+    assert result == {**caller, "NO_COLOR": "1"}
+
+
+@pytest.mark.parametrize(
+    "name", ["UV_CONSTRAINT", "UV_OVERRIDE", "UV_CONFIG_FILE", "UV_NO_CONFIG", "VIRTUAL_ENV"]
+)
+def test_a_variable_that_would_change_a_lock_or_its_target_is_hidden(name: str) -> None:
+    assert name not in uv_environment({name: "1"})
+
+
+def test_without_a_configuration_uv_is_told_of_the_platforms_alone() -> None:
+    assert told(None) == {}
+    markers = ("sys_platform == 'linux'", "sys_platform == 'darwin'")
+    assert told(None, markers) == {"environments": list(markers)}
+
+
+def test_the_deployments_configuration_is_passed_on_as_it_is(tmp_path: Path) -> None:
+    text = """\
+exclude-newer = "2026-01-01T00:00:00Z"
+resolution = "lowest"
+no-index = true
+concurrent-downloads = 3
+[[index]]
+name = "mine"
+url = "https://index.example/whatever"
+default = true
+[pip]
+no-binary = ["numpy"]
+"""
+    data, _ = parse_toml(text, "")
+    assert told(config(tmp_path, text)) == data
+
+
+@pytest.mark.parametrize("key", sorted(HIDDEN_KEYS))
+def test_what_only_the_spec_may_say_is_left_out(tmp_path: Path, key: str) -> None:
+    assert told(config(tmp_path, f'{key} = ["a"]\noffline = true\n')) == {"offline": True}
+    assert told(config(tmp_path, f'{key} = ["a"]\n'), ("marker",)) == {"environments": ["marker"]}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "upgrade = true",
+        "upgrade-package = ['pandas']",
+        "no-deps = true",
+        "no-emit-package = ['numpy']",
+        "python = '3.9'",
+        "target = '/elsewhere'",
+        "prefix = '/elsewhere'",
+    ],
+)
+def test_the_table_of_pip_is_no_side_door(tmp_path: Path, line: str) -> None:
+    """Each of these would leave packages out of a lock, move its pins, or install it somewhere else."""
+    assert told(config(tmp_path, f"[pip]\n{line}\nno-binary = ['a']\n")) == {"pip": {"no-binary": ["a"]}}
+
+
+def test_relative_paths_in_the_table_of_pip_count_from_the_file_too(tmp_path: Path) -> None:
+    text = "[pip]\nfind-links = ['../wheels']\nindex-url = 'mirror'\n"
+    assert told(config(tmp_path, text)) == {
+        "pip": {"find-links": [f"{tmp_path.parent}/wheels"], "index-url": f"{tmp_path}/mirror"}
+    }
+
+
+def test_relative_paths_count_from_the_file_that_states_them(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    text = """\
+find-links = ["../wheels", "/absolute", "https://index.example/flat"]
+extra-index-url = ["./mirror", "https://index.example/whatever"]
+index-url = "../main"
+cache-dir = ".cache"
+[[index]]
+url = "../more"
+[[index]]
+url = "file:///mirror"
+"""
+    assert told(config(tmp_path / "etc", text)) == {
+        "find-links": [f"{tmp_path}/wheels", "/absolute", "https://index.example/flat"],
+        "extra-index-url": [f"{tmp_path}/etc/mirror", "https://index.example/whatever"],
+        "index-url": f"{tmp_path}/main",
+        "cache-dir": f"{tmp_path}/etc/.cache",
+        "index": [{"url": f"{tmp_path}/more"}, {"url": "file:///mirror"}],
+    }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"index = [\n",
+        b"find-links = ['\xff']\n",
+        b"[index]\nurl = 'https://index.example/whatever'\n",
+        b"index = 'https://index.example/whatever'\n",
+        b"index = ['https://index.example/whatever']\n",
+        b"[[index]]\nurl = 1\n",
+        b"find-links = [1]\n",
+        b"index-url = ['https://index.example/whatever']\n",
+        b"cache-dir = false\n",
+    ],
+)
+def test_a_configuration_that_is_none_is_refused_with_its_path(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "uv.toml"
+    path.write_bytes(content)
+    with pytest.raises(SpecError) as caught:
+        read_uv_config(str(path))
+    (problem,) = caught.value.problems
+    assert problem.where.startswith(str(path))
+    assert problem.remedy
+
+
+def test_an_index_without_an_address_is_left_to_uv_to_refuse(tmp_path: Path) -> None:
+    assert told(config(tmp_path, "[[index]]\nname = 'mine'\n")) == {"index": [{"name": "mine"}]}
+
+
+def test_a_configuration_that_is_gone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="gone"):
+        read_uv_config(str(tmp_path / "gone.toml"))
+
+
+def test_the_folder_is_for_its_owner_alone_and_goes_at_the_end() -> None:
+    with uv_folder(None) as folder:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not folder.exists()
+
+
+def test_the_folder_goes_although_uv_failed() -> None:
+    with pytest.raises(KeyError), uv_folder(None) as folder:
+        raise KeyError
+    assert not folder.exists()
