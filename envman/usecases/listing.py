@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from envman.errors import Problem, ResolveError, StoreError, UsageError
-from envman.generation.history import standing
+from envman.errors import Problem, ResolveError, UsageError
 from envman.generation.manifest import Manifest
 from envman.launch.airflow_config import read_airflow_bundles
 from envman.launch.root import read_table
@@ -16,7 +15,7 @@ from envman.lock.lockfile import parse_lock, versions
 from envman.resolver.resolve import AirflowBundles, resolve_bundle
 from envman.resolver.table import Table
 from envman.spec.names import nearest
-from envman.store.generations import is_whole, read_manifest
+from envman.store.generations import read_manifest
 from envman.store.publish import current, published_environments, read_history
 from envman.usecases.lock_state import lock_state, read_lock_text
 from envman.usecases.workspace import Workspace
@@ -172,37 +171,3 @@ def unpublished(root: str, environment: str) -> Problem:
     """The problem of an environment that has never been published below a root."""
     what = f"has never been published in {root}"
     return Problem(f"environment '{environment}'", what, nearest(environment, published_environments(root)))
-
-
-def rollback_target(root: str, environment: str, to: str | None) -> str:
-    """The generation that a rollback goes back to: the named one, else the one that stood before.
-
-    Raises UsageError where there is none, StoreError where it was collected.
-    """
-    switches = read_history(root, environment)
-    if not switches:
-        raise UsageError(unpublished(root, environment))
-    stack = standing(switches)
-    known = {switch.generation for switch in switches}
-    where = f"environment '{environment}'"
-    if to is not None and to not in known:
-        raise UsageError(Problem(where, f"never had a generation '{to}'", nearest(to, known)))
-    if to is None and len(stack) < 2:
-        remedy = f"Name one: envman history {environment}, then --to GENERATION."
-        raise UsageError(Problem(where, "has no earlier generation to go back to", remedy))
-    target = to or stack[-2]
-    if not is_whole(root, target):
-        remedy = (
-            f"Choose one that is kept (envman history {environment}), or lock and build the older versions."
-        )
-        raise StoreError(Problem(where, f"the generation {target} was collected", remedy))
-    return target
-
-
-def published_or_raise(root: str, names: Iterable[str]) -> list[str]:
-    """The named environments, all published ones where none is named; raises UsageError."""
-    published = published_environments(root)
-    problems = [unpublished(root, name) for name in names if name not in published]
-    if problems:
-        raise UsageError(problems)
-    return list(dict.fromkeys(names)) or published

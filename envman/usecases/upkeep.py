@@ -8,15 +8,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from envman.errors import Problem, StoreError
-from envman.generation.history import Action, recent
+from envman.errors import Problem, StoreError, UsageError
+from envman.generation.history import Action, recent, standing
+from envman.spec.names import nearest
 from envman.store import layout
-from envman.store.generations import discard_generation, list_generations, read_manifest, remove_leftovers
+from envman.store.generations import (
+    discard_generation,
+    is_whole,
+    list_generations,
+    read_manifest,
+    remove_leftovers,
+)
 from envman.store.inventory import Difference, differences, parse_inventory, take_inventory
 from envman.store.living import inhabited_generations
 from envman.store.locks import locked, try_locked
 from envman.store.publish import current, publish_generation, published_environments, read_history, withdraw
-from envman.usecases.listing import published_or_raise, rollback_target
+from envman.usecases.listing import unpublished
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,31 @@ class RollbackOutcome:
     new: str
     interpreter: str
     milliseconds: float
+
+
+def rollback_target(root: str, environment: str, to: str | None) -> str:
+    """The generation that a rollback goes back to: the named one, else the one that stood before.
+
+    Raises UsageError where there is none, StoreError where it was collected.
+    """
+    switches = read_history(root, environment)
+    if not switches:
+        raise UsageError(unpublished(root, environment))
+    stack = standing(switches)
+    known = {switch.generation for switch in switches}
+    where = f"environment '{environment}'"
+    if to is not None and to not in known:
+        raise UsageError(Problem(where, f"never had a generation '{to}'", nearest(to, known)))
+    if to is None and len(stack) < 2:
+        remedy = f"Name one: envman history {environment}, then --to GENERATION."
+        raise UsageError(Problem(where, "has no earlier generation to go back to", remedy))
+    target = to or stack[-2]
+    if not is_whole(root, target):
+        remedy = (
+            f"Choose one that is kept (envman history {environment}), or lock and build the older versions."
+        )
+        raise StoreError(Problem(where, f"the generation {target} was collected", remedy))
+    return target
 
 
 def rollback(root: str, environment: str, to: str | None) -> RollbackOutcome:
@@ -161,6 +193,15 @@ def verify(root: str, names: Iterable[str]) -> tuple[VerifyOutcome, ...]:
     readable manifest and file list.
     """
     return tuple(_verify(root, name) for name in published_or_raise(root, names))
+
+
+def published_or_raise(root: str, names: Iterable[str]) -> list[str]:
+    """The named environments, all published ones where none is named; raises UsageError."""
+    published = published_environments(root)
+    problems = [unpublished(root, name) for name in names if name not in published]
+    if problems:
+        raise UsageError(problems)
+    return list(dict.fromkeys(names)) or published
 
 
 def _verify(root: str, environment: str) -> VerifyOutcome:
