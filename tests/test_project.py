@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -176,11 +176,10 @@ def test_a_spec_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
-    files = write(
-        tmp_path, {"envman.toml": DEFAULTS, "environments/env_a.toml": "", "environments/Env_A.toml": ""}
-    )
+    specs = {f"environments/{name}.toml": "" for name in ("Env_A", "env_a", "env_b")}
+    files = write(tmp_path, {"envman.toml": DEFAULTS, **specs, "environments/zoo.toml": "airflow = 1\n"})
     found = refused(files)
-    assert list(found) == ["environments/env_a.toml"]
+    assert list(found) == ["environments/env_a.toml", "environments/zoo.toml: airflow"]
     assert "'Env_A'" in found["environments/env_a.toml"].what
 
 
@@ -311,6 +310,7 @@ def test_a_constraints_url_that_holds_something_else_is_refused(tmp_path: Path) 
 
 
 @law
+@example(["a: b.txt", "a# b.txt", " ", "%3A", "ü"])
 @given(st.lists(free_text.filter(lambda path: path and "://" not in path), min_size=1, max_size=3))
 def test_the_name_of_a_file_is_refused_or_survives_being_written_into_a_lock(paths: list[str]) -> None:
     """The labels of a lock's inputs hold the names of files, which are the teams' own."""

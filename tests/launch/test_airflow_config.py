@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from envman.errors import SpecError
-from envman.launch.airflow_config import AIRFLOW_DEFAULT, VARIABLE, read_airflow_bundles
+from envman.launch.airflow_config import read_airflow_bundles
 
+VARIABLE = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
 LIST = '[{"name": "bundle_a", "team_name": "team_a"}, {"name": "bundle_b", "kwargs": {"path": "/x"}}]'
 TEAMS = {"bundle_a": "team_a", "bundle_b": None}
 
@@ -66,7 +67,7 @@ def test_home_is_where_airflow_is_by_default(tmp_path: Path, monkeypatch: pytest
 )
 def test_where_the_option_is_not_set_airflow_has_its_one_bundle(tmp_path: Path, text: str) -> None:
     bundles = read_airflow_bundles(configured(tmp_path, text))
-    assert bundles.teams == {AIRFLOW_DEFAULT: None}
+    assert bundles.teams == {"dags-folder": None}
     assert "default" in bundles.source
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envman.errors import ExitCode, UsageError
-from envman.launch.command import HELP, USAGE, main, parse
+from envman.errors import ExitCode, ResolveError, UsageError
+from envman.launch.command import HELP, USAGE, main, parse, resolve
+from envman.resolver.table import Table, render_table
 from tests.strategies import law
 
 
@@ -116,3 +117,21 @@ def test_an_error_is_told_on_standard_error_with_envmans_own_exit_code(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("envman exec: there is no command")
+
+
+def test_a_request_is_answered_from_the_table_and_from_airflows_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variable = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
+    monkeypatch.setenv(variable, '[{"name": "b", "team_name": "t"}]')
+    published = Table(render_table({"a": ("env_a", "")}, {"t": "env_b"}, {"env_c": ((), {})}, None))
+    answers = {
+        "--bundle=a": "env_a",
+        "--bundle=b": "env_b",
+        "--team=t": "env_b",
+        "--environment=env_c": "env_c",
+    }
+    for option, environment in answers.items():
+        assert resolve(published, parse([option, "--", "x"])).environment == environment
+    with pytest.raises(ResolveError, match=variable):
+        resolve(published, parse(["--bundle=c", "--", "x"]))

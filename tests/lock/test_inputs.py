@@ -86,6 +86,10 @@ def test_any_change_is_named_by_its_label(other: dict[str, Any], label: str, cha
     assert fingerprint(changed) != fingerprint(INPUTS.digests())
 
 
+def test_a_change_is_told_as_half_a_sentence() -> None:
+    assert [change.value for change in Change] == ["was added", "was removed", "changed"]
+
+
 def test_nothing_changed_is_no_change() -> None:
     assert changed_inputs(INPUTS.digests(), INPUTS.digests()) == []
 

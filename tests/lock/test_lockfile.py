@@ -76,6 +76,8 @@ def test_a_lock_without_pins_is_a_lock() -> None:
         (TEXT.replace(f"    --hash={ZEROS} \\\n", ""), "pins were changed"),
         (TEXT + f"attrs==19 --hash={ZEROS}\n", "pins were changed"),
         (TEXT + "# a comment\n", "pins were changed"),
+        (TEXT.replace("\n\n", f"\nattrs==19 --hash={ZEROS}\n\n", 1), "pins were changed"),
+        (TEXT.replace("\n\n", "\n", 1), "pins were changed"),
         (TEXT[: TEXT.index("pandas==")], "pins were changed"),
         (TEXT.replace("# pins: ", "# no-pins: "), "pins were changed"),
     ],

@@ -97,14 +97,25 @@ def test_a_bundle_that_nobody_knows_is_an_error_although_there_is_a_default() ->
 
 
 @pytest.mark.parametrize(
-    ("configured", "word"),
-    [({"b": None}, "give 'b' an environment or a team"), ({"b": "t"}, "give the team 't' an environment")],
+    ("configured", "way", "word"),
+    [
+        (
+            {"b": None},
+            "It has no team, neither in envman.toml nor in airflow.cfg.",
+            "give 'b' an environment or a team",
+        ),
+        (
+            {"b": "t"},
+            "airflow.cfg gives it to the team 't'. The team 't' has no environment in envman.toml.",
+            "give the team 't' an environment",
+        ),
+    ],
 )
 def test_a_known_bundle_without_any_answer_is_told_the_way_and_what_is_missing(
-    configured: dict[str, str | None], word: str
+    configured: dict[str, str | None], way: str, word: str
 ) -> None:
     _, what, remedy = refusal(table(), "b", configured)
-    assert what.startswith("The bundle 'b' has no environment of its own.")
+    assert what == f"The bundle 'b' has no environment of its own. {way}"
     assert word in remedy
     assert "envman build" in remedy
 
@@ -114,6 +125,7 @@ def test_a_team_has_its_environment_or_an_error() -> None:
     with pytest.raises(ResolveError, match="Did you mean 'team_b'") as caught:
         resolve_team(table({}, {"team_b": "env_b"}, "env_a"), "team_c")
     assert caught.value.problems[0].where == "team 'team_c'"
+    assert caught.value.problems[0].what == "the team has no environment"
 
 
 def test_an_environment_is_declared_or_an_error() -> None:
@@ -121,6 +133,7 @@ def test_an_environment_is_declared_or_an_error() -> None:
     with pytest.raises(ResolveError, match="Known: env_a, env_b") as caught:
         resolve_environment(table(), "env_c")
     assert caught.value.problems[0].where == "environment 'env_c'"
+    assert caught.value.problems[0].what == "no such environment is published"
 
 
 BUNDLES, TEAMS, ENVIRONMENTS = ["b1", "b2", "b3"], ["t1", "t2"], ["env_a", "env_b"]

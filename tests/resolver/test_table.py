@@ -38,6 +38,14 @@ def test_what_is_in_the_table_is_found() -> None:
     assert TABLE.environment("env_b") == ([], {})
 
 
+def test_what_would_end_a_field_or_a_line_is_escaped() -> None:
+    odd = "tab\t feed\n return\r back\\slash \\t"
+    text = render_table({}, {odd: "env_a"}, {}, None)
+    assert text == "envman-table 1\nteam\ttab\\t feed\\n return\\r back\\\\slash \\\\t\tenv_a\n"
+    assert Table(text).names("team") == [odd]
+    assert Table(text).team(odd) == "env_a"
+
+
 @pytest.mark.parametrize(
     "name", ["", "bundle", "bundle_", "bundle_a\t", "undle_a", "bundle_a\tenv_a", "env_a", "-"]
 )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envman.resolver.variables import DROPPED, child_environment
+from envman.resolver.variables import child_environment
 from tests.strategies import free_text, law
 
 BIN = "/venv/.gen/3f9c2a7b10de/bin"
@@ -67,7 +67,8 @@ def test_what_the_spec_sets_wins_over_the_caller_and_over_what_is_kept_out() -> 
     assert (result["TZ"], result["AWS_REGION"]) == ("UTC", "eu")
 
 
-NAMES = [*DROPPED, "PATH", "VIRTUAL_ENV", "HOME", "AWS_KEY", "AWS_ID", "TZ"]
+DROPPED = {"PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"}
+NAMES = [*sorted(DROPPED), "PATH", "VIRTUAL_ENV", "HOME", "AWS_KEY", "AWS_ID", "TZ"]
 FOLDERS = ["/bin", "/usr/bin/", "", ".", "/home/a/venv/bin", "/home/a/venv/bin/", "/home/a/venv/bin2", BIN]
 paths = st.lists(st.sampled_from(FOLDERS), min_size=1, max_size=5).map(":".join)
 callers = st.fixed_dictionaries(

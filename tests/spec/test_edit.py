@@ -76,6 +76,20 @@ def test_a_list_of_any_layout_grows(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("[]", '["x"]'),
+        ('["a"]', '["a", "x"]'),
+        ('["a", "b"]', '[\n    "a",\n    "b",\n    "x",\n]'),
+        ('[\n    "a",\n]', '[\n    "a",\n    "x",\n]'),
+        ('[\n  "a"\n]', '[\n  "a",\n  "x"\n]'),
+    ],
+)
+def test_a_list_gets_a_line_for_each_requirement_once_it_has_three(before: str, after: str) -> None:
+    assert add_dependencies(f"dependencies = {before}\n", FILE, ["x"]) == f"dependencies = {after}\n"
+
+
+@pytest.mark.parametrize(
     ("requirement", "word"),
     [
         ("pandas=>2", "PEP 508"),

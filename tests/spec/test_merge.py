@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envman.spec.merge import merge
-from envman.spec.model import DEFAULT_PLATFORMS, Content, EnvironmentSpec
+from envman.spec.model import Content, EnvironmentSpec
 from envman.spec.project import Environment
 from tests.strategies import law
 
@@ -44,7 +44,7 @@ def test_an_environment_knows_its_files() -> None:
 
 def test_what_nobody_states_has_its_default() -> None:
     environment = merged({"env_a": spec()})["env_a"]
-    assert environment.platforms == DEFAULT_PLATFORMS
+    assert environment.platforms == ("linux-x86_64", "linux-aarch64")
     assert environment.airflow is True
     assert environment.dependencies == ()
 
@@ -166,6 +166,17 @@ def test_an_environment_above_an_unknown_base_is_left_out_without_a_problem_of_i
     assert [problem.where for problem in problems] == ["environments/base.toml: extends[0]"]
 
 
+def test_a_spec_that_could_not_be_read_is_not_called_missing_but_nothing_is_built_on_it() -> None:
+    specs = {"env_a": spec(("wrong",)), "env_b": spec(("env_a",)), "env_c": spec()}
+    environments, problems = merge(specs, content(requires_python=PYTHON), unread={"wrong"})
+    assert (list(environments), problems) == (["env_c"], [])
+
+
+def test_without_readable_defaults_nothing_is_missed_that_they_may_state() -> None:
+    environments, problems = merge({"env_a": spec(), "env_b": spec(requires_python=PYTHON)}, None)
+    assert (list(environments), problems) == (["env_b"], [])
+
+
 @pytest.mark.parametrize(
     ("extends", "cycle"),
     [
@@ -178,6 +189,11 @@ def test_a_cycle_is_refused_with_its_way_round(extends: dict[str, tuple[str, ...
     found = refused({name: spec(bases) for name, bases in extends.items()})
     assert found["environments/a.toml: extends[0]"] == f"a cycle: {cycle}"
     assert len(found) == len(extends)
+
+
+def test_the_way_round_leaves_out_what_only_branches_off() -> None:
+    found = refused({"base": spec(), "a": spec(("b",)), "b": spec(("base", "a"))})
+    assert found["environments/a.toml: extends[0]"] == "a cycle: a -> b -> a"
 
 
 def test_only_the_entry_that_closes_a_cycle_is_named() -> None:

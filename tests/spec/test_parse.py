@@ -136,6 +136,21 @@ def test_a_value_of_the_wrong_type_says_what_to_write(text: str, place: str, wor
     assert word in problems[0].remedy
 
 
+@pytest.mark.parametrize(
+    ("text", "cause", "remedy"),
+    [
+        ("requires-python = '3.12'", "'3.12' is not a version specifier (PEP 440)", "==3.12.*"),
+        ("extends = ['a b']", "the name may hold letters", "env_a"),
+        ("checks = { commands = [[]] }", "the command is empty", "python"),
+        ("airflow = 'no'", "input should be a valid boolean", "true or false"),
+    ],
+)
+def test_a_value_that_can_not_be_used_says_why_and_what_could(text: str, cause: str, remedy: str) -> None:
+    (problem,) = parse_environment(text, FILE)[1]
+    assert problem.what.startswith(cause)
+    assert remedy in problem.remedy
+
+
 def test_a_wrong_name_of_a_bundle_is_told_by_its_own_path() -> None:
     _, problems = parse_project("[bundles]\n'a b' = {}\n", "envman.toml")
     assert [problem.where for problem in problems] == ["envman.toml: bundles.a b"]

@@ -107,11 +107,12 @@ def test_a_file_may_be_included_twice_but_not_by_itself() -> None:
         ("-i https://index.example/whatever", "names an index"),
         ("--index-url=https://index.example/whatever", "names an index"),
         ("--extra-index-url https://index.example/whatever", "names an index"),
+        ("-f wheels", "names an index"),
         ("--find-links wheels", "names an index"),
         ("--no-index", "names an index"),
         ("--trusted-host index.example", "names an index"),
-        ("-e .", "editable"),
-        ("--editable=.", "editable"),
+        ("-e .", "editable install"),
+        ("--editable=.", "editable install"),
         ("--pre", "'--pre' is not supported"),
         ("--requirements a.txt", "'--requirements' is not supported"),
         ("--constraints=a.txt", "'--constraints' is not supported"),
@@ -132,7 +133,8 @@ def test_a_line_that_can_not_be_locked_is_named_with_its_number(line: str, word:
 
 @pytest.mark.parametrize("option", ["-r", "-c"])
 def test_an_include_by_url_is_refused_at_its_line_with_the_url_as_it_is_written(option: str) -> None:
-    result = flattened(f"pandas\n{option} https://index.example/constraints.txt\n")
+    result = flattened(f"pandas\n{option} https://index.example/constraints.txt\nnumpy\n")
+    assert result.requirements == ["pandas", "numpy"]
     assert [problem.where for problem in result.problems] == ["requirements.txt:2"]
     assert "https://index.example/constraints.txt" in result.problems[0].what
 
@@ -171,6 +173,7 @@ def test_text_that_was_fetched_holds_requirements_alone() -> None:
         "env_a: constraints[0]:3",
         "env_a: constraints[0]:5",
     ]
+    assert "'-r' is not supported" in result.problems[0].what
 
 
 TEAM = """
@@ -279,6 +282,19 @@ def test_dynamic_extras_do_not_matter_to_who_takes_the_dependencies_alone() -> N
     )
     result = pyproject(text)
     assert (result.requirements, result.problems) == (["pandas"], [])
+
+
+def test_one_wrong_line_or_extra_does_not_hide_the_others() -> None:
+    text = (
+        "[project]\nname = 'a'\ndependencies = [1, 'x', 'y y', 'z']\noptional-dependencies = { b = ['c'] }\n"
+    )
+    result = pyproject(text, extras=["gone", "b"])
+    assert result.requirements == ["x", "z", "c"]
+    assert [problem.where for problem in result.problems] == [
+        "team/pyproject.toml: project.dependencies[0]",
+        "team/pyproject.toml: project.dependencies[2]",
+        "team/pyproject.toml: project.optional-dependencies.gone",
+    ]
 
 
 foreign = st.recursive(

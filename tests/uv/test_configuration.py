@@ -8,7 +8,40 @@ import pytest
 
 from envman.errors import SpecError
 from envman.spec.parse import parse_toml
-from envman.uv.configuration import HIDDEN_INPUTS, HIDDEN_KEYS, read_uv_config, uv_environment, uv_folder
+from envman.uv.configuration import read_uv_config, uv_environment, uv_folder
+
+HIDDEN_INPUTS = [
+    "UV_CONFIG_FILE",
+    "UV_NO_CONFIG",
+    "UV_CONSTRAINT",
+    "UV_OVERRIDE",
+    "UV_EXCLUDE",
+    "UV_BUILD_CONSTRAINT",
+    "UV_PYTHON",
+    "UV_SYSTEM_PYTHON",
+    "UV_PROJECT",
+    "UV_PROJECT_ENVIRONMENT",
+    "UV_WORKING_DIR",
+    "UV_CUSTOM_COMPILE_COMMAND",
+    "UV_NO_VERIFY_HASHES",
+    "UV_BREAK_SYSTEM_PACKAGES",
+    "CONDA_PREFIX",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+]
+HIDDEN_KEYS = [
+    "environments",
+    "required-environments",
+    "constraint-dependencies",
+    "override-dependencies",
+    "exclude-dependencies",
+    "build-constraint-dependencies",
+    "workspace",
+    "sources",
+    "upgrade",
+    "upgrade-package",
+]
 
 
 def config(folder: Path, text: str) -> str:
@@ -34,13 +67,6 @@ def test_hidden_inputs_do_not_reach_uv_and_all_else_does() -> None:
     assert result == {**caller, "NO_COLOR": "1"}
 
 
-@pytest.mark.parametrize(
-    "name", ["UV_CONSTRAINT", "UV_OVERRIDE", "UV_CONFIG_FILE", "UV_NO_CONFIG", "VIRTUAL_ENV"]
-)
-def test_a_variable_that_would_change_a_lock_or_its_target_is_hidden(name: str) -> None:
-    assert name not in uv_environment({name: "1"})
-
-
 def test_without_a_configuration_uv_is_told_of_the_platforms_alone() -> None:
     assert told(None) == {}
     markers = ("sys_platform == 'linux'", "sys_platform == 'darwin'")
@@ -64,7 +90,7 @@ no-binary = ["numpy"]
     assert told(config(tmp_path, text)) == data
 
 
-@pytest.mark.parametrize("key", sorted(HIDDEN_KEYS))
+@pytest.mark.parametrize("key", HIDDEN_KEYS)
 def test_what_only_the_spec_may_say_is_left_out(tmp_path: Path, key: str) -> None:
     assert told(config(tmp_path, f'{key} = ["a"]\noffline = true\n')) == {"offline": True}
     assert told(config(tmp_path, f'{key} = ["a"]\n'), ("marker",)) == {"environments": ["marker"]}
