@@ -89,4 +89,4 @@ class VirtualEnvironment:
 
 def _words(finished: Finished, most: int = 30) -> str:
     lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
-    return "\n  ".join(lines[-most:]) or f"exit code {finished.exit_code}"
+    return "\n  ".join(lines[-most:]) or "it said nothing"

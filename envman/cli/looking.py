@@ -50,7 +50,7 @@ def resolve_command(
     reporter = Reporter("resolve", as_json)
     with reporter.errors():
         kind, name = _one_of(bundle, team, environment)
-        outcome = resolve(root_folder(root, project), kind, name, find_workspace(project))
+        outcome = resolve(root_folder(root, project), kind, name, find_workspace(project, reporter))
         if as_json:
             reporter.result(outcome)
         else:
@@ -91,7 +91,7 @@ def list_command(project: ProjectOption = None, root: RootOption = None, as_json
     """
     reporter = Reporter("list", as_json)
     with reporter.errors():
-        rows = list_environments(root_folder(root, project), find_workspace(project), os.environ)
+        rows = list_environments(root_folder(root, project), find_workspace(project, reporter), os.environ)
         if as_json:
             reporter.result(rows)
             return

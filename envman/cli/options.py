@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from envman.errors import Problem, UsageError
+from envman.cli.output import Reporter
+from envman.errors import Problem, SpecError, UsageError
 from envman.launch.root import find_project, find_root
 from envman.project import ProjectFiles
 from envman.usecases.side_by_side import default_jobs
@@ -87,15 +88,24 @@ def require_workspace(option: Path | None, root: str | None = None) -> Workspace
     return workspace.at_root(os.path.abspath(root)) if root else workspace
 
 
-def find_workspace(option: Path | None) -> Workspace | None:
-    """Load the project if there is one; raises SpecError where it is wrong."""
+def find_workspace(option: Path | None, reporter: Reporter) -> Workspace | None:
+    """Load the project if there is one and it is right: what is published can be seen without."""
     folder = project_folder(option)
-    return open_workspace(folder) if folder is not None and (folder / "envman.toml").is_file() else None
+    if folder is None or not (folder / "envman.toml").is_file():
+        return None
+    try:
+        return open_workspace(folder)
+    except SpecError as error:
+        reporter.note(
+            f"Only what is published is shown: the specs have {len(error.problems)} errors (envman lock)."
+        )
+        return None
 
 
 def root_folder(option: str | None, project: Path | None) -> str:
     """The root folder, with or without a project; raises ResolveError where it is not known."""
-    return find_root(os.environ, option, str(project or "."))
+    environ = os.environ if project is None else {**os.environ, "ENVMAN_PROJECT": str(project)}
+    return find_root(environ, option, ".")
 
 
 def source(workspace: Workspace, offline: bool, wheelhouse: Path | None = None) -> Source:

@@ -103,7 +103,13 @@ class Reporter:
             table.add_column(column, justify="right" if column in right else "left", no_wrap=not terminal)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        self.out.print(table)
+        if terminal:
+            self.out.print(table)
+            return
+        with self.out.capture() as captured:
+            self.out.print(table)
+        for line in captured.get().splitlines():
+            self.say(line.rstrip())
 
     def say(self, text: str) -> None:
         """Say a sentence on standard output."""

@@ -41,21 +41,29 @@ def _config_path(environ: Mapping[str, str]) -> str:
 
 
 def _option(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(_unreadable(path, error)) from None
+    if OPTION not in text.lower():
+        return None
     import configparser
 
     parser = configparser.RawConfigParser()
     try:
-        with open(path, encoding="utf-8") as stream:
-            parser.read_file(stream)
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        what = f"Airflow's configuration can't be read: {str(error).splitlines()[0]}"
-        raise SpecError(
-            Problem(path, what, "Correct the file, or set AIRFLOW_CONFIG to the right one.")
-        ) from None
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise SpecError(_unreadable(path, error)) from None
     value = parser.get(SECTION, OPTION, fallback=None)
     return None if value is None else value.replace("%%", "%")
+
+
+def _unreadable(path: str, error: Exception) -> Problem:
+    what = f"Airflow's configuration can't be read: {str(error).splitlines()[0]}"
+    return Problem(path, what, "Correct the file, or set AIRFLOW_CONFIG to the right one.")
 
 
 def _parse(text: str, source: str) -> AirflowBundles:

@@ -6,13 +6,13 @@ import os
 import sys
 
 from envman.errors import EnvmanError, ExitCode, Problem, UsageError
-from envman.launch.airflow_config import read_airflow_bundles
 from envman.launch.process import replace_process
 from envman.launch.root import find_root, read_table
 from envman.resolver.resolve import Resolution, resolve_bundle, resolve_environment, resolve_team
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from envman.resolver.resolve import AirflowBundles
     from envman.resolver.table import Table
 
 USAGE = "envman exec [--root DIR] (--bundle B | --team T | --environment E) [--explain] -- COMMAND [ARG ...]"
@@ -37,7 +37,7 @@ Exit codes: the command's own; 125 envman could not start it, 126 it is not exec
 Examples:
   envman exec --bundle bundle_a -- python -V
   envman exec --bundle bundle_a -- airflow dag-processor --bundle-name bundle_a
-  envman exec --team team_b -- python -m pip --version
+  envman exec --team team_b -- python -c 'import sys; print(sys.prefix)'
 """
 
 _KINDS = ("bundle", "team", "environment")
@@ -82,10 +82,16 @@ def _execute(request: Request) -> int:
 def resolve(table: Table, request: Request) -> Resolution:
     """Answer a request from the table and, where the table leaves it open, Airflow's configuration."""
     if request.kind == "bundle":
-        return resolve_bundle(table, request.name, lambda: read_airflow_bundles(os.environ))
+        return resolve_bundle(table, request.name, _airflow_bundles)
     if request.kind == "team":
         return resolve_team(table, request.name)
     return resolve_environment(table, request.name)
+
+
+def _airflow_bundles() -> AirflowBundles:
+    from envman.launch.airflow_config import read_airflow_bundles
+
+    return read_airflow_bundles(os.environ)
 
 
 def parse(arguments: list[str]) -> Request:

@@ -44,20 +44,47 @@ def find_project(environ: Mapping[str, str], folder: str) -> str | None:
 
 
 def _declared_root(project: str) -> str:
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib
-
     file = f"{project}/{PROJECT_FILE}"
     try:
-        with open(file, "rb") as stream:
-            root = tomllib.load(stream).get("root", "/venv")
+        with open(file, encoding="utf-8") as stream:
+            text = stream.read()
+        root = plain_root(text) or _parsed_root(text)
     except (OSError, ValueError) as error:
         raise SpecError(Problem(file, f"can't be read: {error}", "Correct it, or set ENVMAN_ROOT.")) from None
     if not isinstance(root, str):
         raise SpecError(Problem(f"{file}: root", "is not a string", "Write a path in quotes."))
     return os.path.normpath(os.path.join(project, root))
+
+
+def plain_root(text: str) -> str | None:
+    """The `root` of an envman.toml that begins with nothing but comments and plain strings; else None.
+
+    Importing a TOML parser takes longer than all the rest of a launch. This reads the beginning of the file
+    only as far as every line is a comment or `key = "plain string"`, where no reading but one is possible,
+    and leaves every other file to the parser.
+    """
+    for line in text.split("\n"):
+        stripped = line.strip(" \t\r")
+        if not stripped or stripped.startswith("#"):
+            continue
+        key, equals, rest = stripped.partition("=")
+        value, quote, behind = rest.strip(" \t")[1:].partition('"')
+        plain = key.strip(" \t").replace("-", "").isalnum() and rest.strip(" \t").startswith('"')
+        ended = behind.strip(" \t")
+        if not (equals and plain and quote and value and "\\" not in value) or (ended and ended[0] != "#"):
+            return None
+        if key.strip(" \t") == "root":
+            return value
+    return None
+
+
+def _parsed_root(text: str) -> object:
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        import tomli as tomllib
+
+    return tomllib.loads(text).get("root", "/venv")
 
 
 def read_table(root: str) -> Table:

@@ -118,7 +118,10 @@ def parse_header(text: str, file: str, environment: str) -> Header:
         raise LockError(Problem(file, what, remedy))
     if fields.get("fingerprint") != fingerprint(inputs):
         raise LockError(Problem(file, "its header does not match its fingerprint", remedy))
-    if fields.get("pins") != _text_digest(text.partition("\n\n")[2]):
+    head, _, body = text.partition("\n\n")
+    if fields.get("pins") != _text_digest(body) or not all(
+        line.startswith("#") for line in head.splitlines()
+    ):
         raise LockError(Problem(file, "its pins were changed after it was made", remedy))
     return Header(fields.get("environment", ""), fields["fingerprint"], inputs)
 

@@ -33,7 +33,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A half sentence for an unknown name: the nearest known one, else all of them."""
     names = sorted(known)
     if not names:
-        return "None is declared."
+        return "There is none yet."
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"Did you mean '{close[0]}'? Known: {_listing(names)}."

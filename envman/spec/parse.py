@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any, TypeVar
 
@@ -18,6 +19,10 @@ else:
     import tomli as tomllib
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_TOML = {"tuple": "list", "dictionary": "table"}
+"""What TOML calls Python's types."""
+_TYPES = re.compile("|".join(_TOML))
 
 _EXPECTED = {
     "string_type": "Write a string in quotes.",
@@ -77,7 +82,7 @@ def _problem(model: type[BaseModel], details: ErrorDetails, file: str) -> Proble
     error = details.get("ctx", {}).get("error")
     if isinstance(error, WrongValueError):
         return Problem(where, str(error), error.remedy)
-    message = details["msg"][0].lower() + details["msg"][1:]
+    message = _TYPES.sub(lambda found: _TOML[found[0]], details["msg"][0].lower() + details["msg"][1:])
     return Problem(where, message, _EXPECTED.get(kind, "Correct the value."))
 
 

@@ -5,6 +5,8 @@ One JSON array a line: [mode, digest, path]; the mode as git writes it, the dige
 
 from __future__ import annotations
 
+import base64
+import csv
 import hashlib
 import json
 import os
@@ -80,6 +82,35 @@ def _digest(path: str, mode: int) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def altered_since_packed(folder: Path, inventory: Inventory) -> list[str]:
+    """Files whose digest is not the one in their package's RECORD (PEP 376, PEP 427).
+
+    Installed files are hard links into uv's cache: an edit in place goes into the cache, and from there into
+    every later build. Bytecode, and what has no SHA-256 in a RECORD, is not told of.
+    """
+    altered: list[str] = []
+    for record in folder.glob("lib/python3*/site-packages/*.dist-info/RECORD"):
+        base = record.parent.parent.relative_to(folder)
+        with record.open(encoding="utf-8", newline="") as stream:
+            for row in csv.reader(stream):
+                path = os.path.normpath(f"{base}/{row[0]}") if row else ""
+                found = inventory.entries.get(path)
+                recorded = row[1] if len(row) > 1 and row[1].startswith("sha256=") else ""
+                if (
+                    found
+                    and recorded
+                    and not path.endswith(".pyc")
+                    and _from_record(recorded) != found.digest
+                ):
+                    altered.append(path)
+    return sorted(altered)
+
+
+def _from_record(value: str) -> str:
+    encoded = value.removeprefix("sha256=")
+    return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).hex()
 
 
 def parse_inventory(text: str) -> dict[str, FileEntry]:

@@ -54,14 +54,14 @@ def read_history(root: str, environment: str) -> tuple[Switch, ...]:
 def publish_table(root: str, text: str) -> bool:
     """Write the table whole; False if it says the same already."""
     path = Path(layout.table_path(root))
+    try:
+        if path.read_text(encoding="utf-8") == text:
+            return False
+    except (FileNotFoundError, UnicodeDecodeError):
+        pass
     with locked(root, "store"):
-        try:
-            if path.read_text(encoding="utf-8") == text:
-                return False
-        except (FileNotFoundError, UnicodeDecodeError):
-            pass
         write_atomic(path, text)
-        return True
+    return True
 
 
 def published_environments(root: str) -> list[str]:

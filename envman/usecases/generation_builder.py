@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from envman import __version__
 from envman.errors import BuildError, EnvmanError, Problem
 from envman.files import write_atomic
@@ -18,7 +21,7 @@ from envman.generation.manifest import Interpreter, Manifest, spec_digest
 from envman.processes import Processes
 from envman.spec.project import Environment
 from envman.store import layout
-from envman.store.inventory import take_inventory
+from envman.store.inventory import altered_since_packed, take_inventory
 from envman.usecases.events import Event, Report, Stage
 from envman.uv.messages import installed
 from envman.uv.runner import Uv
@@ -75,22 +78,26 @@ class GenerationBuilder:
             self._held,
             lambda line: self._report(Event(name, _stage_after(line), line.strip())),
         )
+        (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
 
     def _check(self, plan: Plan, environment: VirtualEnvironment) -> None:
         declared = plan.environment
-        self._report(Event(declared.name, Stage.CHECKING, "installed set"))
-        if (present := environment.installed()) != plan.packages:
-            raise BuildError(_set_problem(plan, present))
-        self._uv.check(environment.python, self._held)
         variables = dict(declared.set_variables)
         self._report(Event(declared.name, Stage.CHECKING, "imports and commands"))
         environment.check_imports(declared.check_imports, variables)
         for words in declared.check_commands:
             environment.check_command(words, variables)
+        self._report(Event(declared.name, Stage.CHECKING, "installed set"))
+        if (present := environment.installed()) != plan.packages:  # last: a command may have changed it
+            raise BuildError(_set_problem(plan, present))
+        overridden = {canonicalize_name(Requirement(text).name) for text in declared.overrides}
+        self._uv.check(environment.python, overridden, self._held)
 
     def _write_manifest(self, plan: Plan, folder: Path, started: float) -> None:
         self._report(Event(plan.environment.name, Stage.LISTING))
         inventory = take_inventory(folder)
+        if altered := altered_since_packed(folder, inventory):
+            raise BuildError(_altered_problem(altered))
         listing = inventory.to_text()
         write_atomic(folder / layout.FILES, listing)
         manifest = Manifest(
@@ -114,6 +121,15 @@ class GenerationBuilder:
 
 def _stage_after(line: str) -> Stage:
     return Stage.COMPILING if installed(line) else Stage.INSTALLING
+
+
+def _altered_problem(altered: list[str]) -> Problem:
+    listed = "; ".join(altered[:10])
+    what = f"{len(altered)} files are not as their package's RECORD says: {listed}"
+    remedy = (
+        "They came so from uv's cache, which somebody wrote to: uv cache clean PACKAGE, then build again."
+    )
+    return Problem("uv pip sync", what, remedy)
 
 
 def _set_problem(plan: Plan, installed: Mapping[str, str]) -> Problem:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from envman.errors import Problem, UsageError
 from envman.files import write_atomic
@@ -26,7 +26,13 @@ class InitOutcome:
 
 
 def init(folder: Path, airflow: str) -> InitOutcome:
-    """Write a starter project; raises UsageError if any of its files is there already."""
+    """Write a starter project; raises UsageError for what is no version, and if a file is there already."""
+    try:
+        Version(airflow)
+    except InvalidVersion:
+        raise UsageError(
+            Problem("--airflow", f"'{airflow}' is not a version", "Write one such as 3.3.2.")
+        ) from None
     found = {interpreter.version for interpreter in discover(None, os.environ).found}
     fitting = [version for version in found if OLDEST <= Version(version) < NEWEST]
     files = starter_files(airflow, sorted(fitting, key=Version, reverse=True))

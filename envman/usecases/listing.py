@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from envman.errors import Problem, ResolveError, UsageError
+from envman.errors import LockError, Problem, ResolveError, UsageError
 from envman.generation.manifest import Manifest
 from envman.launch.airflow_config import read_airflow_bundles
 from envman.launch.root import read_table
@@ -17,7 +17,7 @@ from envman.resolver.table import Table
 from envman.spec.names import nearest
 from envman.store.generations import read_manifest
 from envman.store.publish import current, published_environments, read_history
-from envman.usecases.lock_state import lock_state, read_lock_text
+from envman.usecases.lock_state import LockStatus, lock_state, read_lock_text
 from envman.usecases.workspace import Workspace
 
 
@@ -118,6 +118,9 @@ def diff(workspace: Workspace, root: str, left: str, right: str | None) -> DiffO
 
 def _locked(workspace: Workspace, name: str) -> dict[str, tuple[str, ...]]:
     environment = workspace.choose([name])[0]
+    state = lock_state(workspace, environment)
+    if state.status in {LockStatus.MISSING, LockStatus.DAMAGED} and state.problem:
+        raise LockError(state.problem)
     text = read_lock_text(workspace, environment)
     return versions(parse_lock(text, environment.lock_file, name).pins)
 

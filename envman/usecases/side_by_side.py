@@ -78,12 +78,21 @@ def _collected(futures: dict[str, Future[ResultT]]) -> Outcomes[ResultT]:
 def _guarded(name: str, work: Callable[[str], ResultT], report: Report) -> ResultT:
     try:
         return work(name)
+    except InterruptedByUserError:
+        raise
     except EnvmanError as error:
         report(Event(name, Stage.FAILED, str(error.problems[0].what).splitlines()[0]))
-        raise
+        raise type(error)(_with_name(name, problem) for problem in error.problems) from error
     except OSError as error:
         report(Event(name, Stage.FAILED, str(error)))
         raise StoreError(file_problem(f"environment '{name}'", error)) from error
+
+
+def _with_name(name: str, problem: Problem) -> Problem:
+    """The problem with the environment's name, unless its place says it already."""
+    if name in problem.where:
+        return problem
+    return Problem(f"environment '{name}': {problem.where}", problem.what, problem.remedy)
 
 
 def file_problem(where: str, error: OSError) -> Problem:

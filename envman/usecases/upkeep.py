@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,9 +94,13 @@ class Removed:
 
 @dataclass(frozen=True)
 class GcOutcome:
-    """What a collection removed (or would, with `dry_run`) and kept. Base interpreters are never touched."""
+    """What a collection removed (or would, with `dry_run`) and kept. Base interpreters are never touched.
+
+    `forgotten` are the names of undeclared environments that went.
+    """
 
     dry_run: bool
+    forgotten: tuple[str, ...]
     removed: tuple[Removed, ...]
     kept: tuple[Kept, ...]
 
@@ -110,7 +115,7 @@ def forget_undeclared(root: str, declared: Iterable[str], dry_run: bool) -> tupl
     return tuple(gone)
 
 
-def collect(root: str, keep: int, dry_run: bool, forgotten: Iterable[str] = ()) -> GcOutcome:
+def collect(root: str, keep: int, dry_run: bool, forgotten: tuple[str, ...] = ()) -> GcOutcome:
     """Remove generations that nobody needs.
 
     What stays: current ones, the last `keep` of each environment, those that a process lives in, and those
@@ -119,8 +124,8 @@ def collect(root: str, keep: int, dry_run: bool, forgotten: Iterable[str] = ()) 
     removed: list[Removed] = []
     kept: list[Kept] = []
     if not Path(root).is_dir():
-        return GcOutcome(dry_run, (), ())
-    with locked(root, "store"):
+        return GcOutcome(dry_run, forgotten, (), ())
+    with nullcontext() if dry_run else locked(root, "store"):  # to look, a read-only root is enough
         generations = list_generations(root)
         reasons = _reasons(root, generations, keep, set(forgotten))
         for generation in generations:
@@ -134,7 +139,7 @@ def collect(root: str, keep: int, dry_run: bool, forgotten: Iterable[str] = ()) 
                 kept.append(Kept(generation, ("somebody took it at this moment",)))
     if not dry_run:
         remove_leftovers(root)
-    return GcOutcome(dry_run, tuple(removed), tuple(kept))
+    return GcOutcome(dry_run, forgotten, tuple(removed), tuple(kept))
 
 
 def _reasons(root: str, generations: list[str], keep: int, forgotten: set[str]) -> dict[str, list[str]]:

@@ -99,13 +99,20 @@ def uv_environment(caller: Mapping[str, str]) -> dict[str, str]:
     return environment
 
 
+INDEX_KEYS = frozenset({"index", "index-url", "extra-index-url", "find-links", "no-index"})
+"""Keys that name where files come from."""
+
+
 @contextmanager
-def uv_folder(config: str | None, markers: Sequence[str] = ()) -> Iterator[Path]:
+def uv_folder(config: str | None, markers: Sequence[str] = (), indexes: bool = True) -> Iterator[Path]:
     """A folder to run uv in, for its owner's eyes only; it goes when the context ends.
 
-    `config` is the deployment's uv.toml, `markers` the platforms to resolve for. Raises SpecError.
+    `config` is the deployment's uv.toml, `markers` the platforms to resolve for; without `indexes` what the
+    configuration says of them is left out. Raises SpecError.
     """
     table = read_uv_config(config) if config else {}
+    if not indexes:
+        table = {key: value for key, value in table.items() if key not in {*INDEX_KEYS, "pip"}}
     if markers:
         table["environments"] = list(markers)
     document = {"project": {"name": "envman-workspace", "version": "0"}, "tool": {"uv": table}}

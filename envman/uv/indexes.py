@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -16,9 +17,10 @@ from envman.uv.configuration import read_uv_config, uv_environment
 def pip_index_environment(caller: Mapping[str, str], config: str | None) -> dict[str, str]:
     """The variables that pip runs with; where uv is told of no index, pip's own configuration counts.
 
-    uv's variables win over its configuration file. Raises SpecError for a file that can't be read.
+    uv's variables win over the project's configuration, that over the user's and that over the system's.
+    Raises SpecError for a file that can't be read.
     """
-    table = read_uv_config(config) if config else {}
+    table = _merged([read_uv_config(path) for path in uv_configurations(caller, config)])
     default, others = _indexes(caller, table)
     environment = uv_environment(caller)
     if default:
@@ -32,6 +34,25 @@ def pip_index_environment(caller: Mapping[str, str], config: str | None) -> dict
     if "SSL_CERT_FILE" in caller and "PIP_CERT" not in caller:
         environment["PIP_CERT"] = caller["SSL_CERT_FILE"]
     return environment
+
+
+def uv_configurations(caller: Mapping[str, str], config: str | None) -> list[str]:
+    """The configuration files that uv reads and that are there: the project's, the user's, the system's."""
+    home = caller.get("XDG_CONFIG_HOME") or f"{caller.get('HOME', '')}/.config"
+    shared = [f"{home}/uv/uv.toml", "/etc/uv/uv.toml"]
+    return ([config] if config else []) + [path for path in shared if Path(path).is_file()]
+
+
+def _merged(tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first file that states a value wins; lists are joined."""
+    merged: dict[str, Any] = {}
+    for table in tables:
+        for key, value in table.items():
+            if isinstance(value, list):
+                merged[key] = [*merged.get(key, []), *value]
+            else:
+                merged.setdefault(key, value)
+    return merged
 
 
 def _indexes(caller: Mapping[str, str], table: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from envman.lock.inputs import Inputs
 from envman.lock.platforms import environment_markers, lowest_python
 from envman.processes import Finished, Processes
 from envman.uv.configuration import uv_environment, uv_folder
-from envman.uv.messages import last_words, remedy_for, resolution_error
+from envman.uv.messages import last_words, remedy_for, resolution_error, unwanted_conflicts
 
 CORE = "apache-airflow-core"
 
@@ -110,19 +110,22 @@ class Uv:
             "--require-hashes",
             "--compile-bytecode",
         ]
-        with uv_folder(self._source.config) as folder:
+        with uv_folder(self._source.config, indexes=self._source.wheelhouse is None) as folder:
             finished = self._run(command, folder, held, on_line)
         if finished.exit_code:
             raise BuildError(Problem("uv pip sync", last_words(finished), remedy_for(finished)))
 
-    def check(self, python: Path, held: Sequence[int]) -> None:
-        """Check that the installed set is consistent with its own metadata; raises BuildError."""
+    def check(self, python: Path, overridden: Container[str], held: Sequence[int]) -> None:
+        """Check that the installed set is consistent with its own metadata; raises BuildError.
+
+        `overridden` are normalized names whose bounds the spec overrides: what is said of them is wanted.
+        """
         with uv_folder(None) as folder:
             command = [self._binary, "pip", "check", "--python", str(python)]
             finished = self._processes.run(command, uv_environment(os.environ), str(folder), held)
-        if finished.exit_code:
+        if finished.exit_code and (wrong := unwanted_conflicts(finished, overridden)):
             remedy = "Declare the missing or conflicting package in the spec, lock and build again."
-            raise BuildError(Problem("uv pip check", last_words(finished), remedy))
+            raise BuildError(Problem("uv pip check", "\n  ".join(wrong), remedy))
 
     def _run(
         self,
@@ -138,7 +141,10 @@ class Uv:
             "--no-python-downloads",
             *self._source.options(),
         ]
-        return self._processes.run(command, uv_environment(os.environ), str(folder), held, on_line)
+        environment = uv_environment(os.environ)
+        if self._source.wheelhouse:
+            environment.pop("UV_FIND_LINKS", None)
+        return self._processes.run(command, environment, str(folder), held, on_line)
 
 
 _UNIVERSAL = (

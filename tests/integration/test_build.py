@@ -121,12 +121,45 @@ def test_a_failed_environment_does_not_stop_the_others_nor_move_bundles(two_team
     assert answer["environment"] == "env_a"
 
 
-def test_an_inconsistent_set_is_refused(deployment: Deployment) -> None:
+def test_an_override_is_not_called_a_conflict(deployment: Deployment) -> None:
     deployment.spec("env_a", ["frame>=2"], 'overrides = ["grid<2"]\n')
+    deployment.ok("lock")
+    deployment.ok("build")
+    assert versions(deployment, "env_a") == "2.2 1.1"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("shutil.rmtree(next(site.glob('grid-*.dist-info')))", "grid: locked 2.0, installed nothing"),
+        (
+            "f = next(site.glob('frame-*.dist-info')) / 'METADATA'; t = f.read_text(); f.unlink(); "
+            "f.write_text(t.replace('grid>=2', 'grid>=3'))",
+            "requires `grid>=3`",
+        ),
+    ],
+)
+def test_an_inconsistent_set_is_refused(deployment: Deployment, damage: str, said: str) -> None:
+    code = f"import pathlib, shutil, frame; site = pathlib.Path(frame.__file__).parent.parent; {damage}"
+    deployment.spec("env_a", ["frame>=2"], f"[checks]\ncommands = [{json.dumps(['python', '-c', code])}]\n")
     deployment.ok("lock")
     result = deployment.run("build")
     assert result.exit_code == 6
-    assert "grid>=2" in result.stderr
+    assert said in result.stderr
+    assert "environment 'env_a'" in result.stderr
+
+
+def test_an_edit_that_went_into_uvs_cache_is_not_built_in(two_teams: Deployment, tmp_path: Path) -> None:
+    variables = {"UV_CACHE_DIR": str(tmp_path / "cache"), "UV_LINK_MODE": "hardlink"}
+    two_teams.ok("build", "env_a", "--rebuild", variables=variables)
+    file = two_teams.root / f"env_a/lib/python{PYTHON}/site-packages/frame/__init__.py"
+    with file.open("a") as stream:
+        stream.write("EDITED = True\n")
+    assert two_teams.run("verify", "env_a").exit_code == 8
+    result = two_teams.run("build", "env_a", "--rebuild", variables=variables)
+    assert result.exit_code == 6
+    assert "frame/__init__.py" in result.stderr
+    assert "uv cache clean" in result.stderr
 
 
 def test_a_lock_of_another_platform_is_not_built(deployment: Deployment) -> None:
@@ -285,6 +318,40 @@ def test_a_damaged_generation_is_rebuilt_beside_itself(two_teams: Deployment) ->
     two_teams.ok("verify")
     result = two_teams.ok("build", "--json").json["result"]
     assert [row["status"] for row in result] == ["unchanged", "unchanged"]
+
+
+def test_looking_needs_no_right_to_write(two_teams: Deployment) -> None:
+    script = (
+        'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && "$@" gc --dry-run && "$@" build'
+    )
+    finished = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", str(two_teams.root), *two_teams.command()],
+        cwd=two_teams.folder,
+        env=two_teams.environment,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "2 unchanged" in finished.stdout
+
+
+def test_a_wrong_spec_hides_nothing_that_is_published(two_teams: Deployment) -> None:
+    two_teams.write("environments/env_a.toml", "dependencies = 3\n")
+    result = two_teams.ok("list")
+    assert two_teams.current("env_a") in result.stdout
+    assert "the specs have 1 errors" in result.stderr
+    assert "env_b" in two_teams.ok("resolve", "--bundle", "bundle_b").stdout
+
+
+def test_the_project_option_decides_the_root(two_teams: Deployment, tmp_path: Path) -> None:
+    other = Deployment(tmp_path / "other", two_teams.environment)
+    other.write("envman.toml", 'root = "elsewhere"\n')
+    other.spec("env_z", ["grid"])
+    result = two_teams.ok(
+        "list", "--project", str(other.folder), "--json", variables={"ENVMAN_PROJECT": str(two_teams.folder)}
+    )
+    assert [row["environment"] for row in result.json["result"]] == ["env_z"]
 
 
 def test_offline_and_wheelhouse_builds(deployment: Deployment, tmp_path: Path, wheelhouse: Path) -> None:

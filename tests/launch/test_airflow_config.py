@@ -71,6 +71,11 @@ def test_where_the_option_is_not_set_airflow_has_its_one_bundle(tmp_path: Path, 
     assert "default" in bundles.source
 
 
+def test_the_options_name_may_be_written_in_capitals(tmp_path: Path) -> None:
+    text = f"[dag_processor]\nDag_Bundle_Config_List = {LIST}\n"
+    assert read_airflow_bundles(configured(tmp_path, text)).teams == TEAMS
+
+
 def test_where_there_is_no_file_airflow_has_its_one_bundle(tmp_path: Path) -> None:
     assert read_airflow_bundles({"AIRFLOW_HOME": str(tmp_path / "gone")}).teams == {"dags-folder": None}
 
@@ -127,7 +132,12 @@ def test_a_value_that_airflow_could_not_use_is_refused_at_its_place(
 
 @pytest.mark.parametrize(
     "content",
-    [b"no section\n", b"[a]\n[a]\n", b"[dag_processor]\nx = 1\nx = 2\n", b"[dag_processor]\nx = \xff\n"],
+    [
+        b"dag_bundle_config_list = []\n",
+        b"[dag_processor]\ndag_bundle_config_list = []\n[dag_processor]\n",
+        b"[dag_processor]\nDAG_BUNDLE_CONFIG_LIST = []\ndag_bundle_config_list = []\n",
+        b"[dag_processor]\nx = \xff\n",
+    ],
 )
 def test_a_damaged_file_is_refused_with_its_path(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "airflow.cfg").write_bytes(content)

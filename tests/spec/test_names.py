@@ -75,7 +75,7 @@ def test_where_no_name_is_near_the_known_ones_are_listed() -> None:
 
 
 def test_where_nothing_is_known_that_is_said() -> None:
-    assert nearest("env_a", []) == "None is declared."
+    assert nearest("env_a", []) == "There is none yet."
 
 
 def test_a_long_list_of_known_names_is_cut() -> None:

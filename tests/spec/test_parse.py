@@ -136,13 +136,19 @@ def test_a_value_of_the_wrong_type_says_what_to_write(text: str, place: str, wor
     assert word in problems[0].remedy
 
 
+@pytest.mark.parametrize("text", ["dependencies = 'a'", "checks = 1", "airflow = 'no'"])
+def test_a_type_is_called_as_toml_calls_it(text: str) -> None:
+    (problem,) = parse_environment(text, FILE)[1]
+    assert not any(word in problem.what for word in ("tuple", "dictionary", "boolean"))
+
+
 @pytest.mark.parametrize(
     ("text", "cause", "remedy"),
     [
         ("requires-python = '3.12'", "'3.12' is not a version specifier (PEP 440)", "==3.12.*"),
         ("extends = ['a b']", "the name may hold letters", "env_a"),
         ("checks = { commands = [[]] }", "the command is empty", "python"),
-        ("airflow = 'no'", "input should be a valid boolean", "true or false"),
+        ("airflow = 'no'", "input should be a valid ", "true or false"),
     ],
 )
 def test_a_value_that_can_not_be_used_says_why_and_what_could(text: str, cause: str, remedy: str) -> None:

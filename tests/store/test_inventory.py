@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from envman.store.inventory import (
     Difference,
     FileEntry,
     Inventory,
+    altered_since_packed,
     differences,
     parse_inventory,
     take_inventory,
@@ -119,6 +121,73 @@ def test_a_link_in_place_of_a_file_of_the_same_content_is_a_change(generation: P
 def test_a_damaged_list_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         parse_inventory(f'["100644", "00", "a"]\n{line}\n')
+
+
+def record(generation: Path, *rows: bytes) -> None:
+    """Install a package whose RECORD has these rows."""
+    folder = generation / "lib" / "python3.12" / "site-packages" / "frame-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "RECORD").write_bytes(b"\r\n".join(rows))
+
+
+def of(content: bytes) -> bytes:
+    return b"sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+
+
+def altered(generation: Path) -> list[str]:
+    return altered_since_packed(generation, take_inventory(generation))
+
+
+def test_a_file_that_is_not_as_its_package_recorded_it_is_told_of(generation: Path) -> None:
+    site = generation / "lib" / "python3.12" / "site-packages"
+    record(
+        generation,
+        b"same.py," + of(b"same") + b",4",
+        b'"odd, name.py",' + of(b"was") + b",3",
+        b"changed.py," + of(b"was") + b",3",
+        b"../../../bin/tool," + of(b"another") + b",7",
+    )
+    (site / "same.py").write_bytes(b"same")
+    (site / "changed.py").write_bytes(b"is")
+    (site / "odd, name.py").write_bytes(b"is")
+    assert altered(generation) == [
+        "bin/tool",
+        "lib/python3.12/site-packages/changed.py",
+        "lib/python3.12/site-packages/odd, name.py",
+    ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"a.py,,",
+        b"a.py,md5=AAAA,1",
+        b"a.py",
+        b"",
+        b"gone.py," + of(b"x") + b",1",
+        b"__pycache__/a.cpython-312.pyc," + of(b"x") + b",1",
+    ],
+)
+def test_what_a_record_does_not_answer_for_is_not_told_of(generation: Path, row: bytes) -> None:
+    record(generation, row)
+    site = generation / "lib" / "python3.12" / "site-packages"
+    (site / "__pycache__").mkdir()
+    for name in ("a.py", "__pycache__/a.cpython-312.pyc"):
+        (site / name).write_bytes(b"is")
+    assert altered(generation) == []
+
+
+@pytest.mark.parametrize("row", [b"a.py,sha256=x,1", b"a.py,sha256=\xc3\xbc,1"])
+def test_a_digest_that_can_not_be_one_is_not_the_files(generation: Path, row: bytes) -> None:
+    record(generation, row)
+    (generation / "lib" / "python3.12" / "site-packages" / "a.py").write_bytes(b"is")
+    assert altered(generation) == ["lib/python3.12/site-packages/a.py"]
+
+
+def test_a_record_in_another_encoding_is_read_as_far_as_it_goes(generation: Path) -> None:
+    record(generation, b"\xff.py," + of(b"x") + b",1", b"a.py," + of(b"was") + b",3")
+    (generation / "lib" / "python3.12" / "site-packages" / "a.py").write_bytes(b"is")
+    assert altered(generation) == ["lib/python3.12/site-packages/a.py"]
 
 
 entries = st.dictionaries(

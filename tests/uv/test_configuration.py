@@ -120,6 +120,55 @@ def test_relative_paths_in_the_table_of_pip_count_from_the_file_too(tmp_path: Pa
     }
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "index-url",
+        "extra-index-url",
+        "no-index",
+        "find-links",
+        "index-strategy",
+        "keyring-provider",
+        "no-build",
+        "no-binary",
+        "only-binary",
+        "no-build-isolation",
+        "no-build-isolation-package",
+        "config-settings",
+        "config-settings-package",
+        "extra-build-dependencies",
+        "dependency-metadata",
+        "exclude-newer",
+        "exclude-newer-package",
+        "prerelease",
+        "resolution",
+        "fork-strategy",
+        "link-mode",
+    ],
+)
+def test_the_table_of_pip_says_where_and_how(tmp_path: Path, key: str) -> None:
+    value = "['/a']" if key in {"find-links", "extra-index-url"} else "'/a'"
+    data, _ = parse_toml(f"[pip]\n{key} = {value}\n", "")
+    assert told(config(tmp_path, f"[pip]\n{key} = {value}\n")) == data
+
+
+def test_where_a_wheelhouse_stands_in_for_the_indexes_none_is_told_of(tmp_path: Path) -> None:
+    text = """\
+index-url = "https://index.example/main"
+extra-index-url = ["https://index.example/more"]
+find-links = ["wheels"]
+no-index = false
+link-mode = "copy"
+[[index]]
+url = "https://index.example/whatever"
+[pip]
+find-links = ["wheels"]
+"""
+    with uv_folder(config(tmp_path, text), indexes=False) as folder:
+        data, _ = parse_toml((folder / "pyproject.toml").read_text(encoding="utf-8"), "")
+    assert data["tool"] == {"uv": {"link-mode": "copy"}}
+
+
 def test_relative_paths_count_from_the_file_that_states_them(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     text = """\

@@ -61,6 +61,26 @@ def test_the_older_keys_are_read_too(tmp_path: Path) -> None:
     assert pip({}, config(tmp_path, text)) == {"PIP_INDEX_URL": MAIN, "PIP_EXTRA_INDEX_URL": MORE}
 
 
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME"])
+def test_the_users_configuration_comes_behind_the_projects(tmp_path: Path, variable: str) -> None:
+    own = config(tmp_path, f"index-url = '{MAIN}'\nextra-index-url = ['{MORE}']\nfind-links = ['own']\n")
+    folder = tmp_path / ("home/.config/uv" if variable == "HOME" else "home/uv")
+    folder.mkdir(parents=True)
+    config(folder, f"index-url = '{MORE}'\nextra-index-url = ['{MAIN}/user']\nno-index = true\n")
+    caller = {variable: str(tmp_path / "home")}
+    assert pip(caller) == {
+        "PIP_INDEX_URL": MORE,
+        "PIP_EXTRA_INDEX_URL": f"{MAIN}/user",
+        "PIP_NO_INDEX": "1",
+    }
+    assert pip(caller, own) == {
+        "PIP_INDEX_URL": MAIN,
+        "PIP_EXTRA_INDEX_URL": f"{MORE} {MAIN}/user",
+        "PIP_FIND_LINKS": f"{tmp_path}/own",
+        "PIP_NO_INDEX": "1",
+    }
+
+
 def test_variables_win_over_the_configuration(tmp_path: Path) -> None:
     text = f"find-links = ['/wheels']\n[[index]]\nurl = '{MORE}'\n[[index]]\nurl = '{MORE}/old'\ndefault = true\n"
     caller = {"UV_DEFAULT_INDEX": MAIN, "UV_INDEX": f"{MAIN}/first", "UV_FIND_LINKS": "/a,/b"}

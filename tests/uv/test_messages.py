@@ -4,7 +4,7 @@ import pytest
 
 from envman.errors import ExitCode, LockError, UnsatisfiableError
 from envman.processes import Finished
-from envman.uv.messages import last_words, remedy_for, resolution_error
+from envman.uv.messages import installed, last_words, remedy_for, resolution_error, unwanted_conflicts
 
 CONFLICT = """\
 error: No solution found when resolving dependencies
@@ -195,6 +195,56 @@ def test_the_words_of_a_check_begin_with_its_count() -> None:
         "Found 1 incompatibility",
         "  The package `frame` requires `grid<2`, but `2.0` is installed",
     ]
+
+
+MORE_CONFLICTS = (
+    CHECK
+    + """\
+The package `frame` requires `Big_Tool[fast]>=1 ; python_full_version >= '3.12'`, but it's not installed
+The package `frame` requires Python >=3.13, but `3.12.1` is installed
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("overridden", "kept"),
+    [
+        (set(), ["grid<2", "Big_Tool", "Python >=3.13"]),
+        ({"frame"}, ["grid<2", "Big_Tool", "Python >=3.13"]),
+        ({"grid"}, ["Big_Tool", "Python >=3.13"]),
+        ({"big-tool", "grid"}, ["Python >=3.13"]),
+    ],
+)
+def test_a_conflict_with_what_is_overridden_is_wanted(overridden: set[str], kept: list[str]) -> None:
+    lines = unwanted_conflicts(failed(MORE_CONFLICTS), overridden)
+    assert len(lines) == len(kept)
+    assert all(word in line for word, line in zip(kept, lines, strict=True))
+
+
+def test_a_check_without_any_unwanted_conflict_has_nothing_to_say() -> None:
+    assert unwanted_conflicts(failed(CHECK), {"grid"}) == []
+
+
+def test_a_check_that_failed_otherwise_is_not_taken_for_wanted() -> None:
+    assert unwanted_conflicts(failed("error: no such environment\n"), {"grid"}) == [
+        "error: no such environment"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Resolved 2 packages in 2ms", False),
+        ("Prepared 2 packages in 2ms", False),
+        ("   Building frame==1.0", False),
+        ("Installed 2 packages in 4ms", True),
+        ("Bytecode compiled 12 files in 40ms", True),
+        (" + frame==1.0", True),
+        (" - frame==0.9", True),
+    ],
+)
+def test_from_a_line_on_the_packages_are_in_place(line: str, expected: bool) -> None:
+    assert installed(line) is expected
 
 
 @pytest.mark.parametrize(
