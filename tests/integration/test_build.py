@@ -58,15 +58,15 @@ def test_a_stale_lock_is_not_built(two_teams: Deployment) -> None:
     assert two_teams.current("env_a") == before
 
 
-def test_a_file_that_is_not_the_locked_one_is_refused(two_teams: Deployment, tmp_path: Path) -> None:
+def test_a_file_that_is_not_the_locked_one_is_refused(
+    two_teams: Deployment, tmp_path: Path, wheelhouse: Path
+) -> None:
     two_teams.spec("env_a", ["frame>=2", "tool"])
     two_teams.ok("lock")
     before = two_teams.current("env_a")
-    make_wheel(
-        tmp_path / "other", "frame", "2.2", ["grid>=2"], {"frame/evil.py": "print('not what was locked')\n"}
-    )
-    make_wheel(tmp_path / "other", "grid", "2.0")
-    make_wheel(tmp_path / "other", "tool", "1.0")
+    shutil.copytree(wheelhouse, tmp_path / "other")
+    evil = {"frame/evil.py": "print('not what was locked')\n"}
+    make_wheel(tmp_path / "other", "frame", "2.2", ["grid>=2"], evil)
     variables = {"UV_CACHE_DIR": str(tmp_path / "cache")}
     result = two_teams.run("build", "--wheelhouse", str(tmp_path / "other"), variables=variables)
     assert result.exit_code == 6
