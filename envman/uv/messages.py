@@ -30,6 +30,14 @@ _REMEDIES = (
     ("403 Forbidden", "Give uv the index's credentials (netrc, UV_INDEX_<NAME>_PASSWORD, keyring)."),
     ("Failed to fetch", "Check the index in uv's configuration, the proxy and the network."),
     ("error sending request", "Check the index in uv's configuration, the proxy and the network."),
+    (
+        "there is no version of",
+        "A locked file is not there: fill the wheelhouse (envman wheelhouse), or use an index.",
+    ),
+    (
+        "was not found in the",
+        "A locked file is not there: fill the wheelhouse (envman wheelhouse), or use an index.",
+    ),
     ("Failed to build", "Add what its build needs to the machine, or lock a version that has a wheel."),
 )
 
