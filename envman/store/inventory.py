@@ -85,32 +85,31 @@ def _digest(path: str, mode: int) -> str:
 
 
 def altered_since_packed(folder: Path, inventory: Inventory) -> list[str]:
-    """Files whose digest is not the one in their package's RECORD (PEP 376, PEP 427).
+    """Files whose digest is in none of the RECORDs (PEP 376, PEP 427) that name them.
 
     Installed files are hard links into uv's cache: an edit in place goes into the cache, and from there into
     every later build. Bytecode, and what has no SHA-256 in a RECORD, is not told of.
     """
-    altered: list[str] = []
+    recorded: dict[str, set[str]] = {}
     for record in folder.glob("lib/python3*/site-packages/*.dist-info/RECORD"):
         base = record.parent.parent.relative_to(folder)
-        with record.open(encoding="utf-8", newline="") as stream:
-            for row in csv.reader(stream):
-                path = os.path.normpath(f"{base}/{row[0]}") if row else ""
-                found = inventory.entries.get(path)
-                recorded = row[1] if len(row) > 1 and row[1].startswith("sha256=") else ""
-                if (
-                    found
-                    and recorded
-                    and not path.endswith(".pyc")
-                    and _from_record(recorded) != found.digest
-                ):
-                    altered.append(path)
-    return sorted(altered)
+        with record.open(encoding="utf-8", errors="replace", newline="") as stream:
+            for path, value in (row[:2] for row in csv.reader(stream) if len(row) > 1):
+                if value.startswith("sha256=") and not path.endswith(".pyc"):
+                    recorded.setdefault(os.path.normpath(f"{base}/{path}"), set()).add(value)
+    return sorted(
+        path
+        for path, values in recorded.items()
+        if path in inventory.entries and _as_recorded(inventory.entries[path].digest) not in values
+    )
 
 
-def _from_record(value: str) -> str:
-    encoded = value.removeprefix("sha256=")
-    return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).hex()
+def _as_recorded(digest: str) -> str:
+    """A hexadecimal digest as a RECORD has it: base64 for URLs, without padding."""
+    try:
+        return "sha256=" + base64.urlsafe_b64encode(bytes.fromhex(digest)).rstrip(b"=").decode()
+    except ValueError:  # of a device or a socket there is none
+        return ""
 
 
 def parse_inventory(text: str) -> dict[str, FileEntry]:

@@ -184,6 +184,22 @@ def test_a_digest_that_can_not_be_one_is_not_the_files(generation: Path, row: by
     assert altered(generation) == ["lib/python3.12/site-packages/a.py"]
 
 
+def test_a_file_that_two_packages_brought_is_as_one_of_them_recorded_it(generation: Path) -> None:
+    """Such as the tests/__init__.py that many packages put beside their own folder: the last one's stays."""
+    record(generation, b"tests/__init__.py," + of(b"first") + b",5")
+    site = generation / "lib" / "python3.12" / "site-packages"
+    (site / "frame-1.0.dist-info").rename(site / "grid-1.0.dist-info")
+    record(generation, b"tests/__init__.py," + of(b"second") + b",6")
+    (site / "tests").mkdir()
+    for content, expected in (
+        (b"first", []),
+        (b"second", []),
+        (b"third", ["lib/python3.12/site-packages/tests/__init__.py"]),
+    ):
+        (site / "tests" / "__init__.py").write_bytes(content)
+        assert altered(generation) == expected
+
+
 def test_a_record_in_another_encoding_is_read_as_far_as_it_goes(generation: Path) -> None:
     record(generation, b"\xff.py," + of(b"x") + b",1", b"a.py," + of(b"was") + b",3")
     (generation / "lib" / "python3.12" / "site-packages" / "a.py").write_bytes(b"is")
