@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -17,11 +16,11 @@ from dataclasses import dataclass
 from types import FrameType
 
 from envman.errors import InterruptedByUserError
+from envman.redaction import redact
 
 TERMINATION_GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 
-_CREDENTIALS = re.compile(r"(://)[^/\s@]+@")
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -133,11 +132,6 @@ class _Reader(threading.Thread):
 
     def text(self) -> str:
         return "".join(self._lines)
-
-
-def redact(text: str) -> str:
-    """Blot out user names and passwords of URLs."""
-    return _CREDENTIALS.sub(r"\1****@", text)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ import envman
 PURE = {
     # room: what its modules import when they are imported
     "errors": set(),
-    "spec": {"errors"},
+    "redaction": set(),
+    "spec": {"errors", "redaction"},
     "lock": {"errors"},
     "generation": {"errors", "spec", "lock"},
     "resolver": {"errors"},  # on the launch path; spec.names only for an error, inside of functions

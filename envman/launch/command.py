@@ -112,6 +112,8 @@ def parse(arguments: list[str]) -> Request:
             if not words:
                 raise _usage(f"the option '{option}' needs a value")
             value = words.pop(0)
+        if not value:
+            raise _usage(f"the option '{option}' needs a value")
         _set(request, option[2:], value)
     request.command = words
     if not request.kind:

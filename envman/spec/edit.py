@@ -48,8 +48,8 @@ def _put(array: Array, requirement: Requirement, text: str) -> None:
         if (canonicalize_name(present.name), str(present.marker)) == key:
             array[index] = text
             return
-    if "\n" in array.as_string() or len(array) >= 2:
-        array.multiline(multiline=True) if "\n" not in array.as_string() else None
+    if len(array) >= 2 and "\n" not in array.as_string():
+        array.multiline(multiline=True)
     array.append(text)
 
 

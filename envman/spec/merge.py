@@ -155,7 +155,4 @@ def _last(values: Iterable[ItemT | None], default: ItemT) -> ItemT:
 
 
 def _joined(lists: Iterable[Iterable[ItemT]]) -> tuple[ItemT, ...]:
-    joined: list[ItemT] = []
-    for items in lists:
-        joined.extend(item for item in items if item not in joined)
-    return tuple(joined)
+    return tuple(dict.fromkeys(item for items in lists for item in items))

@@ -14,6 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
+from envman.redaction import redact
 from envman.spec.names import name_problem
 
 RESERVED_VARIABLES = frozenset(
@@ -38,7 +39,7 @@ def _requirement(text: str) -> str:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
-        what = f"'{text}' is not a requirement (PEP 508): {reason}"
+        what = f"'{redact(text)}' is not a requirement (PEP 508): {reason}"
         raise WrongValueError(what, "Write one such as 'pandas>=2.2,<3'.") from None
     if requirement.url is not None:
         what = f"'{requirement.name}' is given by URL, and a lock holds none"

@@ -12,8 +12,8 @@ from envman.spec.model import Bundle, Platform, PyprojectSource, Team
 class Environment:
     """An environment after `[defaults]` and `extends` are applied.
 
-    Paths are POSIX paths relative to the project (the folder of envman.toml). `requirements` and
-    `constraint_sets` hold what the declared files said: (label, requirement strings) for each source.
+    Paths are POSIX paths relative to the project (the folder of envman.toml); what the files at them say is
+    read by `envman.project.load_inputs`.
     """
 
     name: str

@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from envman.errors import Problem
+from envman.redaction import redact
 from envman.spec.model import PyprojectSource
 from envman.spec.names import nearest
 from envman.spec.parse import parse_toml
@@ -68,7 +69,7 @@ def _read_into(result: Flattened, path: str, read: Read, trail: tuple[str, ...],
         include = _INCLUDE.match(line)
         if include and "://" in include[3]:
             remedy = "Keep a copy of the file in the project, or name it in the spec's constraints."
-            result.problems.append(Problem(where, f"includes a URL: {include[3].strip()}", remedy))
+            result.problems.append(Problem(where, f"includes a URL: {redact(include[3].strip())}", remedy))
         elif include:
             target = posixpath.normpath(posixpath.join(posixpath.dirname(path), include[3].strip()))
             constraint = as_constraint or (include[1] or include[2]) in {"-c", "--constraint"}
@@ -93,7 +94,7 @@ def read_source(path: str, read: Read, problems: list[Problem]) -> str | None:
 
 
 def _refused(where: str, line: str) -> Problem:
-    option = line.split(maxsplit=1)[0].split("=", maxsplit=1)[0]
+    option = line.split(maxsplit=1)[0].split("=", maxsplit=1)[0] if line.startswith("--") else line[:2]
     if option in {
         "-i",
         "--index-url",
@@ -119,7 +120,7 @@ def _requirement_into(target: list[str], result: Flattened, where: str, line: st
         requirement = Requirement(text)
     except InvalidRequirement:
         remedy = "Write PEP 508: name, version specifier, marker. Local paths and bare URLs can't be locked."
-        result.problems.append(Problem(where, f"'{text}' is not a requirement", remedy))
+        result.problems.append(Problem(where, f"'{redact(text)}' is not a requirement", remedy))
         return
     if requirement.url is not None:
         remedy = "A lock holds no URL: name a version and serve the file from an index."

@@ -60,6 +60,7 @@ def _indexes(caller: Mapping[str, str], table: Mapping[str, Any]) -> tuple[str, 
     listed = [
         (str(index.get("name", "")), str(index["url"]), bool(index.get("default")))
         for index in table.get("index", ())
+        if not index.get("explicit")  # uv takes such a one for packages that name it, and a spec names none
     ]
     defaults = [_with_credentials(caller, name, url) for name, url, default in listed if default]
     others = [_with_credentials(caller, name, url) for name, url, default in listed if not default]

@@ -333,3 +333,17 @@ def test_a_pyproject_of_any_shape_gives_requirements_or_problems(
     assert all(
         problem.where.startswith("team/pyproject.toml") and problem.remedy for problem in result.problems
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-ihttps://user:s3cret@index.example/x",
+        "--index-url https://user:s3cret@index.example/x",
+        "-c https://user:s3cret@index.example/c.txt",
+        "https://user:s3cret@index.example/a.whl",
+    ],
+)
+def test_credentials_in_a_refused_line_are_not_shown(line: str) -> None:
+    (problem,) = flattened(f"{line}\n").problems
+    assert "s3cret" not in str(problem)
