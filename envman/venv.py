@@ -49,7 +49,8 @@ class VirtualEnvironment:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VIRTUALENV_")}
         finished = self._processes.run(command, environment, str(self.folder.parent), self._held)
         if finished.exit_code:
-            raise BuildError(Problem("virtualenv", _words(finished), f"Check the interpreter {interpreter}."))
+            remedy = _remedy(finished, f"Check the interpreter {interpreter}.")
+            raise BuildError(Problem("virtualenv", _words(finished), remedy))
 
     def installed(self) -> dict[str, str]:
         """What is installed: versions by normalized name (PEP 503), read from its metadata."""
@@ -65,7 +66,7 @@ class VirtualEnvironment:
             return
         finished = self._run([str(self.python), "-c", _IMPORT_CHECK, *modules], variables)
         if finished.exit_code:
-            remedy = "Correct the dependencies, or take the module out of checks.imports."
+            remedy = _remedy(finished, "Correct the dependencies, or take the module out of checks.imports.")
             raise BuildError(Problem("checks.imports", _words(finished), remedy))
 
     def check_command(self, words: Sequence[str], variables: dict[str, str]) -> None:
@@ -77,7 +78,9 @@ class VirtualEnvironment:
             raise BuildError(Problem(where, "command not found", "Correct the command.")) from None
         if finished.exit_code:
             what = f"ended with {finished.exit_code}: {_words(finished)}"
-            raise BuildError(Problem(where, what, "Correct the dependencies or the command."))
+            raise BuildError(
+                Problem(where, what, _remedy(finished, "Correct the dependencies or the command."))
+            )
 
     def _run(self, words: Sequence[str], variables: dict[str, str]) -> Finished:
         environment = child_environment(os.environ, str(self.python.parent), (), variables)
@@ -85,6 +88,12 @@ class VirtualEnvironment:
         inside = self.python.parent / words[0]
         program = str(inside) if "/" not in words[0] and inside.exists() else words[0]
         return self._processes.run([program, *words[1:]], environment, str(self.folder), self._held)
+
+
+def _remedy(finished: Finished, otherwise: str) -> str:
+    if "No space left on device" in finished.stderr:
+        return "The disk is full: free space for the root folder."
+    return otherwise
 
 
 def _words(finished: Finished, most: int = 30) -> str:
