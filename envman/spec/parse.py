@@ -30,7 +30,6 @@ _EXPECTED = {
     "tuple_type": 'Write a list: ["…"].',
     "dict_type": 'Write a table: [name] or { key = "value" }.',
     "model_type": 'Write a table: [name] or { key = "value" }.',
-    "model_attributes_type": 'Write a table: [name] or { key = "value" }.',
     "missing": "Add the key.",
     "literal_error": "Write one of the values named.",
     "too_short": "Name at least one, or leave the key out.",

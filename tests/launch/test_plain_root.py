@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from envman.launch.root import plain_root
 from envman.spec.parse import parse_toml
+from tests.strategies import law
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,7 @@ pieces = st.sampled_from(
 )
 
 
+@law
 @given(st.lists(pieces, max_size=14).map("".join))
 def test_it_never_differs_from_the_parser(text: str) -> None:
     quick = plain_root(text)
