@@ -95,6 +95,7 @@ class Header:
 
     environment: str
     fingerprint: str
+    pins: str
     inputs: Mapping[str, str]
 
 
@@ -102,7 +103,8 @@ def parse_header(text: str, file: str, environment: str) -> Header:
     """Read a lock's header; raises LockError where it is of another format, or the text was altered."""
     fields: dict[str, str] = {}
     inputs: dict[str, str] = {}
-    for line in text.splitlines():
+    head, _, body = text.partition("\n\n")
+    for line in head.splitlines():
         if line and not line.startswith("#"):
             break
         if (match := _HEADER.fullmatch(line)) is None:
@@ -118,12 +120,11 @@ def parse_header(text: str, file: str, environment: str) -> Header:
         raise LockError(Problem(file, what, remedy))
     if fields.get("fingerprint") != fingerprint(inputs):
         raise LockError(Problem(file, "its header does not match its fingerprint", remedy))
-    head, _, body = text.partition("\n\n")
     if fields.get("pins") != _text_digest(body) or not all(
         line.startswith("#") for line in head.splitlines()
     ):
         raise LockError(Problem(file, "its pins were changed after it was made", remedy))
-    return Header(fields.get("environment", ""), fields["fingerprint"], inputs)
+    return Header(fields.get("environment", ""), fields["fingerprint"], fields["pins"], inputs)
 
 
 def parse_lock(text: str, file: str, environment: str) -> Lock:

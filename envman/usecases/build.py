@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from packaging.specifiers import SpecifierSet
+
 from envman.errors import BuildError, LockError, Problem
 from envman.generation.history import Action
 from envman.generation.manifest import Interpreter, Manifest, generation_identifier, options_digest
 from envman.interpreters import Interpreters, discover, stamp
-from envman.lock.lockfile import Lock, body_digest, parse_lock
+from envman.lock.lockfile import Lock, body_digest, parse_header, parse_lock
 from envman.lock.platforms import host_platform
 from envman.spec.project import Environment
 from envman.store.generations import generation_name, is_whole, read_manifest, remove_leftovers
@@ -134,9 +136,10 @@ def _unchanged(root: str, environment: Environment, text: str, options: BuildOpt
         return None
     if manifest.interpreter.stamp != stamp(manifest.interpreter.executable):
         return None
-    if manifest.lock_text == _text_digest(text):
-        return manifest
-    return None
+    if not SpecifierSet(environment.requires_python).contains(manifest.interpreter.version):
+        return None
+    header = parse_header(text, environment.lock_file, environment.name)
+    return manifest if manifest.lock == header.pins else None
 
 
 def _plan(

@@ -422,3 +422,15 @@ def test_init_writes_a_project_that_checks_out(deployment: Deployment) -> None:
     refused = deployment.run("init", "starter")
     assert refused.exit_code == 2
     assert "is there already" in refused.stderr
+
+
+def test_environments_that_share_a_generation_have_nothing_to_do(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["frame"])
+    deployment.spec("env_b", ["frame"], 'platforms = ["linux-x86_64", "linux-aarch64"]\n')
+    deployment.ok("lock")
+    deployment.ok("build")
+    result = deployment.ok("build", variables={"PATH": "/nowhere"})  # where no interpreter could be found
+    assert "2 unchanged" in result.stdout
+    deployment.write("environments/env_b.toml", 'requires-python = "==3.99.*"\ndependencies = ["frame"]\n')
+    deployment.ok("lock")
+    assert deployment.run("build", "env_b").exit_code == 6
