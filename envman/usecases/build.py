@@ -152,12 +152,13 @@ def _plan(
         raise BuildError(Problem(f"environment '{environment.name}'", what, remedy))
     markers = interpreter.marker_environment()
     options = options_digest(environment)
-    identifier = generation_identifier(body_digest(lock.pins), interpreter, options)
+    body = body_digest(lock.pins)
+    identifier = generation_identifier(body, interpreter, options)
     return Plan(
         environment=environment,
         lock_text=text,
         lock_text_digest=_text_digest(text),
-        lock_body=body_digest(lock.pins),
+        lock_body=body,
         packages={pin.name: pin.version for pin in lock.pins if pin.applies(markers)},
         interpreter=interpreter,
         options=options,
