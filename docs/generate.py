@@ -21,8 +21,13 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from envman.cli.app import app
 from envman.launch.command import HELP as EXEC_HELP
+from envman.launch.components import HELP as LAUNCH_HELP
+from envman.launch.pod import HELP as POD_HELP
 from envman.spec import model
 from envman.spec.names import MAX_LENGTH, RESERVED
+
+LAUNCH_PATH = {"exec": EXEC_HELP, "launch": LAUNCH_HELP, "pod-entrypoint": POD_HELP}
+"""The commands that have no typer, and a help text of their own."""
 
 DOCS = Path(__file__).parent
 NONE = "–"
@@ -39,6 +44,9 @@ _WORDS: tuple[tuple[object, str, str], ...] = (
     (model.VariablePattern, "variable pattern", "variable patterns"),
     (model.ModuleName, "module name", "module names"),
     (model.Command, "command", "commands"),
+    (model.QueueName, "queue name", "queue names"),
+    (model.ImageName, "image name", "image names"),
+    (model.TriggerPattern, "trigger class pattern", "trigger class patterns"),
     (model.Platform, "platform", "platforms"),
     (StrictBool, "true or false", ""),
     (StrictStr, "string", "strings"),
@@ -51,6 +59,7 @@ PROJECT_EXAMPLE = """\
 root = "/venv"                     # where environments are published
 airflow-version = "3.3.2"          # the deployment's Airflow, the same in every environment
 default-environment = "env_a"      # for known bundles without an environment of their own or of a team
+airflow-environment = "core"       # where `envman launch` runs the shared components
 uv-config = "ops/uv.toml"          # the indexes; without this key: uv.toml beside this file
 
 [defaults]                         # what every environment starts from; any key of an environment's file
@@ -62,12 +71,18 @@ constraints = ["https://constraints.company.example/airflow-3.3.2.txt"]
 keep-out = ["AWS_*", "VAULT_TOKEN"]
 
 [bundles]                          # by the names that Airflow's configuration gives to its bundles
-bundle_a = { environment = "env_a" }
+bundle_a = { environment = "env_a", queue = "etl" }      # the queue of its tasks that name none
 bundle_b = { team = "team_b" }
 bundle_c = { environment = "env_a", team = "team_b" }    # its own environment wins over the team's
 
 [teams]
-team_b = { environment = "env_b" }
+team_b = { environment = "env_b", queue = "team_b" }
+
+[images]                           # for Kubernetes, where each environment is an image
+env_a = "registry.company.example/airflow/image_a:2026-11"
+
+[triggerer]
+allow = ["airflow.providers.*"]    # trigger classes that the shared triggerer may run; default: all
 """
 
 ENVIRONMENT_EXAMPLE = """\
@@ -275,6 +290,9 @@ def _types() -> str:
         "path or URL": "a path, or an `https`, `http` or `file` URL without credentials",
         "variable name": f"the name of an environment variable, not {variables}: envman sets or drops these",
         "variable pattern": "a variable's name, or the beginning of one and `*`: `AWS_*`",
+        "queue name": "the name of one of the executor's queues, without a comma",
+        "image name": "a container image, with its tag or digest",
+        "trigger class pattern": "a class with its module, or its beginning and `*`: `airflow.providers.*`",
         "module name": "what `import` takes: `airflow.sdk`",
         "command": 'a list of words, no shell: `["python", "-m", "pytest", "--version"]`',
         "platform": f"one of {platforms}",
@@ -293,7 +311,7 @@ def cli_page() -> str:
     sections: list[str] = []
     for name, callback in commands.items():
         sections.append(f"## envman {name}")
-        sections += [f"```text\n{EXEC_HELP}```"] if name == "exec" else _command(name, callback)
+        sections += [f"```text\n{LAUNCH_PATH[name]}```"] if name in LAUNCH_PATH else _command(name, callback)
     return Template(_CLI_PAGE).substitute(
         introduction=_paragraphs(str(app.info.help)),
         names=" · ".join(f"[`{name}`](#envman-{name})" for name in commands),

@@ -72,9 +72,12 @@ def load_project(files: ProjectFiles) -> Project:
         airflow_version=declared.airflow_version,
         uv_config=uv_config,
         default_environment=declared.default_environment,
+        airflow_environment=declared.airflow_environment,
         environments=environments,
         bundles=declared.bundles,
         teams=declared.teams,
+        images=declared.images,
+        allowed_triggers=declared.triggerer.allow,
     )
 
 
@@ -133,6 +136,9 @@ def _reference_problems(
             yield Problem(f"{PROJECT_FILE}: {where}", what, nearest(name, concrete))
 
     yield from unknown("default-environment", declared.default_environment)
+    yield from unknown("airflow-environment", declared.airflow_environment)
+    for name in declared.images:
+        yield from unknown(f"images.{name}", name)
     for team, entry in declared.teams.items():
         yield from unknown(f"teams.{team}.environment", entry.environment)
     for bundle, answer in declared.bundles.items():

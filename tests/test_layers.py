@@ -42,6 +42,13 @@ EFFECTS = {
 }
 LAUNCH_ALSO = "envman.store.layout"
 
+BESIDE = {
+    # what runs inside Airflow's processes, brought along by its path: nobody imports it
+    "airflow": {"errors", "resolver", "launch"},  # and the module store.layout
+}
+AIRFLOW_BRINGS = {"airflow", "psutil", "structlog", "sqlalchemy"}
+"""Airflow and those of its own dependencies that the hooks use."""
+
 ABOVE = {
     "usecases": {*PURE, *EFFECTS},
     "cli": {*PURE, *EFFECTS, "usecases"},
@@ -117,7 +124,7 @@ OUTSIDE = [found for found in IMPORTS if found.imported not in FILES]
 
 
 def test_every_module_stands_in_a_room_of_the_table() -> None:
-    assert {room(module) for module in FILES} - {"envman"} == {*PURE, *EFFECTS, *ABOVE}
+    assert {room(module) for module in FILES} - {"envman"} == {*PURE, *EFFECTS, *BESIDE, *ABOVE}
     assert [found for found in OUTSIDE if found.imported.split(".")[0] == "envman"] == []
 
 
@@ -157,6 +164,23 @@ def test_nothing_below_knows_what_is_above(name: str) -> None:
     for found in INSIDE:
         if room(found.importer) == name:
             assert found.room in {name, *ABOVE[name]}, found
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_runs_inside_airflow_needs_airflow_and_the_launch_path_alone(name: str) -> None:
+    for found in INSIDE:
+        if room(found.importer) == name:
+            assert found.room in {name, *BESIDE[name]} or found.imported == LAUNCH_ALSO, found
+        else:
+            assert found.room != name, found
+    for found in OUTSIDE:
+        if room(found.importer) == name:
+            top = found.imported.split(".")[0]
+            assert top in {*AIRFLOW_BRINGS, *sys.stdlib_module_names}, found
+
+
+def test_what_a_teams_interpreter_starts_with_stands_alone() -> None:
+    assert [found for found in INSIDE if found.importer == "envman.airflow.child"] == []
 
 
 def test_only_the_command_line_knows_the_terminal() -> None:

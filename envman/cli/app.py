@@ -20,6 +20,8 @@ from envman.cli.looking import (
 )
 from envman.cli.making import add_command, build_command, init_command, lock_command, remove_command
 from envman.launch.command import main as exec_main
+from envman.launch.components import main as launch_main
+from envman.launch.pod import main as pod_main
 
 _HELP = """One Airflow, many interpreters: predefined, locked environments for several teams' Dag bundles.
 
@@ -58,15 +60,26 @@ def _root(
     """The options of envman itself; its help text is the app's."""
 
 
-@app.command(
-    "exec", add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
-)
-def _exec(context: typer.Context) -> None:
-    """Replace this process with a command in a bundle's environment.
+_PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
+"""The launch commands are listed for --help: `envman.__main__` sends them off before this is imported."""
 
-    Listed for --help only: `envman.__main__` sends `exec` off before this module is imported.
-    """
+
+@app.command("exec", add_help_option=False, context_settings=_PASSED_ON)
+def _exec(context: typer.Context) -> None:
+    """Replace this process with a command in a bundle's environment."""
     raise typer.Exit(exec_main(context.args))
+
+
+@app.command("launch", add_help_option=False, context_settings=_PASSED_ON)
+def _launch(context: typer.Context) -> None:
+    """Start an Airflow component whose parses, tasks and triggers run in their bundles' interpreters."""
+    raise typer.Exit(launch_main(context.args))
+
+
+@app.command("pod-entrypoint", add_help_option=False, context_settings=_PASSED_ON)
+def _pod_entrypoint(context: typer.Context) -> None:
+    """Entrypoint of an image with several environments, for Airflow's Kubernetes pods."""
+    raise typer.Exit(pod_main(context.args))
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {

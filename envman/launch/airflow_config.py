@@ -28,7 +28,7 @@ def read_airflow_bundles(environ: Mapping[str, str]) -> AirflowBundles:
     if VARIABLE in environ:
         return _parse(environ[VARIABLE], VARIABLE)
     path = _config_path(environ)
-    value = _option(path)
+    value = _option(path, SECTION, OPTION)
     if value is None:
         return AirflowBundles("Airflow's default configuration", {AIRFLOW_DEFAULT: None})
     return _parse(value, f"{path}: [{SECTION}] {OPTION}")
@@ -40,7 +40,15 @@ def _config_path(environ: Mapping[str, str]) -> str:
     return _expanded(environ.get("AIRFLOW_HOME") or "~/airflow") + "/airflow.cfg"
 
 
-def _option(path: str) -> str | None:
+def is_on(environ: Mapping[str, str], section: str, option: str) -> bool:
+    """Whether one of Airflow's switches is on; off where it is set nowhere."""
+    value = environ.get(f"AIRFLOW__{section.upper()}__{option.upper()}")
+    if value is None:
+        value = _option(_config_path(environ), section, option)
+    return (value or "").split("#")[0].strip().lower() in {"t", "true", "1", "on", "yes"}
+
+
+def _option(path: str, section: str, option: str) -> str | None:
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
@@ -48,7 +56,7 @@ def _option(path: str) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(_unreadable(path, error)) from None
-    if OPTION not in text.lower():
+    if option not in text.lower():
         return None
     import configparser
 
@@ -57,7 +65,7 @@ def _option(path: str) -> str | None:
         parser.read_string(text)
     except configparser.Error as error:
         raise SpecError(_unreadable(path, error)) from None
-    value = parser.get(SECTION, OPTION, fallback=None)
+    value = parser.get(section, option, fallback=None)
     return None if value is None else value.replace("%%", "%")
 
 

@@ -82,13 +82,14 @@ def _execute(request: Request) -> int:
 def resolve(table: Table, request: Request) -> Resolution:
     """Answer a request from the table and, where the table leaves it open, Airflow's configuration."""
     if request.kind == "bundle":
-        return resolve_bundle(table, request.name, _airflow_bundles)
+        return resolve_bundle(table, request.name, airflow_bundles)
     if request.kind == "team":
         return resolve_team(table, request.name)
     return resolve_environment(table, request.name)
 
 
-def _airflow_bundles() -> AirflowBundles:
+def airflow_bundles() -> AirflowBundles:
+    """The bundles of Airflow's configuration."""
     from envman.launch.airflow_config import read_airflow_bundles
 
     return read_airflow_bundles(os.environ)

@@ -19,16 +19,33 @@ from envman.store import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from envman.resolver.table import Table
 
 _ATTEMPTS = 100
-_LOWEST_DESCRIPTOR = 100
+HELD_DESCRIPTOR = 100
 """The inherited descriptor stands above those that scripts and service managers count on."""
 
 _PYTHON_COMMANDS = ("python", "pip", "airflow")
 
 
-def replace_process(root: str, table: Table, environment: str, command: list[str]) -> int:
+class Addition:
+    """What a launch adds to the variables of a command, and under which name it complains."""
+
+    __slots__ = ("caller", "variables")
+
+    def __init__(self, caller: str, variables: Mapping[str, str]) -> None:
+        self.caller = caller
+        self.variables = variables
+
+
+EXEC = Addition("exec", {})
+
+
+def replace_process(
+    root: str, table: Table, environment: str, command: list[str], addition: Addition = EXEC
+) -> int:
     """Become the command; returns an exit code (126, 127) only where that fails.
 
     Raises ResolveError where the environment is not declared or not built.
@@ -37,21 +54,24 @@ def replace_process(root: str, table: Table, environment: str, command: list[str
     if declared is None:
         remedy = "Publish envman.toml anew: envman build"
         raise ResolveError(Problem(f"environment '{environment}'", "is not in the published table", remedy))
-    generation = hold_current_generation(root, environment)
+    generation, descriptor = hold_current_generation(root, environment)
+    _make_inheritable(descriptor)
     bin_folder = f"{layout.generation_path(root, generation)}/bin"
     variables = child_environment(os.environ, bin_folder, *declared)
+    variables.update(addition.variables)
     try:
         program = find_program(command[0], variables["PATH"], bin_folder, environment)
     except ProgramError as error:
-        sys.stderr.write(f"envman exec: {error}\n")
+        sys.stderr.write(f"envman {addition.caller}: {error}\n")
         return error.exit_code
-    return _become(program, command, variables)
+    return become(program, command, variables, addition.caller)
 
 
-def hold_current_generation(root: str, environment: str) -> str:
-    """Take a shared lock on the current generation, kept by this process and what it becomes or starts.
+def hold_current_generation(root: str, environment: str) -> tuple[str, int]:
+    """Take a shared lock on the current generation: its identifier, and the descriptor that holds the lock.
 
-    A generation may be replaced and collected between looking and locking; then the next one is taken.
+    The lock lasts as long as any process has the descriptor open. A generation may be replaced and collected
+    between looking and locking; then the next one is taken. Raises ResolveError.
     """
     import fcntl
 
@@ -69,8 +89,7 @@ def hold_current_generation(root: str, environment: str) -> str:
             os.close(descriptor)
             continue
         if _still_there(descriptor, layout.manifest_path(root, generation)):
-            _make_inheritable(descriptor)
-            return generation
+            return generation, descriptor
         os.close(descriptor)
     what = f"its current generation in {root} is not whole"
     raise ResolveError(Problem(f"environment '{environment}'", what, f"Run: envman build {environment}"))
@@ -88,7 +107,7 @@ def _make_inheritable(descriptor: int) -> None:
     import fcntl
 
     try:
-        fcntl.fcntl(descriptor, fcntl.F_DUPFD, _LOWEST_DESCRIPTOR)
+        fcntl.fcntl(descriptor, fcntl.F_DUPFD, HELD_DESCRIPTOR)
         os.close(descriptor)
     except OSError:  # the process may open fewer descriptors than that
         os.set_inheritable(descriptor, True)
@@ -142,7 +161,8 @@ def _is_another_pythons(file: str, name: str) -> bool:
     return line.startswith(b"#!") and b"python" in line and b"/env " not in line
 
 
-def _become(program: str, command: list[str], variables: dict[str, str]) -> int:
+def become(program: str, command: list[str], variables: Mapping[str, str], caller: str) -> int:
+    """Replace this process by a program; returns an exit code (126, 127) only where that fails."""
     # Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays ignored across exec.
     import _signal
 
@@ -157,5 +177,5 @@ def _become(program: str, command: list[str], variables: dict[str, str]) -> int:
         reason = (
             "no '#!' line, or built for another machine" if error.errno == errno.ENOEXEC else error.strerror
         )
-        sys.stderr.write(f"envman exec: {program}: {reason}\n")
+        sys.stderr.write(f"envman {caller}: {program}: {reason}\n")
         return ExitCode.NOT_FOUND if missing else ExitCode.NOT_EXECUTABLE

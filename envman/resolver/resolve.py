@@ -80,6 +80,18 @@ def _through_team(table: Table, name: str, team: str, configured: AirflowBundles
     raise ResolveError(Problem(f"bundle '{name}'", " ".join(steps), remedy))
 
 
+def team_of(table: Table, name: str, airflow: AirflowBundles) -> str:
+    """The team of a bundle, by envman.toml or Airflow's configuration; empty where it has none."""
+    _, team = table.bundle(name) or ("", "")
+    return team or airflow.teams.get(name) or ""
+
+
+def bundles_of_team(table: Table, team: str, airflow: AirflowBundles) -> list[str]:
+    """The bundles of a team, by envman.toml and Airflow's configuration, sorted."""
+    known = {*table.names("bundle"), *airflow.teams}
+    return sorted(name for name in known if team_of(table, name, airflow) == team)
+
+
 def resolve_team(table: Table, name: str) -> Resolution:
     """Resolve a team to its environment; raises ResolveError for one that has none."""
     if found := table.team(name):

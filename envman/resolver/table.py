@@ -1,14 +1,19 @@
-r"""The table that a build publishes and `envman exec` reads: bundles, teams, environments.
+r"""The table that a build publishes and launches read: bundles, teams, environments.
 
 A text file, one record a line, fields separated by tabs, so that a look-up is one search for a line's
 beginning, whose cost does not grow with the number of environments in any way that one could measure, and
 needs neither a JSON nor a TOML parser (importing one takes longer than starting the interpreter):
 
     envman-table 1
-    bundle      bundle_a   env_a              its own environment (may be empty), its team (may be empty)
-    default     -          env_a
-    environment env_a      -AWS_*   +TZ=UTC   what to keep out (-), what to set (+)
-    team        team_b     env_b
+    bundle       bundle_a   env_a              its own environment (may be empty), its team (may be empty)
+    bundle-queue bundle_a   etl                the queue of its tasks that name none
+    components   -          core               the environment of the shared components
+    default      -          env_a
+    environment  env_a      -AWS_*   +TZ=UTC   what to keep out (-), what to set (+)
+    image        env_a      registry/image_a   the image of its pods
+    team         team_b     env_b
+    team-queue   team_b     etl_b
+    trigger      airflow.*  -                  a trigger class that may run; all may where none is listed
 
 Backslash, tab, line feed and carriage return in a field are written `\\`, `\t`, `\n` and `\r`.
 """
@@ -44,12 +49,26 @@ class Table:
 
     def team(self, name: str) -> str | None:
         """The team's environment."""
-        fields = self._fields("team", name)
-        return None if fields is None else fields[0]
+        return self._value("team", name)
 
     def default(self) -> str | None:
         """The environment of known bundles that have no other."""
-        fields = self._fields("default", "-")
+        return self._value("default", "-")
+
+    def components(self) -> str | None:
+        """The environment that the shared components run in."""
+        return self._value("components", "-")
+
+    def queue(self, bundle: str, team: str) -> str | None:
+        """The queue of a bundle's tasks that name none: its own, else its team's."""
+        return self._value("bundle-queue", bundle) or self._value("team-queue", team)
+
+    def image(self, environment: str) -> str | None:
+        """The image of the environment's pods."""
+        return self._value("image", environment)
+
+    def _value(self, kind: str, name: str) -> str | None:
+        fields = self._fields(kind, name)
         return None if fields is None else fields[0]
 
     def environment(self, name: str) -> tuple[list[str], dict[str, str]] | None:
@@ -62,7 +81,7 @@ class Table:
         return keep_out, {key: value for key, _, value in pairs}
 
     def names(self, kind: str) -> list[str]:
-        """All names of a kind: bundle, team or environment."""
+        """All names of a kind: bundle, team, environment, image or trigger."""
         return [
             _unescaped(line.split("\t", 2)[1])
             for line in self._text.split("\n")  # splitlines knows further separators
@@ -82,12 +101,16 @@ def render_table(
     teams: Mapping[str, str],
     environments: Mapping[str, tuple[Iterable[str], Mapping[str, str]]],
     default: str | None,
+    more: Iterable[tuple[str, str, str]] = (),
 ) -> str:
-    """Write a table: bundles as (environment, team), environments as (keep out, set)."""
+    """Write a table: bundles as (environment, team), environments as (keep out, set); `more` are records of
+    the other kinds, as (kind, name, value).
+    """
     lines = [_line("bundle", name, *answer) for name, answer in bundles.items()]
     lines += [_line("team", name, environment) for name, environment in teams.items()]
     if default:
         lines.append(_line("default", "-", default))
+    lines += [_line(*record) for record in more]
     for name, (keep_out, variables) in environments.items():
         fields = [f"-{pattern}" for pattern in keep_out]
         fields += [f"+{key}={value}" for key, value in sorted(variables.items())]

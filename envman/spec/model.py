@@ -120,6 +120,27 @@ def _module(text: str) -> str:
     return text
 
 
+def _queue(text: str) -> str:
+    if not text or text != text.strip() or "," in text:
+        raise WrongValueError(f"'{text}' is not the name of one queue", "Write one such as 'etl'.")
+    return text
+
+
+def _image(text: str) -> str:
+    if not text or any(character.isspace() for character in text):
+        remedy = "Write one such as 'registry.example/team/image_a@sha256:...'."
+        raise WrongValueError(f"'{text}' is not the name of an image", remedy)
+    return text
+
+
+def _trigger(text: str) -> str:
+    parts = text.removesuffix("*").removesuffix(".").split(".")
+    if text != "*" and not all(part.isidentifier() for part in parts):
+        what = f"'{text}' is not a class with its module, with or without a '*' at its end"
+        raise WrongValueError(what, "Write one such as 'airflow.providers.*'.")
+    return text
+
+
 def _command(words: tuple[str, ...]) -> tuple[str, ...]:
     if not words or not words[0]:
         remedy = "Write a list of words, such as ['python', '-m', 'pytest', '--version']."
@@ -137,6 +158,9 @@ VariableName = Annotated[StrictStr, AfterValidator(_variable)]
 VariableValue = Annotated[StrictStr, AfterValidator(_value)]
 VariablePattern = Annotated[StrictStr, AfterValidator(_pattern)]
 ModuleName = Annotated[StrictStr, AfterValidator(_module)]
+QueueName = Annotated[StrictStr, AfterValidator(_queue)]
+ImageName = Annotated[StrictStr, AfterValidator(_image)]
+TriggerPattern = Annotated[StrictStr, AfterValidator(_trigger)]
 Command = Annotated[tuple[StrictStr, ...], AfterValidator(_command)]
 
 
@@ -229,12 +253,25 @@ class Bundle(Table):
 
     environment: Name | None = Field(None, description="The bundle's own environment.")
     team: Name | None = Field(None, description="The bundle's team; a bundle belongs to at most one.")
+    queue: QueueName | None = Field(
+        None, description="Queue of its tasks that name none; what `envman launch worker --bundle` serves."
+    )
 
 
 class Team(Table):
     """A team's environment."""
 
     environment: Name = Field(description="The environment of the team's bundles that name none.")
+    queue: QueueName | None = Field(None, description="Queue of the tasks of its bundles that name none.")
+
+
+class Triggerer(Table):
+    """What the shared triggerer may run."""
+
+    allow: tuple[TriggerPattern, ...] = Field(
+        (),
+        description="Trigger classes that may run; a '*' at the end stands for any ending. Default: all.",
+    )
 
 
 class ProjectSpec(Table):
@@ -249,6 +286,9 @@ class ProjectSpec(Table):
     default_environment: Name | None = Field(
         None, description="Environment of known bundles that have neither one of their own nor a team's."
     )
+    airflow_environment: Name | None = Field(
+        None, description="Environment that `envman launch` runs the shared components in."
+    )
     uv_config: PathText | None = Field(
         None,
         description="uv configuration file with the indexes. Default: uv.toml beside envman.toml.",
@@ -256,3 +296,8 @@ class ProjectSpec(Table):
     defaults: Content = Field(Content(), description="What every environment starts from.")
     bundles: dict[Name, Bundle] = Field(default_factory=dict, description="Bundles, by Airflow's name.")
     teams: dict[Name, Team] = Field(default_factory=dict, description="Teams, by Airflow's name.")
+    images: dict[Name, ImageName] = Field(
+        default_factory=dict,
+        description="Images of environments, for Kubernetes pods where each environment is an image.",
+    )
+    triggerer: Triggerer = Field(Triggerer(), description="Limits of the shared triggerer.")

@@ -46,6 +46,9 @@ class Project:
     airflow_version: str | None
     uv_config: str | None
     default_environment: str | None
+    airflow_environment: str | None
     environments: Mapping[str, Environment]
     bundles: Mapping[str, Bundle]
     teams: Mapping[str, Team]
+    images: Mapping[str, str]
+    allowed_triggers: tuple[str, ...]

@@ -51,7 +51,17 @@ class Workspace:
             {name: entry.environment for name, entry in project.teams.items()},
             {name: (entry.keep_out, entry.set_variables) for name, entry in project.environments.items()},
             project.default_environment,
+            self._records(),
         )
+
+    def _records(self) -> list[tuple[str, str, str]]:
+        project = self.project
+        records = [("bundle-queue", name, bundle.queue or "") for name, bundle in project.bundles.items()]
+        records += [("team-queue", name, team.queue or "") for name, team in project.teams.items()]
+        records += [("image", name, image) for name, image in project.images.items()]
+        records.append(("components", "-", project.airflow_environment or ""))
+        records += [("trigger", pattern, "-") for pattern in project.allowed_triggers]
+        return [record for record in records if record[2]]
 
 
 def open_workspace(directory: Path, edited: Mapping[str, str] | None = None) -> Workspace:

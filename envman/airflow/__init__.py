@@ -1,0 +1,6 @@
+"""What runs inside Airflow's own processes, and what a team's interpreter starts with.
+
+Beside the house: nothing in envman imports it, `envman launch` brings it along by its path. It needs the
+standard library, Airflow, and the rooms of envman that are on the launch path; `component` makes those, and
+nothing else of envman's own environment, importable in the component.
+"""

@@ -1,0 +1,53 @@
+"""The shared Dag processor: each file is parsed, and its callbacks run, by its bundle's interpreter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.dag_processing import manager
+from airflow.dag_processing.processor import DagFileParsingResult, DagFileProcessorProcess
+
+from envman.airflow.ends import describe_end
+from envman.airflow.interpreters import of_bundle
+from envman.airflow.spawn import InBundle, Start
+
+
+class ParseInBundle(DagFileProcessorProcess, InBundle):  # type: ignore[misc]
+    """One parse. Where its interpreter can't be started or crashes, that is the file's import error."""
+
+    parsing_result: Any
+
+    @classmethod
+    def start(cls, *, bundle_name: str, **arguments: Any) -> Any:  # type: ignore[override]
+        """Start the parse of one file."""
+        start = Start("parse", bundle_name, of_bundle)
+        return super().start(bundle_name=bundle_name, start=start, **arguments)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the parse has ended and all its output was read."""
+        ready: bool = super().is_ready
+        if ready and self._exit_code and self.parsing_result is None and not self.had_callbacks:
+            self._note_failure()
+        return ready
+
+    def _note_failure(self) -> None:
+        self.parsing_result = DagFileParsingResult(
+            fileloc=self.dag_file_rel_path,
+            serialized_dags=[],
+            import_errors={self.dag_file_rel_path: self._what_happened()},
+        )
+
+    def _what_happened(self) -> str:
+        if self.refusal:
+            return f"This file was not parsed.\n{self.refusal}"
+        ended = describe_end(self._exit_code)
+        return (
+            f"The interpreter of the bundle '{self.bundle_name}' {ended} while it parsed this file.\n"
+            "What it wrote is in the Dag processor's log of this file."
+        )
+
+
+def install() -> None:
+    """Make Airflow's manager start its parses through `ParseInBundle`."""
+    manager.DagFileProcessorProcess = ParseInBundle

@@ -1,0 +1,142 @@
+"""From a bundle or environment to the interpreter that its workloads run in, looked up for each workload."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from importlib.metadata import version
+
+from envman.errors import EnvmanError, Problem, ResolveError
+from envman.launch.airflow_config import read_airflow_bundles
+from envman.launch.own_component import DEFAULT_QUEUE
+from envman.launch.process import hold_current_generation
+from envman.launch.root import current_generation, find_root, read_table
+from envman.resolver.resolve import Resolution, resolve_bundle, resolve_environment, team_of
+from envman.resolver.variables import child_environment
+from envman.store import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from envman.resolver.resolve import AirflowBundles
+
+CORE = "apache-airflow-core"
+DROPPED = (
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+    "AIRFLOW__CORE__SQL_ALCHEMY_CONN",
+    "_AIRFLOW_PROCESS_CONTEXT",
+)
+"""What begins so stays in the component: the ways to its database, and the mark of a server."""
+
+NO_DATABASE = {
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": "sqlite+aiosqlite://",
+}
+"""Airflow can't be imported without a database; this one is in memory and empty."""
+
+
+class Interpreter:
+    """An environment's interpreter, ready to start: its variables, and a lock that keeps its files there.
+
+    `held` is the descriptor of that lock: the child inherits it, this process closes its own.
+    """
+
+    __slots__ = ("environment", "generation", "held", "python", "variables")
+
+    def __init__(self, root: str, environment: str) -> None:
+        declared = read_table(root).environment(environment)
+        if declared is None:
+            remedy = "Publish envman.toml anew: envman build"
+            raise ResolveError(Problem(f"environment '{environment}'", "is not published", remedy))
+        self.environment = environment
+        self.generation, self.held = hold_current_generation(root, environment)
+        try:
+            check_airflow(root, environment, self.generation)
+        except EnvmanError:
+            self.close()
+            raise
+        bin_folder = f"{layout.generation_path(root, self.generation)}/bin"
+        self.python = f"{bin_folder}/python"
+        self.variables = without_database(child_environment(os.environ, bin_folder, *declared))
+
+    def close(self) -> None:
+        """Give this process's hold on the generation up; the child keeps its own."""
+        os.close(self.held)
+
+
+def without_database(variables: dict[str, str]) -> dict[str, str]:
+    """The variables less every way to the metadata database, which no child of a component gets."""
+    kept = {key: value for key, value in variables.items() if not key.startswith(DROPPED)}
+    return kept | NO_DATABASE
+
+
+def root_folder() -> str:
+    """The root folder of the environments; `envman launch` sets it."""
+    return find_root(os.environ, None, ".")
+
+
+def airflow_bundles() -> AirflowBundles:
+    """The bundles of Airflow's configuration as it is now."""
+    return read_airflow_bundles(os.environ)
+
+
+def resolve(bundle: str) -> Resolution:
+    """The environment of a bundle; raises ResolveError where there is none."""
+    return resolve_bundle(read_table(root_folder()), bundle, airflow_bundles)
+
+
+def of_bundle(bundle: str) -> Interpreter:
+    """The interpreter of a bundle; raises an EnvmanError where it has none that can run its workloads."""
+    interpreter = Interpreter(root_folder(), resolve(bundle).environment)
+    table = read_table(root_folder())
+    if queue := table.queue(bundle, team_of(table, bundle, airflow_bundles())):
+        interpreter.variables[DEFAULT_QUEUE] = queue
+    return interpreter
+
+
+def of_environment(environment: str) -> Interpreter:
+    """The interpreter of an environment; raises as `of_bundle` does."""
+    resolve_environment(read_table(root_folder()), environment)
+    return Interpreter(root_folder(), environment)
+
+
+def check_airflow(root: str, environment: str, generation: str) -> None:
+    """Refuse an environment whose Airflow is not this component's: no two versions promise to understand
+    each other. Raises ResolveError.
+    """
+    theirs = packages(layout.manifest_path(root, generation)).get(CORE)
+    if theirs == own_airflow():
+        return
+    where = f"environment '{environment}'"
+    if theirs is None:
+        what = f"has no Airflow ({CORE}), so it can't parse or run Dags"
+        raise ResolveError(Problem(where, what, "Take 'airflow = false' out of its spec, lock and build it."))
+    what = f"has Airflow {theirs}, this component is Airflow {own_airflow()}"
+    remedy = "Set airflow-version in envman.toml to the deployment's version; then run: envman lock, build"
+    raise ResolveError(Problem(where, what, remedy))
+
+
+@functools.cache
+def own_airflow() -> str:
+    """The version of the Airflow that this process runs."""
+    return version(CORE)
+
+
+@functools.cache
+def packages(manifest: str) -> dict[str, str]:
+    """A generation's packages; a generation never changes, so each is read once."""
+    return dict(_manifest(manifest)["packages"])
+
+
+def _manifest(path: str) -> dict[str, dict[str, str]]:
+    with open(path, encoding="utf-8") as stream:
+        content: dict[str, dict[str, str]] = json.load(stream)
+    return content
+
+
+def describe(environment: str) -> tuple[str, str]:
+    """An environment's interpreter in words, and its current generation."""
+    root = root_folder()
+    generation = current_generation(root, environment)
+    interpreter = _manifest(layout.manifest_path(root, generation))["interpreter"]
+    return f"{interpreter['implementation']} {interpreter['version']}", generation

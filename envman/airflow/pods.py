@@ -1,0 +1,63 @@
+"""Kubernetes pods: each bundle's pods get the image of the bundle's environment.
+
+Through Airflow's public policies: `envman launch -- airflow scheduler` registers this module, and where
+envman is installed beside Airflow its `airflow.policy` entry point does. Where envman.toml names no images,
+every pod keeps its image, whose entrypoint (`envman pod-entrypoint`) finds the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from airflow.policies import hookimpl
+
+from envman.airflow.interpreters import resolve, root_folder
+from envman.errors import Problem, ResolveError
+from envman.launch.pod import MODULE, bundle_of
+from envman.launch.root import read_table
+
+NAME = "envman-pods"
+
+
+@hookimpl  # type: ignore[untyped-decorator]  # Airflow is not there when types are checked
+def pod_mutation_hook(pod: Any) -> None:
+    """Give a worker pod the image of its bundle's environment.
+
+    Raises ResolveError, on which Airflow fails the task, where the bundle has no environment, or its
+    environment no image although others have one. Pods of operators are left alone.
+    """
+    if "ENVMAN_ROOT" not in os.environ:  # installed beside Airflow, but not set up
+        return
+    table = read_table(root_folder())
+    if not table.names("image"):
+        return
+    for container in pod.spec.containers:
+        arguments = container.args or []
+        if MODULE not in arguments:
+            continue
+        environment = resolve(bundle_of(_workload(arguments))).environment
+        image = table.image(environment)
+        if image is None:
+            remedy = f"Add it: [images] {environment} = ...; then run: envman publish"
+            what = "has no image in envman.toml, where other environments have one"
+            raise ResolveError(Problem(f"environment '{environment}'", what, remedy))
+        container.image = image
+
+
+def _workload(arguments: list[str]) -> str:
+    if "--json-string" not in arguments:
+        what = "the pod's workload stands in a file, which can't be read before the pod runs"
+        remedy = "Use an image with all environments, whose entrypoint is: envman pod-entrypoint"
+        raise ResolveError(Problem("", what, remedy))
+    return arguments[arguments.index("--json-string") + 1]
+
+
+def install() -> None:
+    """Register the policy with this process's Airflow."""
+    from airflow.settings import get_policy_plugin_manager
+
+    manager = get_policy_plugin_manager()
+    if not manager.has_plugin(NAME):
+        manager.register(sys.modules[__name__], NAME)

@@ -1,0 +1,134 @@
+"""Start a child of an Airflow component in a bundle's interpreter.
+
+Airflow's supervisor forks itself and goes on in the fork. `InBundle` stands between a supervisor class and
+`WatchedSubprocess`, and starts another interpreter instead, with the same four sockets; from there on the
+child is Airflow's own (see `child.py`), and the component sees the process that it would have seen.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from socket import socket, socketpair
+from typing import Any, NoReturn
+
+import psutil
+import structlog
+from airflow.sdk.execution_time.supervisor import PsutilTracker, WatchedSubprocess
+
+from envman.airflow.interpreters import Interpreter
+from envman.errors import EnvmanError
+from envman.launch.process import HELD_DESCRIPTOR
+
+CHILD = str(Path(__file__).with_name("child.py"))
+LOG_DESCRIPTOR = HELD_DESCRIPTOR + 1
+CALL_DESCRIPTOR = HELD_DESCRIPTOR + 2
+
+
+class Start:
+    """What to start, and where: the child's entry, whose interpreter, and what else it inherits.
+
+    `find` gives the interpreter or raises an EnvmanError; `name` is the bundle or environment, for `ps`.
+    `call` is a file with the arguments of a callback.
+    """
+
+    __slots__ = ("call", "entry", "find", "name")
+
+    def __init__(self, entry: str, name: str, find: Callable[[str], Interpreter], call: int = -1) -> None:
+        self.entry = entry
+        self.name = name
+        self.find = find
+        self.call = call
+
+
+class InBundle(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not there when types are checked
+    """A supervised child in another interpreter.
+
+    Where there is no interpreter for it, the child is a fork of the component that says so in the workload's
+    log and fails, without touching anybody's code.
+    """
+
+    refusal = ""
+    """Why no interpreter was started; empty where one was."""
+
+    @classmethod
+    def start(cls, *, start: Start, logger: Any = None, **fields: Any) -> Any:
+        """Start the child as `WatchedSubprocess.start` would; `start` takes the place of its `target`."""
+        for how in ("target", "use_exec"):
+            fields.pop(how, None)
+        try:
+            interpreter = start.find(start.name)
+        except (EnvmanError, OSError) as error:
+            return cls._refused(str(error), logger, fields)
+        ours, theirs = _socket_pairs()
+        try:
+            pid = _spawn(interpreter, start, theirs)
+        except OSError as error:
+            for one in ours:
+                one.close()
+            return cls._refused(f"{interpreter.python}: can't be started: {error.strerror}", logger, fields)
+        finally:
+            interpreter.close()
+            for one in theirs:
+                one.close()
+        requests, stdout, stderr, logs = ours
+        process = cls(
+            pid=pid,
+            stdin=requests,
+            process=PsutilTracker(psutil.Process(pid)),
+            process_log=logger or structlog.get_logger(logger_name="task").bind(),
+            start_time=time.monotonic(),
+            **fields,
+        )
+        process._register_pipe_readers(stdout, stderr, requests, logs, data={})
+        return process
+
+    @classmethod
+    def _refused(cls, message: str, logger: Any, fields: dict[str, Any]) -> Any:
+        process = super().start(target=partial(refuse, message), logger=logger, **fields)
+        process.refusal = message
+        return process
+
+
+def refuse(message: str) -> NoReturn:
+    """Say in the workload's log why it can't run, and fail."""
+    structlog.get_logger(logger_name="envman").error(message)
+    sys.exit(1)
+
+
+def _socket_pairs() -> tuple[list[socket], list[socket]]:
+    """Four pairs, for requests, stdout, stderr and logs: the component's ends, and the child's."""
+    pairs = [socketpair() for _ in range(4)]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def _spawn(interpreter: Interpreter, start: Start, theirs: list[socket]) -> int:
+    """Start the interpreter on `child.py`; returns the process ID, raises OSError.
+
+    posix_spawn, because it neither copies the component's page tables nor runs Python between fork and exec.
+    """
+    wanted = [*zip((end.fileno() for end in theirs), (0, 1, 2, LOG_DESCRIPTOR), strict=True)]
+    wanted.append((interpreter.held, HELD_DESCRIPTOR))
+    if start.call >= 0:
+        wanted.append((start.call, CALL_DESCRIPTOR))
+    copies = [(_out_of_the_way(source), number) for source, number in wanted]
+    try:
+        return os.posix_spawn(
+            interpreter.python,
+            [interpreter.python, CHILD, start.entry, str(LOG_DESCRIPTOR), start.name],
+            interpreter.variables,
+            file_actions=[(os.POSIX_SPAWN_DUP2, source, number) for source, number in copies],
+        )
+    finally:
+        for source, _ in copies:
+            os.close(source)
+
+
+def _out_of_the_way(descriptor: int) -> int:
+    """A copy above all numbers that the child gets, so that placing one can't overwrite another."""
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, CALL_DESCRIPTOR + 1)

@@ -1,0 +1,112 @@
+"""One environment's triggers: a child with its own event loop, and this process's side of it."""
+
+from __future__ import annotations
+
+import math
+import signal
+import socket
+import struct
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
+
+from envman.airflow.interpreters import of_environment
+from envman.airflow.spawn import InBundle, Start
+
+START_LIMIT = 180.0
+"""Seconds that a runner may take until it first asks for work."""
+
+SEND_LIMIT = 5
+"""Seconds that a runner may leave an answer unread before it counts as blocked."""
+
+
+class EnvironmentRunner(TriggerRunnerSupervisor, InBundle):  # type: ignore[misc]
+    """A trigger runner in an environment's interpreter.
+
+    It is never the one that talks to the database about which triggers there are: `EnvironmentRunners` does,
+    and hands each runner its share.
+    """
+
+    generation = ""
+    idle_since = math.inf
+    blocked = False
+
+    @classmethod
+    def start(cls, *, environment: str, generation: str, **arguments: Any) -> EnvironmentRunner:  # type: ignore[override]
+        """Start the runner of an environment."""
+        start = Start("triggers", environment, of_environment)
+        try:
+            runner: EnvironmentRunner = super().start(start=start, **arguments)
+        except BrokenPipeError:  # the child ended before it was greeted; the next round tries again
+            raise RunnerStartError(environment) from None
+        runner.generation = generation
+        limit = struct.pack("ll", SEND_LIMIT, 0)
+        runner.stdin.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        return runner
+
+    def send_msg(self, *arguments: Any, **options: Any) -> None:
+        """Answer the runner; one that does not read is blocked, and must not block this process."""
+        try:
+            super().send_msg(*arguments, **options)
+        except (BlockingIOError, BrokenPipeError):
+            self.blocked = True
+
+    def ended(self) -> bool:
+        """Whether the process has ended and all that it wrote was read."""
+        unread: list[object] = list(self._open_sockets)
+        return self.exit_code() is not None and not unread
+
+    def exit_code(self) -> int | None:
+        """The exit status; None while it runs."""
+        code: int | None = self._check_subprocess_exit()
+        return code
+
+    def stuck(self) -> bool:
+        """Whether the event loop no longer answers: a trigger blocks it, or it never came up."""
+        if self.blocked:
+            return True
+        now = time.monotonic()
+        if math.isinf(self._last_runner_comms):
+            return bool(now - self.start_time > START_LIMIT)
+        limit = self.runner_health_check_threshold
+        return bool(limit > 0 and now - self._last_runner_comms > limit)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; a process that is gone already is fine."""
+        with suppress(self._process.ProcessNotFound):
+            self._process.send_signal(number)
+
+    def keep_to(self, triggers: set[int]) -> None:
+        """Run these triggers: start those that are new, cancel those that are no longer wanted."""
+        self.update_triggers(triggers)
+
+    def fail(self, triggers: Collection[int], reason: str) -> None:
+        """Fail triggers without running them."""
+        self.failed_triggers.extend((trigger, [reason]) for trigger in triggers)
+
+    def known(self) -> set[int]:
+        """All triggers that this runner has or is about to get."""
+        return {*self.running_triggers, *(workload.id for workload in self.creating_triggers)}
+
+    def settle(self) -> None:
+        """Write what its triggers have brought into the database."""
+        self.handle_events()
+        self.handle_failed_triggers()
+
+    def close(self) -> None:
+        """Let go of what is left of an ended runner: its sockets and its triggers' logs."""
+        for one in list(self._open_sockets):
+            with suppress(KeyError, ValueError):
+                self.selector.unregister(one)
+            one.close()
+        self._open_sockets.clear()
+        self.stdin.close()
+        for log in self.logger_cache.values():
+            log.close()
+
+
+class RunnerStartError(Exception):
+    """The runner of an environment ended as soon as it was started."""

@@ -1,0 +1,171 @@
+"""`envman launch`: start one of Airflow's components, for one bundle or team, or one for all of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
+from envman.launch.own_component import own_component
+from envman.launch.process import Addition, become, replace_process
+from envman.launch.root import find_root, read_table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from envman.resolver.table import Table
+
+USAGE = "envman launch [OPTION ...] (dag-processor | worker | triggerer | -- airflow COMPONENT) [-- ARG ...]"
+HELP = f"""Usage: {USAGE}
+
+Start one of Airflow's components; every parse, task, callback and trigger runs in its bundle's interpreter.
+
+Without --bundle and --team: one shared component for all bundles (Airflow 3.3). It runs in the deployment's
+own environment, and starts each workload in the interpreter of its bundle. It says at the start which bundle
+goes where, and refuses to start on a bundle without an environment.
+With --bundle or --team: the stock component (any Airflow 3), inside that environment, for its bundles alone.
+All that follows -- goes to Airflow's command unchanged.
+
+Options:
+  --bundle B        a component of its own for a bundle; may be repeated for dag-processor
+  --team T          a component of its own for a team
+  --environment E   where the shared component runs [airflow-environment of envman.toml, else airflow on PATH]
+  --python PATH     the same, as the path of an interpreter that has Airflow
+  --root DIR        root folder of the environments [ENVMAN_ROOT, else 'root' of envman.toml]
+  --help            show this text
+
+Exit codes: the component's own; 125 envman refused to start it, 126 and 127 as a shell has them.
+
+Examples:
+  envman launch dag-processor
+  envman launch dag-processor -- --num-runs 1
+  envman launch worker -- --concurrency 8
+  envman launch triggerer
+  envman launch -- airflow scheduler
+  envman launch dag-processor --bundle bundle_a
+  envman launch worker --team team_b
+"""
+
+COMPONENTS = {"dag-processor": ["dag-processor"], "worker": ["celery", "worker"], "triggerer": ["triggerer"]}
+_OPTIONS = ("bundle", "team", "environment", "python", "root")
+
+
+class LaunchRequest:
+    """What was asked on the command line: a component by envman's name, or Airflow's words for one."""
+
+    __slots__ = ("bundles", "component", "options", "words")
+
+    def __init__(self) -> None:
+        self.component = ""
+        self.bundles: list[str] = []
+        self.options: dict[str, str] = {}
+        self.words: list[str] = []
+
+
+def main(arguments: list[str]) -> int:
+    """Run `envman launch`; returns only where the component could not be started."""
+    if not arguments or arguments[0] in {"--help", "-h"}:
+        sys.stdout.write(HELP)
+        return ExitCode.OK if arguments else ExitCode.LAUNCH
+    try:
+        return _launch(parse(arguments))
+    except EnvmanError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"envman launch: {problem}\n")
+        return ExitCode.LAUNCH
+
+
+def _launch(request: LaunchRequest) -> int:
+    root = find_root(os.environ, request.options.get("root"), ".")
+    table = read_table(root)
+    if request.bundles or "team" in request.options:
+        team = request.options.get("team", "")
+        environment, words, variables = own_component(
+            table, request.component, request.bundles, team, request.words
+        )
+        addition = Addition("launch", {"ENVMAN_ROOT": root, **variables})
+        return replace_process(root, table, environment, ["airflow", *words], addition)
+    words = [*COMPONENTS.get(request.component, []), *request.words]
+    return _shared(root, table, request, words)
+
+
+def _shared(root: str, table: Table, request: LaunchRequest, words: list[str]) -> int:
+    """Become the shared component: `component.py`, run by path, in the deployment's own environment."""
+    script = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "airflow/component.py")
+    addition = Addition("launch", {"ENVMAN_ROOT": root})
+    environment = request.options.get("environment") or table.components()
+    if environment and "python" not in request.options:
+        return replace_process(root, table, environment, ["python", script, *words], addition)
+    python = request.options.get("python") or airflows_python(os.environ.get("PATH", ""))
+    variables = {**os.environ, **addition.variables}
+    return become(python, [python, script, *words], variables, addition.caller)
+
+
+def airflows_python(path: str) -> str:
+    """The interpreter of the `airflow` command that is found on PATH; raises ResolveError."""
+    for folder in path.split(":"):
+        command = f"{folder or '.'}/airflow"
+        if not os.access(command, os.X_OK):
+            continue
+        with open(command, "rb") as stream:
+            lines = stream.read(4096).decode(errors="replace").split("\n")
+        words = lines[0].removeprefix("#!").split()
+        if lines[0] == "#!/bin/sh" and lines[1].startswith("'''exec' "):
+            words = [lines[1].removeprefix("'''exec' ").split('"')[1]]
+        if words and "python" in words[0].rpartition("/")[2]:
+            return words[0]
+    what = "the deployment's own environment is not known"
+    remedy = "Pass --environment E or --python PATH, or set airflow-environment in envman.toml."
+    raise ResolveError(Problem("", what, remedy))
+
+
+def parse(arguments: list[str]) -> LaunchRequest:
+    """Read the command line; raises UsageError."""
+    request = LaunchRequest()
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            break
+        if word in COMPONENTS and not request.component:
+            request.component = word
+            continue
+        option, has_value, value = word.partition("=")
+        if option[:2] != "--" or option[2:] not in _OPTIONS:
+            raise _usage(f"'{word}' is neither an option nor a component")
+        if not has_value and words:
+            value = words.pop(0)
+        if not value or value == "--":
+            raise _usage(f"the option '{option}' needs a value")
+        _set(request, option[2:], value)
+    request.words = words
+    _check(request)
+    return request
+
+
+def _set(request: LaunchRequest, option: str, value: str) -> None:
+    if option == "bundle":
+        request.bundles.append(value)
+    elif option in request.options:
+        raise _usage(f"--{option} is given twice")
+    else:
+        request.options[option] = value
+
+
+def _check(request: LaunchRequest) -> None:
+    own = bool(request.bundles) or "team" in request.options
+    if not request.component:
+        if request.words[:1] != ["airflow"] or len(request.words) == 1:
+            raise _usage("which component?")
+        if own:
+            raise _usage("--bundle and --team go with dag-processor, worker or triggerer")
+        request.words = request.words[1:]
+    if own and {"environment", "python"} & request.options.keys():
+        raise _usage("a component for a bundle or team runs in their environment: name no other")
+    if request.bundles and "team" in request.options:
+        raise _usage("--bundle and --team are both given: name one")
+    if {"environment", "python"} <= request.options.keys():
+        raise _usage("--environment and --python are both given: name one")
+
+
+def _usage(what: str) -> UsageError:
+    return UsageError(Problem("", what, f"Usage: {USAGE}"))

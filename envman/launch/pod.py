@@ -1,0 +1,87 @@
+"""`envman pod-entrypoint`: the entrypoint of an image that holds several environments, for Airflow's pods.
+
+Airflow's pods run `python -m airflow.sdk.execution_time.execute_workload` with the workload as JSON. The
+workload names its bundle; the process becomes the same command in the bundle's environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
+from envman.launch.command import airflow_bundles
+from envman.launch.process import Addition, replace_process
+from envman.launch.root import find_root, read_table
+from envman.resolver.resolve import resolve_bundle
+
+MODULE = "airflow.sdk.execution_time.execute_workload"
+HELP = f"""Usage: envman pod-entrypoint python -m {MODULE} (--json-string JSON | --json-path FILE)
+
+The entrypoint of an image with several environments: becomes Airflow's command in the workload's environment.
+
+It takes exactly the arguments that Airflow gives to its pods, finds the bundle in the workload, and replaces
+this process by the same command in that bundle's environment. It runs nothing else; for that: envman exec.
+
+Options:
+  --help            show this text
+
+Exit codes: the workload's own; 125 envman could not start it, 126, 127 as a shell has them.
+
+Example, in a Containerfile:
+  ENV ENVMAN_ROOT=/venv
+  ENTRYPOINT ["/opt/envman/bin/envman", "pod-entrypoint"]
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run `envman pod-entrypoint`; returns only where the workload could not be started."""
+    if not arguments or arguments[0] in {"--help", "-h"}:
+        sys.stdout.write(HELP)
+        return ExitCode.OK if arguments else ExitCode.LAUNCH
+    try:
+        bundle = bundle_of(workload_text(arguments))
+        root = find_root(os.environ, None, ".")
+        table = read_table(root)
+        environment = resolve_bundle(table, bundle, airflow_bundles).environment
+        command = ["python", *arguments[1:]]
+        return replace_process(root, table, environment, command, Addition("pod-entrypoint", {}))
+    except EnvmanError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"envman pod-entrypoint: {problem}\n")
+        return ExitCode.LAUNCH
+
+
+def workload_text(arguments: list[str]) -> str:
+    """The workload that Airflow's arguments name; raises UsageError for any other command."""
+    expected = len(arguments) == 5 and arguments[1:3] == ["-m", MODULE]
+    if not expected or arguments[0].rpartition("/")[2] not in {"python", "python3"}:
+        what = "these are not the arguments of one of Airflow's pods"
+        remedy = "This entrypoint runs workloads alone; for any other command: envman exec --bundle B -- ..."
+        raise UsageError(Problem("", what, remedy))
+    option, value = arguments[3:]
+    if option == "--json-string":
+        return value
+    if option != "--json-path":
+        raise UsageError(Problem("", f"unknown option '{option}'", "It is --json-string or --json-path."))
+    try:
+        with open(value, encoding="utf-8") as stream:
+            return stream.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            Problem(value, f"the workload can't be read: {error}", "Look at the pod's volumes.")
+        ) from None
+
+
+def bundle_of(workload: str) -> str:
+    """The bundle of a workload in Airflow's JSON; raises ResolveError. No error shows its token."""
+    import json
+
+    remedy = "Airflow 3 names the bundle in bundle_info.name; look at the version of the executor's provider."
+    try:
+        bundle = json.loads(workload)["bundle_info"]["name"]
+    except (ValueError, KeyError, TypeError):
+        bundle = None
+    if not isinstance(bundle, str) or not bundle:
+        raise ResolveError(Problem("the workload", "names no bundle", remedy))
+    return bundle

@@ -1,0 +1,212 @@
+"""A real Airflow deployment for a test: its components as processes, and its REST API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+DROPPED = ("AIRFLOW", "ENVMAN", "PYTHON", "VIRTUAL_ENV")
+SECRET = "a-secret-of-the-tests-that-is-long-enough-for-HS512-and-so-on-and-on-and-on"
+FERNET = "Zm9yLXRoZS10ZXN0cy1vbmx5LTMyLWJ5dGVzLWxvbmc="
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class AirflowDeployment:
+    """Components of one Airflow, started one by one and ended together.
+
+    `stock` is the bin folder of the environment that the components run in; `variables` are added to the
+    settings that make Airflow quick enough for a test.
+    """
+
+    def __init__(
+        self, home: Path, stock: Path, bundles: Sequence[Mapping[str, object]], variables: Mapping[str, str]
+    ) -> None:
+        self.home = home
+        self.stock = stock
+        self.port = free_port()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._token = ""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
+        self.environ = kept | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__FERNET_KEY": FERNET,
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}",
+            "AIRFLOW__API__SECRET_KEY": SECRET,
+            "AIRFLOW__API_AUTH__JWT_SECRET": SECRET,
+            "AIRFLOW__CORE__PARALLELISM": "3",
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(list(bundles)),
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+            "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            **variables,
+        }
+        home.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> AirflowDeployment:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop_all()
+
+    def run(self, *command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a command of the deployment to its end."""
+        return subprocess.run(
+            command,
+            env=self.environ,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def migrate(self) -> None:
+        finished = self.run(f"{self.stock}/airflow", "db", "migrate")
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+
+    def start(self, name: str, *command: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start a component; its output goes to NAME.out in the home folder."""
+        with (self.home / f"{name}.out").open("ab") as out:
+            process = subprocess.Popen(
+                command,
+                env=self.environ | variables,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self._running[name] = process
+        return process
+
+    def start_api_server(self) -> None:
+        self.start("api-server", f"{self.stock}/airflow", "api-server")
+        self.wait_for("the API server", self._healthy, 120)
+
+    def stop(self, name: str, how: int = signal.SIGTERM, patience: float = 30) -> int:
+        """End a component and what it has started; returns its exit status."""
+        process = self._running.pop(name)
+        if process.poll() is None:
+            process.send_signal(how)
+        try:
+            return process.wait(patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return process.wait()
+
+    def stop_all(self) -> None:
+        for process in self._running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for name in list(self._running):
+            self.stop(name, patience=15)
+
+    def output(self, name: str) -> str:
+        return (self.home / f"{name}.out").read_text(errors="replace")
+
+    def check_alive(self) -> None:
+        for name, process in self._running.items():
+            assert process.poll() is None, (
+                f"{name} has ended with {process.returncode}:\n{self.output(name)[-4000:]}"
+            )
+
+    def wait_for(self, what: str, answer: Callable[[], Any], timeout: float = 90) -> Any:
+        """Ask until the answer is true; fails with the components' output."""
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            self.check_alive()
+            if found := answer():
+                return found
+            time.sleep(0.3)
+        tails = "\n".join(f"--- {name}\n{self.output(name)[-3000:]}" for name in self._running)
+        raise AssertionError(f"{what}: not within {timeout} s\n{tails}")
+
+    def _healthy(self) -> bool:
+        try:
+            return bool(self.api("GET", "/api/v2/version", authorized=False))
+        except OSError:
+            return False
+
+    def api(self, method: str, path: str, body: object = None, authorized: bool = True) -> Any:
+        """One call of the REST API; returns the decoded answer, raises HTTPError."""
+        if authorized and not self._token:
+            self._token = self.api("GET", "/auth/token", authorized=False)["access_token"]
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {self._token}"} if authorized else {}
+        )
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            content = answer.read()
+        return json.loads(content) if content else {}
+
+    def dag_ids(self) -> set[str]:
+        return {dag["dag_id"] for dag in self.api("GET", "/api/v2/dags?limit=500")["dags"]}
+
+    def import_errors(self) -> dict[str, str]:
+        listed = self.api("GET", "/api/v2/importErrors?limit=500")["import_errors"]
+        return {f"{error['bundle_name']}/{error['filename']}": error["stack_trace"] for error in listed}
+
+    def trigger(self, dag: str, conf: Mapping[str, object] | None = None) -> str:
+        """Unpause and trigger a Dag; returns the run's identifier."""
+        self.api("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+        run = self.api(
+            "POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": dict(conf or {})}
+        )
+        return str(run["dag_run_id"])
+
+    def state(self, dag: str, run: str) -> str:
+        return str(self.api("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
+
+    def finished(self, dag: str, run: str, timeout: float = 150) -> str:
+        """Wait for a run to end; returns its state."""
+        ended = self.wait_for(
+            f"the run of {dag}",
+            lambda: (state := self.state(dag, run)) in {"success", "failed"} and state,
+            timeout,
+        )
+        return str(ended)
+
+    def tasks(self, dag: str, run: str) -> dict[str, dict[str, Any]]:
+        """Task instances by task, mapped ones as `task[0]`."""
+        listed = self.api("GET", f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances?limit=500")[
+            "task_instances"
+        ]
+        return {ti["task_id"] + (f"[{ti['map_index']}]" if ti["map_index"] >= 0 else ""): ti for ti in listed}
+
+    def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}?deserialize=false"
+        value = self.api("GET", path)["value"]
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            return value
+
+    def log(self, dag: str, run: str, task: str, attempt: int = 1) -> str:
+        """A task's log as the UI shows it."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}?full_content=true"
+        try:
+            return json.dumps(self.api("GET", path))
+        except urllib.error.HTTPError as error:
+            return f"no log: {error}"
