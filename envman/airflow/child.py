@@ -10,8 +10,11 @@ nothing of envman becomes importable in a team's interpreter.
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 CALL_DESCRIPTOR = 102
 """Where a callback's arguments are read from, as JSON in Airflow's own serialization."""
@@ -65,6 +68,20 @@ def callback() -> None:
     CallbackHere.start(client=None, **call)
 
 
+def let_it_crash() -> None:
+    """Let a memory fault end the process, as it does everywhere else.
+
+    Airflow's importer sets a handler for SIGSEGV that returns into the very instruction that has faulted:
+    instead of ending, a crashed process would use a whole processor until somebody's timeout.
+    """
+    from airflow.dag_processing.importers import python_importer
+
+    def all_but_faults(number: int, handler: Any) -> Any:
+        return signal.getsignal(number) if number == signal.SIGSEGV else signal.signal(number, handler)
+
+    python_importer.signal = SimpleNamespace(**{**vars(signal), "signal": all_but_faults})
+
+
 ENTRIES = {"parse": parse, "task": task, "triggers": triggers, "callback": callback}
 
 
@@ -74,12 +91,14 @@ def main(entry: str, log_descriptor: int) -> None:
 
     from airflow.sdk.execution_time.supervisor import _fork_main
 
+    let_it_crash()
     requests, stdout, stderr = socket(fileno=0), socket(fileno=1), socket(fileno=2)
     _fork_main(requests, stdout, stderr, log_descriptor, ENTRIES[entry])
 
 
 if __name__ == "__main__":
-    del sys.path[0]  # this folder, whose modules are not the team's business
+    if sys.path[0] == __file__.rpartition("/")[0]:  # with PYTHONSAFEPATH it is not there
+        del sys.path[0]  # its modules are not the team's business
     if sys.argv[1] == "task":
         with contextlib.suppress(OSError):  # Airflow signals a task's whole group
             os.setpgid(0, 0)

@@ -50,6 +50,13 @@ NAMES = (
     Upstream("all", _SUPERVISOR, "PsutilTracker", "let Airflow watch and signal the child"),
     Upstream("all", _SUPERVISOR, "_fork_main", "be the child that the supervisor expects"),
     Upstream(
+        "all",
+        "airflow.dag_processing.importers.python_importer",
+        "signal",
+        "its handler of SIGSEGV returns into the fault: a crashed child would never end",
+        replaced=True,
+    ),
+    Upstream(
         "dag-processor",
         "airflow.dag_processing.manager",
         "DagFileProcessorProcess",

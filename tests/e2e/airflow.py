@@ -197,11 +197,7 @@ class AirflowDeployment:
 
     def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}?deserialize=false"
-        value = self.api("GET", path)["value"]
-        try:
-            return json.loads(value) if isinstance(value, str) else value
-        except ValueError:
-            return value
+        return self.api("GET", path)["value"]
 
     def log(self, dag: str, run: str, task: str, attempt: int = 1) -> str:
         """A task's log as the UI shows it."""

@@ -1,0 +1,208 @@
+"""The shared Dag processor alone, with its rows in SQLite: errors, crashes, timeouts, and who is imported where."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.airflow import AirflowDeployment
+from tests.e2e.conftest import LOCAL_BUNDLE, Deploy, Estate
+from tests.e2e.kinds import envman
+
+pytestmark = pytest.mark.registry
+
+DAG = "from airflow.sdk import DAG\ndag = DAG('{name}', schedule=None)\n"
+
+
+def bundle(tmp_path: Path, name: str, files: dict[str, str]) -> dict[str, object]:
+    """A bundle with these files, as Airflow's list has it."""
+    folder = tmp_path / name
+    folder.mkdir()
+    for file, text in files.items():
+        (folder / file).write_text(text)
+    return {"name": name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(folder)}}
+
+
+def once(airflow: AirflowDeployment, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Parse everything once."""
+    return airflow.run(*envman("launch", "dag-processor", "--", "--num-runs", "1", *arguments))
+
+
+def rows(airflow: AirflowDeployment, query: str) -> list[tuple[str, ...]]:
+    with sqlite3.connect(airflow.home / "airflow.db") as database:
+        return database.execute(query).fetchall()
+
+
+def dags(airflow: AirflowDeployment) -> set[str]:
+    return {row[0] for row in rows(airflow, "select dag_id from dag")}
+
+
+def errors(airflow: AirflowDeployment) -> dict[str, str]:
+    return dict(rows(airflow, "select filename, stacktrace from import_error"))  # type: ignore[arg-type]
+
+
+def parse_log(airflow: AirflowDeployment, bundle: str, file: str) -> str:
+    found = list((airflow.home / "logs/dag_processor").glob(f"*-*-*/{bundle}/{file}.log"))
+    assert len(found) == 1, found
+    return found[0].read_text()
+
+
+def test_a_crash_of_the_interpreter_is_that_files_error_alone(deploy: Deploy, tmp_path: Path) -> None:
+    segfault = "from airflow.sdk import DAG\nimport ctypes\nprint('before')\nctypes.string_at(0)\n"
+    files = {
+        "exits.py": "from airflow.sdk import DAG\nimport os\nos._exit(3)\n",
+        "fine.py": DAG.format(name="fine"),
+        "segfault.py": segfault,
+    }
+    airflow = deploy([bundle(tmp_path, "bundle_a", files)])
+    finished = once(airflow)
+    assert finished.returncode == 0, finished.stderr
+    assert dags(airflow) == {"fine"}
+    found = errors(airflow)
+    assert set(found) == {"exits.py", "segfault.py"}
+    assert "the bundle 'bundle_a' exited with 3 while it parsed this file" in found["exits.py"]
+    assert "signal 11 (SIGSEGV)" in found["segfault.py"]
+    assert '"before"' in parse_log(airflow, "bundle_a", "segfault.py")
+
+
+def test_a_parse_that_takes_too_long_is_killed(deploy: Deploy, tmp_path: Path) -> None:
+    files = {
+        "slow.py": "from airflow.sdk import DAG\nimport time\ntime.sleep(300)\n",
+        "fine.py": DAG.format(name="fine"),
+    }
+    limits = {
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "20",
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "0",
+    }
+    airflow = deploy([bundle(tmp_path, "bundle_b", files)], **limits)
+    started = time.monotonic()
+    finished = once(airflow)
+    assert time.monotonic() - started < 90
+    assert "exceeding the timeout" in finished.stdout
+    assert dags(airflow) == {"fine"}
+    assert "child.py parse" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+
+
+def test_every_channel_of_a_parse_arrives_in_its_log(estate: Estate, deploy: Deploy) -> None:
+    airflow = deploy(estate.bundle_list(("bundle_c",)))
+    once(airflow)
+    log = parse_log(airflow, "bundle_c", "broken.py")
+    for text in ("stdout of the broken file", "stderr of the broken file", "structured log of the broken file"):
+        assert text in log
+    assert "RuntimeError: this file never imports" in errors(airflow)["broken.py"]
+    assert rows(airflow, "select name from dag_tag") == [("envman_e2e_c",)]
+
+
+def test_no_module_of_a_team_is_imported_in_the_manager(deploy: Deploy, tmp_path: Path) -> None:
+    """A file that imports a provider and watches an asset with a trigger of the team's."""
+    watching = (
+        "import envman_e2e_a\n"
+        "from airflow.providers.standard.operators.bash import BashOperator\n"
+        "from airflow.sdk import DAG, Asset, AssetWatcher\n"
+        "asset = Asset('watched', watchers=[AssetWatcher(name='w', trigger=envman_e2e_a.Event())])\n"
+        "with DAG('watching', schedule=[asset]):\n"
+        "    BashOperator(task_id='b', bash_command='true')\n"
+    )
+    airflow = deploy([bundle(tmp_path, "bundle_a", {"watching.py": watching})])
+    python = airflow.stock / "python"
+    component = Path(__file__).parents[2] / "envman/airflow/component.py"
+    code = (  # the script as it is, and then what is loaded
+        f"import sys, runpy; sys.argv = [{str(component)!r}, 'dag-processor', '--num-runs', '1']\n"
+        f"try:\n    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        f"finally:\n    open({str(tmp_path / 'seen')!r}, 'w').write('\\n'.join(sys.modules))\n"
+    )
+    finished = airflow.run(str(python), "-c", code)
+    assert dags(airflow) == {"watching"}, finished.stdout + finished.stderr
+    seen = (tmp_path / "seen").read_text().split()
+    assert "airflow.dag_processing.manager" in seen
+    assert not [name for name in seen if name.startswith(("envman_e2e", "airflow.providers.standard.operators"))]
+    assert "typer" not in seen
+    assert "pydantic" in seen
+
+
+def test_a_bundle_without_an_environment_is_refused_at_the_start(deploy: Deploy, tmp_path: Path) -> None:
+    airflow = deploy([bundle(tmp_path, "stranger", {"fine.py": DAG.format(name="fine")})])
+    finished = once(airflow)
+    assert finished.returncode == 125
+    assert "bundle 'stranger'" in finished.stderr
+    assert "give 'stranger' an environment or a team" in finished.stderr
+    assert dags(airflow) == set()
+
+
+def test_a_bundle_that_loses_its_environment_later_has_import_errors(
+    estate: Estate, deploy: Deploy, tmp_path: Path
+) -> None:
+    """The table changes while the Dag processor runs: the next parse is refused, and nothing runs elsewhere."""
+    root = tmp_path / "root"
+    (root / ".state").mkdir(parents=True)
+    table = (estate.root / ".state/table").read_text()
+    (root / ".state/table").write_text(table)
+    (root / ".gen").symlink_to(estate.root / ".gen")
+    for name in ("env_a", "core"):
+        (root / name).symlink_to((estate.root / name).readlink())
+    airflow = deploy([bundle(tmp_path, "bundle_a", {"fine.py": DAG.format(name="fine")})])
+    airflow.environ |= {"ENVMAN_ROOT": str(root), "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "1"}
+    airflow.start("dag-processor", *envman("launch", "dag-processor"))
+    airflow.wait_for("the first parse", lambda: dags(airflow) == {"fine"}, 60)
+    (root / ".state/table").write_text(table.replace("bundle\tbundle_a\tenv_a\t", "bundle\tbundle_a\tgone\t"))
+    found = airflow.wait_for("the import error", lambda: errors(airflow), 60)
+    assert "This file was not parsed." in found["fine.py"]
+    assert "environment 'gone'" in found["fine.py"]
+    (root / ".state/table").write_text(table)
+    airflow.wait_for("the error to go", lambda: not errors(airflow), 60)
+
+
+def test_an_environment_of_another_airflow_is_refused(estate: Estate, deploy: Deploy, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    generation = root / ".gen/other0000000"
+    generation.mkdir(parents=True)
+    source = (estate.root / "env_a").resolve()
+    (generation / "envman.json").write_text(
+        (source / "envman.json").read_text().replace('"apache-airflow-core": "3.3.2"', '"apache-airflow-core": "3.3.1"')
+    )
+    (generation / "bin").symlink_to(source / "bin")
+    (root / ".state").mkdir()
+    (root / ".state/table").write_text((estate.root / ".state/table").read_text())
+    (root / ".gen" / (estate.root / "core").readlink().name).symlink_to((estate.root / "core").resolve())
+    (root / "core").symlink_to((estate.root / "core").readlink())
+    (root / "env_a").symlink_to(".gen/other0000000")
+    airflow = deploy([bundle(tmp_path, "bundle_a", {"fine.py": DAG.format(name="fine")})])
+    airflow.environ["ENVMAN_ROOT"] = str(root)
+    finished = once(airflow)
+    assert finished.returncode == 125
+    assert "environment 'env_a': has Airflow 3.3.1, this component is Airflow 3.3.2" in finished.stderr
+
+
+def test_what_is_running_ends_with_the_component(deploy: Deploy, tmp_path: Path) -> None:
+    """SIGTERM to the Dag processor ends its parse, too."""
+    slow = "from airflow.sdk import DAG\nimport os, time\nopen(os.environ['E2E_NOTES'] + '/pid', 'w').write(str(os.getpid()))\ntime.sleep(300)\n"
+    airflow = deploy([bundle(tmp_path, "bundle_a", {"slow.py": slow})], AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT="0")
+    airflow.start("dag-processor", *envman("launch", "dag-processor"))
+    note = airflow.home / "notes/pid"
+    airflow.wait_for("the parse", lambda: note.exists() and note.read_text(), 60)
+    parse = int(note.read_text())
+    airflow.stop("dag-processor", signal.SIGTERM)
+    for _ in range(100):
+        if not Path(f"/proc/{parse}").exists():
+            break
+        time.sleep(0.1)
+    assert not Path(f"/proc/{parse}").exists()
+
+
+def test_one_bundle_of_several_can_be_chosen(estate: Estate, deploy: Deploy) -> None:
+    airflow = deploy(estate.bundle_list())
+    once(airflow, "--bundle-name", "bundle_c")
+    assert dags(airflow) == {"only_c"}
+
+
+def test_a_dag_processor_of_ones_own_is_the_stock_one_in_the_environment(estate: Estate, deploy: Deploy) -> None:
+    airflow = deploy(estate.bundle_list())
+    finished = airflow.run(*envman("launch", "dag-processor", "--bundle", "bundle_c", "--", "--num-runs", "1"))
+    assert finished.returncode == 0, finished.stderr
+    assert dags(airflow) == {"only_c"}
+    assert "envman launch:" not in finished.stderr

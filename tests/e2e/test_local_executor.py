@@ -1,0 +1,124 @@
+"""One shared Dag processor, scheduler with LocalExecutor, and triggerer, on SQLite: Dags of every kind."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import GRIDS, PYTHONS, Deploy
+from tests.e2e.kinds import ENDS, LETTERS, Kinds, envman, in_its_own
+
+pytestmark = pytest.mark.registry
+
+by_letter = pytest.mark.parametrize("letter", LETTERS)
+
+
+@pytest.fixture(scope="module")
+def kinds(deploy: Deploy) -> Kinds:
+    """The deployment with every kind of Dag run once, in both bundles."""
+    airflow = deploy()
+    airflow.start_api_server()
+    airflow.start("dag-processor", *envman("launch", "dag-processor"))
+    airflow.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
+    airflow.start("triggerer", *envman("launch", "triggerer"))
+    return Kinds(airflow).run()
+
+
+def test_every_run_ends_as_in_stock_airflow(kinds: Kinds) -> None:
+    wanted = {f"{kind}_{letter}": end for kind, end in ENDS.items() for letter in LETTERS}
+    assert kinds.ends == wanted | {"produce": "success"}
+
+
+def test_the_components_say_at_their_start_which_bundle_goes_where(kinds: Kinds) -> None:
+    for component in ("dag-processor", "scheduler", "triggerer"):
+        said = kinds.airflow.output(component)
+        for name, environment in (("bundle_a", "env_a"), ("bundle_b", "env_b"), ("bundle_c", "env_c")):
+            assert f"{name}  {environment}  " in said
+        assert "CPython 3.13" in said
+
+
+@by_letter
+def test_a_task_runs_in_its_bundles_interpreter_and_hands_its_xcom_on(kinds: Kinds, letter: str) -> None:
+    assert in_its_own(letter, kinds.value(f"plain_{letter}", "where"))
+    assert kinds.value(f"plain_{letter}", "same", "named") == {"nested": [1, 2.5, None]}
+
+
+@by_letter
+def test_variables_and_connections_are_there(kinds: Kinds, letter: str) -> None:
+    assert kinds.value(f"plain_{letter}", "same")[:2] == ["of everybody", "there"]
+    assert kinds.airflow.api("GET", f"/api/v2/variables/written_by_{letter}")["value"] == letter
+
+
+@by_letter
+def test_a_tasks_log_has_its_output(kinds: Kinds, letter: str) -> None:
+    log = kinds.airflow.log(f"plain_{letter}", kinds.runs[f"plain_{letter}"], "where")
+    assert "to standard output" in log
+    assert "to standard error" in log
+    assert "a-pass-word" not in kinds.airflow.log(f"plain_{letter}", kinds.runs[f"plain_{letter}"], "same")
+
+
+@by_letter
+def test_branches_and_short_circuits_skip(kinds: Kinds, letter: str) -> None:
+    states = kinds.states(f"branch_{letter}")
+    assert states == {
+        **{"choose": "success", "left": "success", "right": "skipped"},
+        **{"joined": "success", "stop": "success", "never": "skipped"},
+    }
+    assert kinds.value(f"branch_{letter}", "left") == PYTHONS[letter]
+
+
+@by_letter
+def test_mapped_tasks_map(kinds: Kinds, letter: str) -> None:
+    assert kinds.value(f"mapped_{letter}", "total") == 14
+
+
+@by_letter
+def test_a_deferred_task_waits_in_its_bundles_trigger_runner(kinds: Kinds, letter: str) -> None:
+    assert kinds.value(f"deferred_{letter}", "wait")[:2] == [PYTHONS[letter], GRIDS[letter]]
+
+
+@by_letter
+def test_a_failed_try_is_tried_again(kinds: Kinds, letter: str) -> None:
+    tasks = kinds.airflow.tasks(f"retried_{letter}", kinds.runs[f"retried_{letter}"])
+    assert (tasks["second_time"]["state"], tasks["second_time"]["try_number"]) == ("success", 2)
+
+
+@by_letter
+def test_callbacks_of_tasks_and_dags_run_in_the_bundles_interpreter(kinds: Kinds, letter: str) -> None:
+    assert in_its_own(letter, kinds.note(f"task_callback_{letter}"))
+    assert in_its_own(letter, kinds.note(f"dag_callback_{letter}"))
+
+
+@by_letter
+def test_a_killed_task_fails_and_its_log_says_how(kinds: Kinds, letter: str) -> None:
+    log = kinds.airflow.log(f"killed_{letter}", kinds.runs[f"killed_{letter}"], "kill_itself")
+    assert "about to be killed" in log
+    assert "SIGKILL" in log
+
+
+def test_an_asset_goes_from_one_bundle_to_another(kinds: Kinds) -> None:
+    runs = kinds.airflow.wait_for(
+        "the consumer", lambda: kinds.airflow.api("GET", "/api/v2/dags/consume/dagRuns")["dag_runs"]
+    )
+    run = runs[0]["dag_run_id"]
+    assert kinds.airflow.finished("consume", run) == "success"
+    assert kinds.airflow.xcom("consume", run, "read") == [3, 10]
+    assert kinds.value("produce", "write") == [3, 13]
+
+
+def test_a_file_that_does_not_import_is_an_import_error_of_its_own(kinds: Kinds) -> None:
+    errors = kinds.airflow.import_errors()
+    assert list(errors) == ["bundle_c/broken.py"]
+    assert "RuntimeError: this file never imports" in errors["bundle_c/broken.py"]
+
+
+@by_letter
+def test_a_task_that_is_failed_from_outside_is_killed_properly(kinds: Kinds, letter: str) -> None:
+    """Its queue is one that no configuration names: the coordinator's fallback is closed for it, too."""
+    airflow = kinds.airflow
+    run = airflow.trigger(f"long_{letter}")
+    started = kinds.note(f"started_{letter}")
+    assert in_its_own(letter, started)
+    path = f"/api/v2/dags/long_{letter}/dagRuns/{run}/taskInstances/wait"
+    airflow.api("PATCH", path, {"new_state": "failed"})
+    assert kinds.note(f"on_kill_{letter}")["pid"] == started["pid"]
+    assert airflow.finished(f"long_{letter}", run) == "failed"
