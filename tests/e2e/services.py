@@ -1,0 +1,90 @@
+"""A real PostgreSQL and a real Redis on loopback, of this run alone."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.e2e.airflow import free_port
+
+DEBIAN = Path("/usr/lib/postgresql")
+
+
+def _program(name: str) -> str:
+    """A server's program: on PATH, or where Debian puts PostgreSQL's."""
+    found = sorted(DEBIAN.glob(f"*/bin/{name}"))
+    program = str(found[-1]) if found else shutil.which(name)
+    assert program, f"{name} is not installed; .ci/run installs it"
+    return program
+
+
+def _unprivileged() -> tuple[int, int] | None:
+    """PostgreSQL does not run as root."""
+    if os.getuid() != 0:
+        return None
+    entry = pwd.getpwnam("postgres")
+    return entry.pw_uid, entry.pw_gid
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A fresh cluster; gives the SQLAlchemy URL without the driver."""
+    owner = _unprivileged()
+    folder = Path(tempfile.mkdtemp(prefix="envman-pg-", dir="/tmp"))
+    who: dict[str, int] = {}
+    if owner:
+        os.chown(folder, *owner)
+        who = {"user": owner[0], "group": owner[1]}
+    port = free_port()
+    data = folder / "data"
+    initdb = [_program("initdb"), "-D", str(data), "-U", "airflow", "-A", "trust", "--no-sync", "-E", "UTF8"]
+    subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **who)  # type: ignore[call-overload]
+    settings = {
+        "port": port,
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": folder,
+        "fsync": "off",
+        "max_connections": 300,
+    }
+    command = [_program("postgres"), "-D", str(data)]
+    command += [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **who)  # type: ignore[call-overload]
+    try:
+        ready = [_program("pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+        _wait(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0)
+        yield f"airflow@127.0.0.1:{port}/postgres"
+    finally:
+        server.terminate()
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """A Redis without persistence; gives its URL."""
+    port = free_port()
+    command = [_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with tempfile.TemporaryDirectory() as folder:
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
+        try:
+            ping = ["redis-cli", "-p", str(port), "ping"]
+            _wait(lambda: subprocess.run(ping, capture_output=True, check=False).stdout == b"PONG\n")
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _wait(answer: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not answer():
+        assert time.monotonic() < until, "the server does not answer"
+        time.sleep(0.2)

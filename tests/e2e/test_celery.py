@@ -1,0 +1,84 @@
+"""PostgreSQL, Celery on Redis, and Airflow's teams: one shared worker and triggerer, and a worker for a team."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.airflow import AirflowDeployment
+from tests.e2e.conftest import GRIDS, PYTHONS, Deploy, Estate
+from tests.e2e.kinds import ENDS, LETTERS, Kinds, envman, in_its_own
+from tests.e2e.services import postgres, redis
+
+pytestmark = pytest.mark.registry
+
+by_letter = pytest.mark.parametrize("letter", LETTERS)
+
+
+@pytest.fixture(scope="module")
+def airflow(estate: Estate, deploy: Deploy) -> Iterator[AirflowDeployment]:
+    """Airflow with `multi_team` on; the bundle of team_b is declared in Airflow, too."""
+    with postgres() as database, redis() as broker:
+        made = deploy(
+            estate.bundle_list(teams={"bundle_b": "team_b"}),
+            AIRFLOW__CORE__MULTI_TEAM="True",
+            AIRFLOW__CORE__EXECUTOR="CeleryExecutor;team_b=CeleryExecutor",
+            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2://{database}",
+            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC=f"postgresql+asyncpg://{database}",
+            AIRFLOW__CELERY__BROKER_URL=broker,
+            AIRFLOW__CELERY__RESULT_BACKEND=f"db+postgresql+psycopg2://{database}",
+            AIRFLOW__CELERY__WORKER_CONCURRENCY="2",
+            AIRFLOW__TEAM_B___CELERY__BROKER_URL=broker.replace("/0", "/1"),
+            AIRFLOW__TEAM_B___CELERY__RESULT_BACKEND=f"db+postgresql+psycopg2://{database}",
+            AIRFLOW__TEAM_B___CELERY__WORKER_CONCURRENCY="2",
+        )
+        team = made.run(f"{made.stock}/airflow", "teams", "create", "team_b")
+        assert team.returncode == 0, team.stdout + team.stderr
+        made.start_api_server()
+        yield made
+        made.stop_all()
+
+
+@pytest.fixture(scope="module")
+def kinds(airflow: AirflowDeployment) -> Kinds:
+    """Every kind of Dag: the tasks of team_b on its own worker, all others on the shared one."""
+    airflow.start("dag-processor", *envman("launch", "dag-processor"))
+    airflow.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
+    queues = "default,queue-that-nobody-configured-a"
+    airflow.start("worker", *envman("launch", "worker", "--", "--queues", queues))
+    airflow.start("worker-b", *envman("launch", "worker", "--team", "team_b", "--", "--skip-serve-logs"))
+    airflow.start("triggerer", *envman("launch", "triggerer"))
+    return Kinds(airflow).run()
+
+
+def test_every_run_ends_as_in_stock_airflow(kinds: Kinds) -> None:
+    wanted = {f"{kind}_{letter}": end for kind, end in ENDS.items() for letter in LETTERS}
+    assert kinds.ends == wanted | {"produce": "success"}
+
+
+@by_letter
+def test_a_task_runs_in_its_bundles_interpreter(kinds: Kinds, letter: str) -> None:
+    assert in_its_own(letter, kinds.value(f"plain_{letter}", "where"))
+    assert kinds.value(f"plain_{letter}", "same")[:2] == ["of everybody", "there"]
+
+
+@by_letter
+def test_one_triggerer_serves_the_triggers_of_all_teams(kinds: Kinds, letter: str) -> None:
+    assert kinds.value(f"deferred_{letter}", "wait")[:2] == [PYTHONS[letter], GRIDS[letter]]
+
+
+@by_letter
+def test_callbacks_run_in_the_bundles_interpreter(kinds: Kinds, letter: str) -> None:
+    assert in_its_own(letter, kinds.note(f"task_callback_{letter}"))
+    assert in_its_own(letter, kinds.note(f"dag_callback_{letter}"))
+
+
+def test_a_killed_task_on_a_queue_that_nobody_configured_cleans_up(kinds: Kinds) -> None:
+    airflow = kinds.airflow
+    run = airflow.trigger("long_a")
+    started = kinds.note("started_a")
+    assert in_its_own("a", started)
+    airflow.api("PATCH", f"/api/v2/dags/long_a/dagRuns/{run}/taskInstances/wait", {"new_state": "failed"})
+    assert kinds.note("on_kill_a")["pid"] == started["pid"]
+
