@@ -110,6 +110,37 @@ def test_all_errors_of_all_files_are_found_in_one_run(tmp_path: Path) -> None:
     }
 
 
+def test_what_the_shared_components_need_is_loaded(tmp_path: Path) -> None:
+    text = (
+        'airflow-environment = "env_a"\n'
+        + DEFAULTS
+        + '[bundles]\na = { environment = "env_a", queue = "etl" }\n[images]\nenv_a = "image_a"\n'
+        + '[triggerer]\nallow = ["b.*", "a.Trigger"]\n'
+    )
+    project = load(tmp_path, {"envman.toml": text, "environments/env_a.toml": ""})
+    assert project.airflow_environment == "env_a"
+    assert project.bundles["a"].queue == "etl"
+    assert project.images == {"env_a": "image_a"}
+    assert project.allowed_triggers == ("b.*", "a.Trigger")
+
+
+def test_unknown_and_abstract_environments_are_told_wherever_they_are_named(tmp_path: Path) -> None:
+    text = (
+        'airflow-environment = "bare"\ndefault-environment = "env_b"\n'
+        + DEFAULTS
+        + '[images]\nenv_a = "image_a"\nenv_x = "image_x"\nbare = "image"\n'
+    )
+    specs = {"environments/env_a.toml": "", "environments/bare.toml": "abstract = true\n"}
+    found = refused(write(tmp_path, {"envman.toml": text, **specs}))
+    assert {where: problem.what for where, problem in found.items()} == {
+        "envman.toml: airflow-environment": "is abstract: it is never built",
+        "envman.toml: default-environment": "there is no spec environments/env_b.toml",
+        "envman.toml: images.env_x": "there is no spec environments/env_x.toml",
+        "envman.toml: images.bare": "is abstract: it is never built",
+    }
+    assert "Did you mean 'env_a'?" in found["envman.toml: images.env_x"].remedy
+
+
 def test_errors_of_envman_toml_do_not_hide_those_of_the_specs(tmp_path: Path) -> None:
     files = write(
         tmp_path,

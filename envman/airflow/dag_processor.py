@@ -43,7 +43,7 @@ class ParseInBundle(DagFileProcessorProcess, InBundle):  # type: ignore[misc]
             return f"This file was not parsed.\n{self.refusal}"
         ended = describe_end(self._exit_code)
         return (
-            f"The interpreter of the bundle '{self.bundle_name}' {ended} while it parsed this file.\n"
+            f"While it parsed this file, the interpreter of the bundle '{self.bundle_name}' {ended}.\n"
             "What it wrote is in the Dag processor's log of this file."
         )
 

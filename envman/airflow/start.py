@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterable
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 
 PREIMPORT = "AIRFLOW__DAG_PROCESSOR__PARSING_PRE_IMPORT_MODULES"
-START_METHOD = "AIRFLOW__CORE__MP_START_METHOD"
+START_METHODS = tuple(
+    f"AIRFLOW__{section}__MP_START_METHOD"
+    for section in ("CORE", "SCHEDULER", "TRIGGERER", "DAG_PROCESSOR", "CELERY")
+)
+"""A component's own section wins over [core]."""
 
 
 def main(arguments: list[str]) -> int:
@@ -86,7 +90,8 @@ def _prepare() -> None:
         remedy = "Name the deployment's environment: envman launch --environment E, or --python PATH."
         raise ResolveError(Problem("", what, remedy)) from None
     os.environ[PREIMPORT] = "False"  # it would import the teams' providers into the manager
-    os.environ[START_METHOD] = "fork"  # a child that begins anew would begin without the hooks
+    for variable in START_METHODS:  # a child that begins anew would begin without the hooks
+        os.environ[variable] = "fork"
 
 
 def _bundle_names(arguments: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from airflow.models.trigger import Trigger
 from envman.airflow import trigger_rows
 from envman.airflow.capacity import choose
 from envman.airflow.ends import describe_end
-from envman.airflow.interpreters import resolve, root_folder
+from envman.airflow.interpreters import airflow_bundles, resolve, root_folder
 from envman.airflow.trigger_runner import EnvironmentRunner, RunnerStartError
 from envman.errors import EnvmanError
 from envman.launch.root import current_generation, read_table
@@ -32,6 +32,9 @@ DRAIN_LIMIT = 5.0
 
 LONGEST_PAUSE = 60.0
 """Seconds between two starts of a runner that keeps ending."""
+
+REFUSED_FOR = 60.0
+"""Seconds until a trigger that may not run is looked at again."""
 
 HEALTHY_AFTER = 120.0
 """Seconds after which a runner that has ended counts as having worked."""
@@ -50,6 +53,7 @@ class EnvironmentRunners:
         self._runners: dict[tuple[str, str], EnvironmentRunner] = {}
         self._ended: list[EnvironmentRunner] = []
         self._environments: dict[int, str] = {}
+        self._refused: dict[int, float] = {}
         self._failures: Counter[str] = Counter()
         self._not_before: dict[str, float] = {}
         self._alive_within = float(EnvironmentRunner.health_check_threshold)
@@ -94,10 +98,13 @@ class EnvironmentRunners:
         bundles = trigger_rows.bundles_of(waiting)
         owners = [(trigger, self._owner(bundles[trigger])) for trigger in waiting if trigger in bundles]
         held = Counter(self._environments.get(trigger, "") for trigger in mine)
-        table = read_table(root_folder())
         limit = Trigger.max_trigger_to_select_per_loop
-        chosen = choose(owners, held, table.names("environment"), self._capacity, limit)
+        chosen = choose(owners, held, self._environments_of_bundles(), self._capacity, limit)
         trigger_rows.assign(self._job.id, chosen, self._alive_within)
+
+    def _environments_of_bundles(self) -> set[str]:
+        bundles = {*read_table(root_folder()).names("bundle"), *airflow_bundles().teams}
+        return {environment for bundle in bundles if (environment := self._owner(bundle))}
 
     def _owner(self, bundle: str) -> str:
         try:
@@ -107,7 +114,11 @@ class EnvironmentRunners:
 
     def _route(self, assigned: set[int]) -> None:
         """Give each environment's runner the triggers that are its own."""
-        new = assigned - self._environments.keys()
+        now = time.monotonic()
+        self._refused = {
+            key: until for key, until in self._refused.items() if key in assigned and until > now
+        }
+        new = assigned - self._environments.keys() - self._refused.keys()
         if new:
             self._refuse_unvetted(new)
             for trigger, bundle in trigger_rows.bundles_of(new).items():
@@ -141,6 +152,8 @@ class EnvironmentRunners:
             self._environments[trigger] = environment
 
     def _fail(self, trigger: int, reason: str) -> None:
+        """Fail the task that waits for it. The trigger of an asset stays, and is looked at again later."""
+        self._refused[trigger] = time.monotonic() + REFUSED_FOR
         log.error("Trigger failed", trigger_id=trigger, reason=reason)
         Trigger.submit_failure(trigger_id=trigger, exc=[reason])
 

@@ -47,6 +47,9 @@ NAMES = (
     Upstream("all", _SUPERVISOR, "WatchedSubprocess._register_pipe_readers", "serve the four sockets"),
     Upstream("all", _SUPERVISOR, "WatchedSubprocess._check_subprocess_exit", "learn how a child ended"),
     Upstream("all", _SUPERVISOR, "WatchedSubprocess._open_sockets", "know when all output was read"),
+    Upstream("all", _SUPERVISOR, "WatchedSubprocess._process", "signal a child"),
+    Upstream("all", _SUPERVISOR, "WatchedSubprocess._exit_code", "learn how a child ended"),
+    Upstream("all", _SUPERVISOR, "WatchedSubprocess._process_exit_monotonic", "stop reading an ended child"),
     Upstream("all", _SUPERVISOR, "PsutilTracker", "let Airflow watch and signal the child"),
     Upstream("all", _SUPERVISOR, "_fork_main", "be the child that the supervisor expects"),
     Upstream(
@@ -72,6 +75,24 @@ NAMES = (
     Upstream(
         "dag-processor",
         "airflow.dag_processing.processor",
+        "DagFileProcessorProcess.parsing_result",
+        "set where a crash left none",
+    ),
+    Upstream(
+        "dag-processor",
+        "airflow.dag_processing.processor",
+        "DagFileProcessorProcess.had_callbacks",
+        "callbacks bring no result",
+    ),
+    Upstream(
+        "dag-processor",
+        "airflow.dag_processing.processor",
+        "DagFileParsingResult",
+        "what a crash is reported as",
+    ),
+    Upstream(
+        "dag-processor",
+        "airflow.dag_processing.processor",
         "_parse_file_entrypoint",
         "what the child of a parse runs",
     ),
@@ -89,6 +110,14 @@ NAMES = (
         "executor callbacks start through it, not through coordinators",
         replaced=True,
     ),
+    Upstream(
+        "worker",
+        "airflow.sdk.execution_time.coordinator",
+        "BaseCoordinator.execute_task",
+        "implemented: the interface of a coordinator",
+    ),
+    Upstream("worker", "airflow.executors.workloads.base", "BundleInfo", "name a callback's bundle"),
+    Upstream("worker", "airflow.settings", "get_policy_plugin_manager", "register the policy for pods"),
     Upstream(
         "worker", _SUPERVISOR, "ActivitySubprocess.start", "run a task, as Airflow's own coordinator does"
     ),
@@ -116,6 +145,8 @@ NAMES = (
             ("running_triggers", "know what a runner has"),
             ("creating_triggers", "know what a runner is about to get"),
             ("logger_cache", "close the logs of an ended runner"),
+            ("failed_triggers", "fail a trigger without running it"),
+            ("send_msg", "overridden: a runner that does not read must not block the triggerer"),
             ("_last_runner_comms", "notice a runner that no longer answers"),
             ("health_check_threshold", "tell a living triggerer from a dead one"),
             ("runner_health_check_threshold", "when a runner counts as blocked"),
@@ -132,6 +163,11 @@ NAMES = (
         "Trigger.max_trigger_to_select_per_loop",
         "share between triggerers",
     ),
+    Upstream("triggerer", "airflow.models.trigger", "Trigger.queue", "take the triggers of these queues"),
+    Upstream("triggerer", "airflow.models.trigger", "Trigger.team_name", "take the triggers of a team"),
+    Upstream("triggerer", "airflow.models.asset", "DagScheduleAssetReference", "the same, for an asset"),
+    Upstream("triggerer", "airflow.models.asset", "TaskInletAssetReference", "the same, for an asset"),
+    Upstream("triggerer", "airflow.models.asset", "TaskOutletAssetReference", "the same, for an asset"),
     Upstream(
         "triggerer", "airflow.models.asset", "AssetWatcherModel", "find the bundle of an asset's trigger"
     ),

@@ -20,18 +20,37 @@ SECTION = "dag_processor"
 OPTION = "dag_bundle_config_list"
 VARIABLE = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
 AIRFLOW_DEFAULT = "dags-folder"
+DEFAULT_ENTRY = {"name": AIRFLOW_DEFAULT, "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
 _REMEDY = "Write a JSON list of {name, classpath, kwargs, team_name}, as Airflow's documentation shows."
 
 
 def read_airflow_bundles(environ: Mapping[str, str]) -> AirflowBundles:
     """The configured bundles; raises SpecError for a value that Airflow could not use either."""
-    if VARIABLE in environ:
-        return _parse(environ[VARIABLE], VARIABLE)
-    path = _config_path(environ)
-    value = _option(path, SECTION, OPTION)
+    value, source = _configured(environ)
     if value is None:
         return AirflowBundles("Airflow's default configuration", {AIRFLOW_DEFAULT: None})
-    return _parse(value, f"{path}: [{SECTION}] {OPTION}")
+    return AirflowBundles(source, _teams(_entries(_expanded(value), source), source))
+
+
+def read_bundle_entries(environ: Mapping[str, str]) -> list[dict[str, object]]:
+    """The configured bundles as they are written, `$NAME` not replaced by what may be a secret.
+
+    Raises SpecError for a value that is no list of bundles.
+    """
+    value, source = _configured(environ)
+    if value is None:
+        return [{**DEFAULT_ENTRY, "kwargs": {}}]
+    entries = _entries(value, source)
+    _teams(entries, source)
+    return entries
+
+
+def _configured(environ: Mapping[str, str]) -> tuple[str | None, str]:
+    """The list of bundles as text, None where it is set nowhere, and where it stands."""
+    if VARIABLE in environ:
+        return environ[VARIABLE], VARIABLE
+    path = _config_path(environ)
+    return _option(path, SECTION, OPTION), f"{path}: [{SECTION}] {OPTION}"
 
 
 def _config_path(environ: Mapping[str, str]) -> str:
@@ -42,10 +61,14 @@ def _config_path(environ: Mapping[str, str]) -> str:
 
 def is_on(environ: Mapping[str, str], section: str, option: str) -> bool:
     """Whether one of Airflow's switches is on; off where it is set nowhere."""
-    value = environ.get(f"AIRFLOW__{section.upper()}__{option.upper()}")
-    if value is None:
-        value = _option(_config_path(environ), section, option)
+    value = read_option(environ, section, option)
     return (value or "").split("#")[0].strip().lower() in {"t", "true", "1", "on", "yes"}
+
+
+def read_option(environ: Mapping[str, str], section: str, option: str) -> str | None:
+    """The text of one of Airflow's options; None where it is set nowhere."""
+    value = environ.get(f"AIRFLOW__{section.upper()}__{option.upper()}")
+    return _option(_config_path(environ), section, option) if value is None else value
 
 
 def _option(path: str, section: str, option: str) -> str | None:
@@ -74,19 +97,26 @@ def _unreadable(path: str, error: Exception) -> Problem:
     return Problem(path, what, "Correct the file, or set AIRFLOW_CONFIG to the right one.")
 
 
-def _parse(text: str, source: str) -> AirflowBundles:
+def _entries(text: str, source: str) -> list[dict[str, object]]:
+    """The list's items; raises SpecError unless each is a bundle with a name."""
     import json
 
     try:
-        entries = json.loads(_expanded(text.strip() or "[]"))
+        entries = json.loads(text.strip() or "[]")
     except ValueError as error:
         raise SpecError(Problem(source, f"not valid JSON: {error}", _REMEDY)) from None
-    teams: dict[str, str | None] = {}
-    for index, entry in enumerate(entries if isinstance(entries, list) else [None]):
+    entries = entries if isinstance(entries, list) else [None]
+    for index, entry in enumerate(entries):
         name = entry.get("name") if isinstance(entry, dict) else None
         if not isinstance(name, str):
             raise SpecError(Problem(f"{source}[{index}]", "is not a bundle with a name", _REMEDY))
-        team = entry.get("team_name")
+    return entries
+
+
+def _teams(entries: list[dict[str, object]], source: str) -> dict[str, str | None]:
+    teams: dict[str, str | None] = {}
+    for index, entry in enumerate(entries):
+        name, team = str(entry["name"]), entry.get("team_name")
         if name in teams:
             raise SpecError(
                 Problem(f"{source}[{index}]", f"a second bundle named '{name}'", "Give it another name.")
@@ -94,7 +124,7 @@ def _parse(text: str, source: str) -> AirflowBundles:
         if team is not None and not isinstance(team, str):
             raise SpecError(Problem(f"{source}[{index}].team_name", "is not a string", _REMEDY))
         teams[name] = team
-    return AirflowBundles(source, teams)
+    return teams
 
 
 def _expanded(text: str) -> str:

@@ -6,7 +6,8 @@ import os
 import sys
 
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
-from envman.launch.own_component import own_component
+from envman.launch.airflow_config import read_option
+from envman.launch.own_component import names_queues, own_component
 from envman.launch.process import Addition, become, replace_process
 from envman.launch.root import find_root, read_table
 
@@ -63,7 +64,8 @@ class LaunchRequest:
 
 def main(arguments: list[str]) -> int:
     """Run `envman launch`; returns only where the component could not be started."""
-    if not arguments or arguments[0] in {"--help", "-h"}:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if not arguments or {"--help", "-h"} & {*own}:
         sys.stdout.write(HELP)
         return ExitCode.OK if arguments else ExitCode.LAUNCH
     try:
@@ -85,7 +87,18 @@ def _launch(request: LaunchRequest) -> int:
         addition = Addition("launch", {"ENVMAN_ROOT": root, **variables})
         return replace_process(root, table, environment, ["airflow", *words], addition)
     words = [*COMPONENTS.get(request.component, []), *request.words]
+    if request.component == "worker" and not names_queues(words):
+        words += all_queues(table)
     return _shared(root, table, request, words)
+
+
+def all_queues(table: Table) -> list[str]:
+    """The words by which the shared worker serves Airflow's default queue and those of envman.toml."""
+    declared = {*table.values("bundle-queue"), *table.values("team-queue")}
+    if not declared:
+        return []
+    default = read_option(os.environ, "operators", "default_queue") or "default"
+    return ["--queues", ",".join(dict.fromkeys([default, *sorted(declared)]))]
 
 
 def _shared(root: str, table: Table, request: LaunchRequest, words: list[str]) -> int:
@@ -104,18 +117,37 @@ def airflows_python(path: str) -> str:
     """The interpreter of the `airflow` command that is found on PATH; raises ResolveError."""
     for folder in path.split(":"):
         command = f"{folder or '.'}/airflow"
-        if not os.access(command, os.X_OK):
-            continue
-        with open(command, "rb") as stream:
-            lines = stream.read(4096).decode(errors="replace").split("\n")
-        words = lines[0].removeprefix("#!").split()
-        if lines[0] == "#!/bin/sh" and lines[1].startswith("'''exec' "):
-            words = [lines[1].removeprefix("'''exec' ").split('"')[1]]
-        if words and "python" in words[0].rpartition("/")[2]:
-            return words[0]
+        if os.path.isfile(command) and os.access(command, os.X_OK) and (python := _interpreter_of(command)):
+            return python
     what = "the deployment's own environment is not known"
     remedy = "Pass --environment E or --python PATH, or set airflow-environment in envman.toml."
     raise ResolveError(Problem("", what, remedy))
+
+
+def _interpreter_of(command: str) -> str:
+    """The Python that a console script starts; empty where it is no script, or not of Python."""
+    try:
+        with open(command, "rb") as stream:
+            lines = stream.read(4096).decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    if lines[0] == "#!/bin/sh" and lines[1:2] and lines[1].startswith("'''exec' "):
+        return _of_exec_line(lines[1], command)
+    program = lines[0].removeprefix("#!").strip().partition(" ")[0]
+    return program if lines[0].startswith("#!") and "python" in program.rpartition("/")[2] else ""
+
+
+def _of_exec_line(line: str, command: str) -> str:
+    """The Python of the line that installers write where its path is too long, or relative to the script."""
+    import shlex
+
+    beside = '\'\'\'exec\' "$(dirname -- "$(realpath -- "$0")")"/'
+    folder = f"{os.path.dirname(os.path.realpath(command))}/" if line.startswith(beside) else ""
+    try:
+        words = shlex.split(line.removeprefix(beside) if folder else line.removeprefix("'''exec' "))
+    except ValueError:
+        return ""
+    return folder + words[0] if words and "python" in words[0].rpartition("/")[2] else ""
 
 
 def parse(arguments: list[str]) -> LaunchRequest:

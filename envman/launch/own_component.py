@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from envman.resolver.table import Table
 
 DEFAULT_QUEUE = "AIRFLOW__OPERATORS__DEFAULT_QUEUE"
-_QUEUE_WORDS = ("-q", "--queues")
 
 
 def own_component(
@@ -31,17 +30,59 @@ def own_component(
     """
     environment, bundles = _environment(table, bundles, team)
     team = team or _team_of_all(table, bundles)
-    queue = _queue(table, bundles, team)
+    queues = _queues(table, bundles)
+    queue = queues[bundles[0]] if len(set(queues.values())) == 1 else ""
     if component == "dag-processor":
+        _check_one_queue(queues)
         named = [word for bundle in bundles for word in ("--bundle-name", bundle)]
         variables = {DEFAULT_QUEUE: queue} if queue else {}
         return environment, ["dag-processor", *named, *words], variables
+    home = Home(table, environment, team, queue)
     if component == "worker":
-        return environment, ["celery", "worker", *_worker_words(queue, team, words), *words], {}
+        return environment, ["celery", "worker", *_worker_words(home, words), *words], {}
     if table.names("trigger"):
         what = "the stock triggerer knows no list of allowed trigger classes"
         raise ResolveError(Problem("envman.toml: triggerer.allow", what, "Run: envman launch triggerer"))
-    return environment, ["triggerer", *_triggerer_words(queue, team, words), *words], {}
+    return environment, ["triggerer", *_triggerer_words(home, words), *words], {}
+
+
+class Home:
+    """Whose work a component is there for: an environment, and the team and queue that all of it has."""
+
+    __slots__ = ("environment", "queue", "table", "team")
+
+    def __init__(self, table: Table, environment: str, team: str, queue: str) -> None:
+        self.table = table
+        self.environment = environment
+        self.team = team
+        self.queue = queue
+
+    def check_team(self) -> None:
+        """Where the team alone keeps others' work away, all its bundles must be at home here."""
+        self._check(bundles_of_team(self.table, self.team, airflow_bundles()), f"team '{self.team}'")
+
+    def check_queue(self, within_team: bool = False) -> None:
+        """Where the queue does, all bundles that have it must be; `within_team`: all of the team's."""
+        airflow = airflow_bundles()
+        known = (
+            bundles_of_team(self.table, self.team, airflow)
+            if within_team
+            else sorted({*self.table.names("bundle"), *airflow.teams})
+        )
+        queues = _queues(self.table, known)
+        self._check([bundle for bundle in known if queues[bundle] == self.queue], f"queue '{self.queue}'")
+
+    def _check(self, bundles: list[str], common: str) -> None:
+        homes = {}
+        for bundle in bundles:
+            try:
+                homes[bundle] = resolve_bundle(self.table, bundle, airflow_bundles).environment
+            except ResolveError:
+                continue  # it runs nowhere: there is no work of it to take
+        if set(homes.values()) - {self.environment}:
+            listed = ", ".join(f"{bundle} in {environment}" for bundle, environment in homes.items())
+            what = f"bundles of other environments have it, too: {listed}"
+            raise ResolveError(Problem(common, what, "Give each environment's bundles a queue of their own."))
 
 
 def _environment(table: Table, bundles: list[str], team: str) -> tuple[str, list[str]]:
@@ -55,10 +96,12 @@ def _environment(table: Table, bundles: list[str], team: str) -> tuple[str, list
     answers = {bundle: resolve_bundle(table, bundle, airflow_bundles).environment for bundle in bundles}
     found = list(dict.fromkeys([*found, *answers.values()]))
     if len(found) > 1:
-        listed = ", ".join(f"{bundle} in {environment}" for bundle, environment in answers.items())
+        listed = [f"{bundle} in {environment}" for bundle, environment in answers.items()]
+        if team:
+            listed.insert(0, f"the team itself in {found[0]}")
         remedy = "Start one component for each environment, with --bundle; or one shared one for all."
-        raise ResolveError(Problem(where, f"several environments: {listed}", remedy))
-    return found[0], bundles
+        raise ResolveError(Problem(where, f"several environments: {', '.join(listed)}", remedy))
+    return found[0], list(answers)
 
 
 def _team_of_all(table: Table, bundles: list[str]) -> str:
@@ -66,40 +109,51 @@ def _team_of_all(table: Table, bundles: list[str]) -> str:
     return teams.pop() if len(teams) == 1 else ""
 
 
-def _queue(table: Table, bundles: list[str], team: str) -> str:
-    queues = {
-        table.queue(bundle, team_of(table, bundle, airflow_bundles()) or team) or "" for bundle in bundles
-    }
-    return queues.pop() if len(queues) == 1 else ""
+def _queues(table: Table, bundles: list[str]) -> dict[str, str]:
+    """The queue of each bundle's tasks that name none; empty where it is Airflow's default queue."""
+    airflow = airflow_bundles()
+    return {bundle: table.queue(bundle, team_of(table, bundle, airflow)) or "" for bundle in bundles}
+
+
+def _check_one_queue(queues: dict[str, str]) -> None:
+    """One Dag processor writes one default queue into the Dags of all its bundles."""
+    if len(set(queues.values())) > 1:
+        listed = ", ".join(f"{bundle} has {queue or 'none'}" for bundle, queue in queues.items())
+        remedy = "Start one Dag processor for each queue, or the shared one: envman launch dag-processor"
+        raise ResolveError(Problem("", f"several queues in one Dag processor: {listed}", remedy))
 
 
 def _multi_team() -> bool:
     return is_on(os.environ, "core", "multi_team")
 
 
-def _worker_words(queue: str, team: str, words: list[str]) -> list[str]:
-    own: list[str] = []
-    if team and _multi_team():
-        own += ["--team", team]
-    if _names_queues(words):
+def _worker_words(home: Home, words: list[str]) -> list[str]:
+    own = ["--team", home.team] if home.team and _multi_team() else []
+    if names_queues(words):
         return own
-    if queue:
-        return [*own, "--queues", queue]
-    if own and f"AIRFLOW__{team.upper()}___CELERY__BROKER_URL" in os.environ:
+    brokers = own and f"AIRFLOW__{home.team.upper()}___CELERY__BROKER_URL" in os.environ
+    if home.queue:
+        home.check_queue(within_team=bool(brokers))
+        return [*own, "--queues", home.queue]
+    if brokers:
+        home.check_team()
         return own
     what = "its worker would take everybody's tasks from the default queue"
     remedy = "Give the bundle or team a 'queue' in envman.toml, or pass one: -- --queues Q"
     raise ResolveError(Problem("", what, remedy))
 
 
-def _triggerer_words(queue: str, team: str, words: list[str]) -> list[str]:
-    if team and _multi_team():
-        return ["--team-name", team]
+def _triggerer_words(home: Home, words: list[str]) -> list[str]:
+    own = ["--team-name", home.team] if home.team and _multi_team() else []
     if is_on(os.environ, "triggerer", "queues_enabled"):
-        if _names_queues(words):
-            return []
-        if queue:
-            return ["--queues", queue]
+        if names_queues(words):
+            return own
+        if home.queue:
+            home.check_queue(within_team=bool(own))
+            return [*own, "--queues", home.queue]
+    if own:
+        home.check_team()
+        return own
     what = "its triggerer would take everybody's triggers"
     remedy = (
         "Run one for all: envman launch triggerer. Or turn on [core] multi_team and give it a team, or "
@@ -108,5 +162,6 @@ def _triggerer_words(queue: str, team: str, words: list[str]) -> list[str]:
     raise ResolveError(Problem("", what, remedy))
 
 
-def _names_queues(words: list[str]) -> bool:
-    return any(word in _QUEUE_WORDS or word.startswith("--queues=") for word in words)
+def names_queues(words: list[str]) -> bool:
+    """Whether the words for Airflow's command name queues: -q Q, -qQ, --queues Q or --queues=Q."""
+    return any(word[:2] == "-q" or word.partition("=")[0] == "--queues" for word in words)

@@ -63,7 +63,11 @@ def workload_text(arguments: list[str]) -> str:
     if option == "--json-string":
         return value
     if option != "--json-path":
-        raise UsageError(Problem("", f"unknown option '{option}'", "It is --json-string or --json-path."))
+        what = "the workload is given by neither of Airflow's options"
+        raise UsageError(Problem("", what, "It is --json-string or --json-path."))
+    if value.lstrip().startswith("{"):  # an error about such a path would show the token in it
+        what = "--json-path is given a workload"
+        raise UsageError(Problem("", what, "Pass a file's path, or use --json-string."))
     try:
         with open(value, encoding="utf-8") as stream:
             return stream.read()
@@ -80,7 +84,7 @@ def bundle_of(workload: str) -> str:
     remedy = "Airflow 3 names the bundle in bundle_info.name; look at the version of the executor's provider."
     try:
         bundle = json.loads(workload)["bundle_info"]["name"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         bundle = None
     if not isinstance(bundle, str) or not bundle:
         raise ResolveError(Problem("the workload", "names no bundle", remedy))

@@ -88,6 +88,10 @@ class Table:
             if line.startswith(kind + "\t")
         ]
 
+    def values(self, kind: str) -> list[str]:
+        """The values of all records of a kind: bundle-queue, team-queue or image."""
+        return [self._value(kind, name) or "" for name in self.names(kind)]
+
     def _fields(self, kind: str, name: str) -> list[str] | None:
         start = self._text.find(f"\n{kind}\t{_escaped(name)}\t")
         if start < 0:

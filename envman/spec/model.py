@@ -134,8 +134,9 @@ def _image(text: str) -> str:
 
 
 def _trigger(text: str) -> str:
-    parts = text.removesuffix("*").removesuffix(".").split(".")
-    if text != "*" and not all(part.isidentifier() for part in parts):
+    parts = (text[:-1].removesuffix(".") if text.endswith("*") else text).split(".")
+    whole = text.endswith("*") or len(parts) > 1
+    if text != "*" and not (whole and all(part.isidentifier() for part in parts)):
         what = f"'{text}' is not a class with its module, with or without a '*' at its end"
         raise WrongValueError(what, "Write one such as 'airflow.providers.*'.")
     return text

@@ -125,6 +125,21 @@ class AirflowDeployment:
     def output(self, name: str) -> str:
         return (self.home / f"{name}.out").read_text(errors="replace")
 
+    def children(self, words: str) -> list[int]:
+        """The processes of this deployment whose command line has these words."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                ours = f"AIRFLOW_HOME={self.home}\0".encode() in (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if ours and words in command:
+                found.append(int(entry.name))
+        return found
+
     def check_alive(self) -> None:
         for name, process in self._running.items():
             assert process.poll() is None, (

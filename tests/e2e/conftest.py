@@ -21,7 +21,7 @@ PYTHONS = {"a": "3.13", "b": "3.10", "c": "3.11"}
 GRIDS = {"a": "3.0", "b": "1.0", "c": "2.0"}
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
-TRIGGER = '''
+TRIGGER = """
 import asyncio
 import os
 import sys
@@ -66,7 +66,7 @@ class Waiting(BaseTrigger):
             os._exit(9)
         minor = "{}.{}".format(*sys.version_info[:2])
         yield TriggerEvent([minor, envman_e2e_grid.__version__, os.getpid()])
-'''
+"""
 
 
 @dataclass
@@ -80,7 +80,9 @@ class Estate(Deployment):
     def python(self, environment: str) -> Path:
         return self.root / environment / "bin/python"
 
-    def bundle_list(self, names: tuple[str, ...] = BUNDLES, teams: Mapping[str, str] = {}) -> list[dict[str, object]]:
+    def bundle_list(
+        self, names: tuple[str, ...] = BUNDLES, teams: Mapping[str, str] = {}
+    ) -> list[dict[str, object]]:
         """Airflow's list of bundles."""
         return [
             {"name": name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(self.folder / "bundles" / name)}}

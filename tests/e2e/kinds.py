@@ -38,7 +38,12 @@ class Kinds:
         airflow = self.airflow
         airflow.wait_for("all Dags", lambda: len(airflow.dag_ids()) >= 23 and airflow.import_errors())
         airflow.api("POST", "/api/v2/variables", {"key": "shared", "value": "of everybody"})
-        connection = {"connection_id": "shared", "conn_type": "http", "host": "there", "password": "a-pass-word"}
+        connection = {
+            "connection_id": "shared",
+            "conn_type": "http",
+            "host": "there",
+            "password": "a-pass-word",
+        }
         airflow.api("POST", "/api/v2/connections", connection)
         airflow.api("PATCH", "/api/v2/dags/consume", {"is_paused": False})
         for dag in ["produce", *(f"{kind}_{letter}" for kind in ENDS for letter in LETTERS)]:

@@ -71,7 +71,17 @@ def postgres() -> Iterator[str]:
 def redis() -> Iterator[str]:
     """A Redis without persistence; gives its URL."""
     port = free_port()
-    command = [_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command = [
+        _program("redis-server"),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
         try:

@@ -81,4 +81,3 @@ def test_a_killed_task_on_a_queue_that_nobody_configured_cleans_up(kinds: Kinds)
     assert in_its_own("a", started)
     airflow.api("PATCH", f"/api/v2/dags/long_a/dagRuns/{run}/taskInstances/wait", {"new_state": "failed"})
     assert kinds.note("on_kill_a")["pid"] == started["pid"]
-

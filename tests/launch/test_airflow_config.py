@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from envman.errors import SpecError
-from envman.launch.airflow_config import read_airflow_bundles
+from envman.launch.airflow_config import is_on, read_airflow_bundles
 
 VARIABLE = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
 LIST = '[{"name": "bundle_a", "team_name": "team_a"}, {"name": "bundle_b", "kwargs": {"path": "/x"}}]'
@@ -149,3 +149,38 @@ def test_a_damaged_file_is_refused_with_its_path(tmp_path: Path, content: bytes)
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     assert refusal({"AIRFLOW_CONFIG": str(tmp_path)})[0] == str(tmp_path)
+
+
+SWITCH = "AIRFLOW__CORE__MULTI_TEAM"
+
+
+@pytest.mark.parametrize("value", ["True", "true", "TRUE", "t", "1", " true ", "true # a comment", "True#x"])
+def test_a_switch_is_on_where_airflow_reads_it_so(tmp_path: Path, value: str) -> None:
+    assert is_on({SWITCH: value}, "core", "multi_team")
+    assert is_on(configured(tmp_path, f"[core]\nmulti_team = {value}\n"), "core", "multi_team")
+
+
+@pytest.mark.parametrize("value", ["False", "false", "f", "0", "", "# true", "truely"])
+def test_a_switch_is_off_otherwise(tmp_path: Path, value: str) -> None:
+    assert not is_on({SWITCH: value}, "core", "multi_team")
+    assert not is_on(configured(tmp_path, f"[core]\nmulti_team = {value}\n"), "core", "multi_team")
+
+
+def test_a_switch_that_is_set_nowhere_is_off(tmp_path: Path) -> None:
+    assert not is_on({"AIRFLOW_HOME": str(tmp_path / "gone")}, "core", "multi_team")
+    environ = configured(tmp_path, "[triggerer]\nmulti_team = True\n[core]\nqueues_enabled = True\n")
+    assert not is_on(environ, "core", "multi_team")
+    assert not is_on(environ, "triggerer", "queues_enabled")
+
+
+def test_a_switchs_variable_wins_over_the_file(tmp_path: Path) -> None:
+    environ = configured(tmp_path, "[core]\nmulti_team = True\n")
+    assert is_on(environ, "core", "multi_team")
+    assert not is_on({**environ, SWITCH: "False"}, "core", "multi_team")
+    assert not is_on({**environ, SWITCH: ""}, "core", "multi_team")
+    assert is_on({**environ, "AIRFLOW__CORE__OTHER": "False"}, "core", "multi_team")
+
+
+def test_a_switch_in_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="can't be read"):
+        is_on(configured(tmp_path, "[core\nmulti_team = True\n"), "core", "multi_team")

@@ -8,9 +8,11 @@ from envman.errors import ResolveError
 from envman.resolver.resolve import (
     AirflowBundles,
     Resolution,
+    bundles_of_team,
     resolve_bundle,
     resolve_environment,
     resolve_team,
+    team_of,
 )
 from envman.resolver.table import Table, render_table
 from tests.strategies import law
@@ -136,6 +138,17 @@ def test_an_environment_is_declared_or_an_error() -> None:
     assert caught.value.problems[0].what == "no such environment is published"
 
 
+def test_a_bundles_team_stands_in_the_table_or_in_airflows_configuration() -> None:
+    published = table({"a": ("env_a", "t"), "b": ("env_a", ""), "c": ("", "u")}, {"t": "env_b"})
+    airflow = AirflowBundles(CONFIG, {"b": "t", "c": None, "d": "u", "e": None})
+    teams = {name: team_of(published, name, airflow) for name in ("a", "b", "c", "d", "e", "nobody")}
+    assert teams == {"a": "t", "b": "t", "c": "u", "d": "u", "e": "", "nobody": ""}
+    assert bundles_of_team(published, "t", airflow) == ["a", "b"]
+    assert bundles_of_team(published, "u", airflow) == ["c", "d"]
+    assert bundles_of_team(published, "v", airflow) == []
+    assert bundles_of_team(published, "", airflow) == ["e"]
+
+
 BUNDLES, TEAMS, ENVIRONMENTS = ["b1", "b2", "b3"], ["t1", "t2"], ["env_a", "env_b"]
 own = st.sampled_from(["", *ENVIRONMENTS])
 team = st.sampled_from(["", *TEAMS])
@@ -169,3 +182,16 @@ def test_the_answer_is_the_bundles_own_else_its_teams_else_the_default(
         assert where == f"bundle '{name}'"
         assert what
         assert remedy
+
+
+@law
+@given(topologies)
+def test_every_known_bundle_is_in_the_list_of_its_team_and_in_no_other(
+    topology: tuple[dict[str, tuple[str, str]], dict[str, str], str | None, dict[str, str | None]],
+) -> None:
+    bundles, teams, default, configured = topology
+    published, airflow = table(bundles, teams, default), AirflowBundles(CONFIG, configured)
+    lists = {team: bundles_of_team(published, team, airflow) for team in ("", *TEAMS)}
+    assert sorted(name for names in lists.values() for name in names) == sorted({*bundles, *configured})
+    for team, names in lists.items():
+        assert all(team_of(published, name, airflow) == team for name in names)

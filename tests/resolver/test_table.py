@@ -97,6 +97,91 @@ def test_everything_that_is_written_is_found_again_and_nothing_else(
     assert text.count("\n") == 1 + len(bundles) + len(teams) + len(environments) + (default is not None)
 
 
+def test_the_other_kinds_of_records_are_sorted_in_and_found() -> None:
+    more = [
+        ("trigger", "b.*", "-"),
+        ("trigger", "a.Trigger", "-"),
+        ("components", "-", "core"),
+        ("image", "env_a", "registry/image_a@sha256:0"),
+        ("team-queue", "team_b", "of the team"),
+        ("bundle-queue", "bundle_a", "etl"),
+    ]
+    text = render_table({"bundle_a": ("env_a", "")}, {"team_b": "env_b"}, {"env_a": ((), {})}, None, more)
+    assert text == (
+        "envman-table 1\n"
+        "bundle\tbundle_a\tenv_a\t\n"
+        "bundle-queue\tbundle_a\tetl\n"
+        "components\t-\tcore\n"
+        "environment\tenv_a\t\n"
+        "image\tenv_a\tregistry/image_a@sha256:0\n"
+        "team\tteam_b\tenv_b\n"
+        "team-queue\tteam_b\tof the team\n"
+        "trigger\ta.Trigger\t-\n"
+        "trigger\tb.*\t-\n"
+    )
+    table = Table(text)
+    assert table.components() == "core"
+    assert table.image("env_a") == "registry/image_a@sha256:0"
+    assert table.names("trigger") == ["a.Trigger", "b.*"]
+    assert (table.names("bundle"), table.names("team")) == (["bundle_a"], ["team_b"])
+    assert table.names("image") == ["env_a"]
+
+
+def test_a_bundles_own_queue_comes_before_its_teams() -> None:
+    more = [("bundle-queue", "a", "own"), ("team-queue", "t", "teams")]
+    table = Table(render_table({}, {}, {}, None, more))
+    assert table.queue("a", "t") == "own"
+    assert table.queue("a", "") == "own"
+    assert table.queue("b", "t") == "teams"
+    assert table.queue("b", "") is None
+    assert table.queue("b", "a") is None
+    assert table.queue("t", "") is None
+
+
+def test_without_a_record_there_is_no_image_and_no_environment_for_components() -> None:
+    assert TABLE.image("env_a") is None
+    assert TABLE.components() is None
+    assert TABLE.queue("bundle_a", "team_b") is None
+    assert TABLE.names("trigger") == []
+
+
+records = st.dictionaries(free_text, free_text.filter(bool), max_size=4)
+
+
+@law
+@given(
+    records,
+    records,
+    records,
+    st.none() | free_text.filter(bool),
+    st.lists(free_text, unique=True, max_size=4),
+)
+def test_records_of_every_kind_are_found_again_and_nothing_else(
+    bundle_queues: dict[str, str],
+    team_queues: dict[str, str],
+    images: dict[str, str],
+    components: str | None,
+    triggers: list[str],
+) -> None:
+    more = [("bundle-queue", name, queue) for name, queue in bundle_queues.items()]
+    more += [("team-queue", name, queue) for name, queue in team_queues.items()]
+    more += [("image", name, image) for name, image in images.items()]
+    more += [("components", "-", components)] if components else []
+    more += [("trigger", pattern, "-") for pattern in triggers]
+    text = render_table({}, {}, {}, None, more)
+    table = Table(text)
+    names = {*bundle_queues, *team_queues, *images, "another name that is long"}
+    for bundle in names:
+        assert table.image(bundle) == images.get(bundle)
+        assert table.bundle(bundle) is table.team(bundle) is table.environment(bundle) is None
+        for team in names:
+            assert table.queue(bundle, team) == bundle_queues.get(bundle, team_queues.get(team))
+    assert table.components() == components
+    assert sorted(table.names("trigger")) == sorted(triggers)
+    assert sorted(table.names("image")) == sorted(images)
+    assert text.count("\n") == 1 + len(more)
+
+
 separators = st.text("ab\\nrt\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029", max_size=4)
 
 

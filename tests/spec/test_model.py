@@ -134,6 +134,31 @@ def test_a_bad_value_of_a_spec_is_refused_at_its_place(data: dict[str, Any], pla
         ({"bundles": {"a": "env_a"}}, "bundles.a", "dictionary"),
         ({"teams": {"t": {}}}, "teams.t.environment", "required"),
         ({"teams": {"all": {"environment": "e"}}}, "teams.all.[key]", "reserved"),
+        ({"airflow-environment": "default"}, "airflow-environment", "reserved"),
+        ({"airflow-environment": "../core"}, "airflow-environment", "letters"),
+        ({"bundles": {"a": {"queue": ""}}}, "bundles.a.queue", "one queue"),
+        ({"bundles": {"a": {"queue": " etl"}}}, "bundles.a.queue", "one queue"),
+        ({"bundles": {"a": {"queue": "etl,ml"}}}, "bundles.a.queue", "one queue"),
+        ({"bundles": {"a": {"queue": ["etl"]}}}, "bundles.a.queue", "string"),
+        ({"teams": {"t": {"environment": "e", "queue": "a\n"}}}, "teams.t.queue", "one queue"),
+        ({"images": {"env_a": ""}}, "images.env_a", "an image"),
+        ({"images": {"env_a": "registry/image a"}}, "images.env_a", "an image"),
+        ({"images": {"env_a": "image\n"}}, "images.env_a", "an image"),
+        ({"images": {"env_a": ["image"]}}, "images.env_a", "string"),
+        ({"images": {"a b": "image"}}, "images.a b.[key]", "letters"),
+        ({"images": "image"}, "images", "dictionary"),
+        ({"triggerer": {"allowed": []}}, "triggerer.allowed", "not permitted"),
+        ({"triggerer": {"allow": "airflow.*"}}, "triggerer.allow", "tuple"),
+        ({"triggerer": {"allow": [1]}}, "triggerer.allow.0", "string"),
+        ({"triggerer": {"allow": ["a.B", ""]}}, "triggerer.allow.1", "a class"),
+        ({"triggerer": {"allow": ["**"]}}, "triggerer.allow.0", "a class"),
+        ({"triggerer": {"allow": ["a*.B"]}}, "triggerer.allow.0", "a class"),
+        ({"triggerer": {"allow": ["*.B"]}}, "triggerer.allow.0", "a class"),
+        ({"triggerer": {"allow": ["a..*"]}}, "triggerer.allow.0", "a class"),
+        ({"triggerer": {"allow": [".*"]}}, "triggerer.allow.0", "a class"),
+        ({"triggerer": {"allow": ["a.B."]}}, "triggerer.allow.0", "a class"),
+        ({"triggerer": {"allow": ["B"]}}, "triggerer.allow.0", "with its module"),
+        ({"triggerer": {"allow": ["a.[B]"]}}, "triggerer.allow.0", "a class"),
         ({"defaults": {"extends": ["a"]}}, "defaults.extends", "not permitted"),
         ({"defaults": {"abstract": True}}, "defaults.abstract", "not permitted"),
     ],
@@ -144,6 +169,40 @@ def test_a_bad_value_of_the_project_is_refused_at_its_place(
     found = refusals(ProjectSpec, data)
     assert list(found) == [place]
     assert word in found[place]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("airflow-environment", "core"),
+        ("bundles", {"a": {"team": "t", "queue": "etl"}, "b": {"queue": "of b/2"}}),
+        ("teams", {"t": {"environment": "env_a", "queue": "etl"}}),
+        ("images", {"env_a": "registry.example:5000/team/image_a:1@sha256:0", "env_b": "image"}),
+        ("triggerer", {"allow": ["*", "airflow.*", "airflow.triggers.base.Base*", "a.B"]}),
+    ],
+)
+def test_a_good_value_of_the_project_is_taken_as_it_is_written(key: str, value: object) -> None:
+    project = ProjectSpec.model_validate({key: value})
+    assert project.model_dump(mode="json", by_alias=True, exclude_defaults=True) == {key: value}
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    data = {
+        "airflow-environment": "a/b",
+        "bundles": {"a": {"queue": ","}},
+        "teams": {"t": {"queue": ""}},
+        "images": {"env_a": " "},
+        "triggerer": {"allow": ["a.B", "a-b.C", "C"]},
+    }
+    assert list(refusals(ProjectSpec, data)) == [
+        "airflow-environment",
+        "bundles.a.queue",
+        "teams.t.environment",
+        "teams.t.queue",
+        "images.env_a",
+        "triggerer.allow.1",
+        "triggerer.allow.2",
+    ]
 
 
 @pytest.mark.parametrize(

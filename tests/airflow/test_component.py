@@ -1,0 +1,99 @@
+"""What the component's interpreter can import of envman: the package alone, without its neighbours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import envman
+
+HOUSE = Path(envman.__file__).parent
+TELL = """
+import importlib.util, json, sys
+def is_there(name):
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+names = sys.argv[1].split(",")
+print(json.dumps({"found": [name for name in names if is_there(name)], "path": sys.path}))
+"""
+NEIGHBOURS = "typer,rich,pydantic,uv,tests,docs,worker,capacity,start"
+
+
+def told(*command: str, **variables: str) -> dict[str, Any]:
+    finished = subprocess.run(
+        [sys.executable, *command],
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    answer: dict[str, Any] = json.loads(finished.stdout)
+    return answer
+
+
+def by_path(names: str) -> str:
+    """Code that loads component.py as a module by its path, as the scheduler's policies do."""
+    script = str(HOUSE / "airflow/component.py")
+    return (
+        "import importlib.util\n"
+        f"spec = importlib.util.spec_from_file_location('component', {script!r})\n"
+        "component = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(component)\n"
+        f"component.make_envman_importable()\n{TELL.replace('sys.argv[1]', repr(names))}"
+    )
+
+
+def test_a_bare_interpreter_knows_no_envman() -> None:
+    assert told("-I", "-S", "-c", TELL, "envman,envman.errors")["found"] == []
+
+
+@pytest.mark.parametrize("name", ["envman", "envman.errors", "envman.launch.pod", "envman.airflow.capacity"])
+def test_the_package_becomes_importable(name: str) -> None:
+    assert told("-I", "-S", "-c", by_path(name))["found"] == [name]
+
+
+def test_nothing_of_what_is_installed_beside_it_does() -> None:
+    answer = told("-I", "-S", "-c", by_path(NEIGHBOURS))
+    assert answer["found"] == []
+    assert not any(Path(entry).is_relative_to(HOUSE.parent) for entry in answer["path"] if entry)
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHONSAFEPATH": "1"}])
+def test_its_own_folder_leaves_the_path(tmp_path: Path, variables: dict[str, str]) -> None:
+    """Otherwise `import worker` would find envman's module in Airflow's process."""
+    script = tmp_path / "envman/airflow/component.py"
+    script.parent.mkdir(parents=True)
+    (tmp_path / "envman/__init__.py").touch()
+    (tmp_path / "envman/airflow/__init__.py").touch()
+    for name in ("worker", "capacity"):
+        (script.parent / f"{name}.py").touch()
+    source = (HOUSE / "airflow/component.py").read_text(encoding="utf-8")
+    before, mark, _ = source.partition("    from envman.airflow.start import main")
+    assert mark
+    script.write_text(before + "\n".join(f"    {line}" for line in TELL.splitlines()), encoding="utf-8")
+    answer = told("-S", str(script), f"envman,{NEIGHBOURS}", **variables)
+    assert answer["found"] == ["envman"]
+    assert answer["path"]
+    assert not any(entry.startswith(str(tmp_path)) for entry in answer["path"])
+
+
+def test_a_component_without_airflow_refuses_to_start() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-I", "-S", str(HOUSE / "airflow/component.py"), "dag-processor"],
+        env={"PATH": os.environ["PATH"], "ENVMAN_ROOT": "/gone"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert finished.returncode == 125
+    assert finished.stderr.startswith(f"envman launch: there is no Airflow in {sys.executable}")

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envman.errors import ExitCode, ResolveError, UsageError
+from envman.launch.pod import HELP, MODULE, bundle_of, main, workload_text
+from tests.conftest import Deployment
+
+TOKEN = "a-token-that-nobody-else-may-read"
+POD = ("python", "-m", MODULE)
+
+
+def workload(bundle: str = "bundle_a", padding: int = 0) -> str:
+    content = {
+        "token": TOKEN,
+        "ti": {"id": "0", "context": "x" * padding},
+        "bundle_info": {"name": bundle, "version": None},
+        "type": "ExecuteTask",
+    }
+    return json.dumps(content)
+
+
+def started(teams: Deployment, *arguments: str, **variables: str) -> dict[str, Any]:
+    """What the stand-in for Airflow's module tells of its start."""
+    told: dict[str, Any] = teams.ok("pod-entrypoint", *arguments, variables=variables).json
+    return told
+
+
+def refused(teams: Deployment, *arguments: str) -> str:
+    """What envman says; nothing was started, and the token is not in it."""
+    result = teams.run("pod-entrypoint", *arguments)
+    assert result.exit_code == ExitCode.LAUNCH
+    assert result.stdout == ""
+    assert result.stderr.startswith("envman pod-entrypoint: ")
+    assert TOKEN not in result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+@pytest.mark.parametrize(("bundle", "environment"), [("bundle_a", "env_a"), ("bundle_b", "env_b")])
+def test_a_workload_starts_in_its_bundles_interpreter(
+    airflow_teams: Deployment, bundle: str, environment: str
+) -> None:
+    process = airflow_teams.start("pod-entrypoint", *POD, "--json-string", workload(bundle))
+    stdout, stderr = process.communicate(timeout=60)
+    told = json.loads(stdout)
+    assert (process.returncode, stderr) == (0, "")
+    assert told["pid"] == process.pid
+    assert told["prefix"] == f"{airflow_teams.root}/.gen/{airflow_teams.current(environment)}"
+    assert told["words"] == ["--json-string", workload(bundle)]
+
+
+def test_a_workload_may_stand_in_a_file_of_any_size(airflow_teams: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "workload.json"
+    file.write_text(workload("bundle_b", padding=1_000_000))
+    told = started(airflow_teams, *POD, "--json-path", str(file))
+    assert told["prefix"].endswith(airflow_teams.current("env_b"))
+    assert told["words"] == ["--json-path", str(file)]
+
+
+def test_a_workload_may_be_as_long_as_an_argument_can_be(airflow_teams: Deployment) -> None:
+    text = workload(padding=131_071 - len(workload()))
+    assert started(airflow_teams, *POD, "--json-string", text)["words"] == ["--json-string", text]
+
+
+@pytest.mark.parametrize("python", ["python3", "/usr/local/bin/python"])
+def test_whichever_python_is_named_it_is_the_bundles(airflow_teams: Deployment, python: str) -> None:
+    told = started(airflow_teams, python, "-m", MODULE, "--json-string", workload())
+    assert told["prefix"].endswith(airflow_teams.current("env_a"))
+
+
+def test_the_environments_variables_count_in_the_pod(airflow_teams: Deployment) -> None:
+    text = workload("bundle_b")
+    told = started(airflow_teams, *POD, "--json-string", text, SECRET_X="1", KEPT="1", PYTHONPATH="/x")
+    assert "KEPT" in told["variables"]
+    assert not {"SECRET_X", "PYTHONPATH"} & told["variables"].keys()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bash"],
+        ["python"],
+        ["python", "-V"],
+        ["python", "-c", "print('ran')", "--json-string", workload()],
+        ["python", "-m", "airflow", "--json-string", workload()],
+        ["python", "-m", MODULE + "s", "--json-string", workload()],
+        ["python", "-m", MODULE],
+        ["python", "-m", MODULE, "--json-string"],
+        ["python", "-m", MODULE, "--json-string", workload(), "more"],
+        ["python", "-I", "-m", MODULE, "--json-string", workload()],
+        ["python3.12", "-m", MODULE, "--json-string", workload()],
+        ["airflow", "-m", MODULE, "--json-string", workload()],
+        ["--", "python", "-m", MODULE, "--json-string", workload()],
+    ],
+)
+def test_no_other_command_is_run(arguments: list[str]) -> None:
+    with pytest.raises(UsageError, match="not the arguments of one of Airflow's pods") as caught:
+        workload_text(arguments)
+    assert "envman exec" in caught.value.problems[0].remedy
+    assert TOKEN not in str(caught.value)
+
+
+def test_another_command_is_told_and_not_run(airflow_teams: Deployment) -> None:
+    assert "not the arguments" in refused(airflow_teams, "sh", "-c", "echo ran")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--json-file", "x"], ["-s", workload()], [workload(), "--json-string"], ["--json-string=", workload()]],
+)
+def test_another_option_is_refused_without_being_shown(
+    airflow_teams: Deployment, arguments: list[str]
+) -> None:
+    assert "--json-string or --json-path" in refused(airflow_teams, *POD, *arguments)
+
+
+def test_a_workload_in_the_place_of_its_path_is_not_shown(airflow_teams: Deployment) -> None:
+    assert "given a workload" in refused(airflow_teams, *POD, "--json-path", workload())
+
+
+def test_a_file_that_can_not_be_read_is_told_with_its_path(airflow_teams: Deployment, tmp_path: Path) -> None:
+    for path in (tmp_path / "gone.json", tmp_path):
+        assert f"{path}: the workload can't be read" in refused(airflow_teams, *POD, "--json-path", str(path))
+    (tmp_path / "binary").write_bytes(TOKEN.encode() + b"\xff")
+    assert "can't be read" in refused(airflow_teams, *POD, "--json-path", str(tmp_path / "binary"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "not JSON",
+        TOKEN,
+        f'{{"token": "{TOKEN}"',
+        "[]",
+        "null",
+        '"bundle_info"',
+        json.dumps({"token": TOKEN}),
+        json.dumps({"token": TOKEN, "bundle_info": None}),
+        json.dumps({"token": TOKEN, "bundle_info": [TOKEN]}),
+        json.dumps({"token": TOKEN, "bundle_info": {}}),
+        json.dumps({"token": TOKEN, "bundle_info": {"name": ""}}),
+        json.dumps({"token": TOKEN, "bundle_info": {"name": 3}}),
+        "[" * 100_000,
+    ],
+)
+def test_a_workload_without_a_bundle_is_refused(text: str) -> None:
+    with pytest.raises(ResolveError) as caught:
+        bundle_of(text)
+    (problem,) = caught.value.problems
+    assert problem.where == "the workload"
+    assert problem.what == "names no bundle"
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_workload_without_a_bundle_is_told_without_its_token(airflow_teams: Deployment) -> None:
+    text = json.dumps({"token": TOKEN, "bundle_info": {}})
+    assert "names no bundle" in refused(airflow_teams, *POD, "--json-string", text)
+
+
+def test_an_unknown_bundle_is_refused(airflow_teams: Deployment) -> None:
+    said = refused(airflow_teams, *POD, "--json-string", workload("bundel_a"))
+    assert "bundle 'bundel_a'" in said
+    assert "Did you mean 'bundle_a'?" in said
+
+
+def test_without_published_environments_that_is_said(airflow_teams: Deployment, tmp_path: Path) -> None:
+    image = Deployment(tmp_path, {**airflow_teams.environment, "ENVMAN_ROOT": str(tmp_path / "gone")})
+    assert "no environments are published" in refused(image, *POD, "--json-string", workload())
+
+
+def test_help_is_shown_on_demand_and_without_any_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == main(["-h"]) == ExitCode.OK
+    assert main([]) == ExitCode.LAUNCH
+    assert capsys.readouterr().out == HELP * 3
