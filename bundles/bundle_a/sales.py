@@ -14,8 +14,8 @@ TAGS = [f"python {sys.version_info.major}.{sys.version_info.minor}", f"pandas {p
 @dag(schedule=None, tags=TAGS, description=f"total {TOTAL}")
 def sales():
     @task
-    def total() -> int:
-        return TOTAL
+    def total() -> dict[str, str]:
+        return {"python": sys.version.split()[0], "pandas": pd.__version__, "total": str(TOTAL)}
 
     total()
 

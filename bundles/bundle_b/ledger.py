@@ -14,8 +14,8 @@ TAGS = [f"python {sys.version_info.major}.{sys.version_info.minor}", f"pandas {p
 @dag(schedule=None, tags=TAGS, description=f"balance {BALANCE}")
 def ledger():
     @task
-    def balance() -> float:
-        return BALANCE
+    def balance() -> dict[str, str]:
+        return {"python": sys.version.split()[0], "pandas": pd.__version__, "balance": str(BALANCE)}
 
     balance()
 

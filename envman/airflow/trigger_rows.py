@@ -41,10 +41,14 @@ class Scope:
         return query.where(Trigger.team_name == self.team) if self.team else query
 
 
-def assigned(job: int, scope: Scope) -> set[int]:
-    """The triggers that are assigned to this triggerer's job."""
+def assigned(job: int, scope: Scope) -> dict[int, datetime.datetime]:
+    """The triggers that are assigned to this triggerer's job, and when each was made.
+
+    The time belongs to the identity: SQLite gives the number of a deleted row to the next one.
+    """
+    query = select(Trigger.id, Trigger.created_date).where(Trigger.triggerer_id == job)
     with create_session() as session:
-        return set(session.scalars(scope.of(select(Trigger.id).where(Trigger.triggerer_id == job))))
+        return dict(session.execute(scope.of(query)).tuples().all())
 
 
 def waiting(scope: Scope, alive_within: float) -> list[int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import selectors
 import signal
 import time
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from airflow.jobs import triggerer_job_runner
@@ -21,6 +23,9 @@ from envman.airflow.interpreters import airflow_bundles, resolve, root_folder
 from envman.airflow.trigger_runner import EnvironmentRunner, RunnerStartError
 from envman.errors import EnvmanError
 from envman.launch.root import current_generation, read_table
+
+if TYPE_CHECKING:
+    import datetime
 
 log = structlog.get_logger(logger_name="envman.triggerer")
 
@@ -40,6 +45,19 @@ HEALTHY_AFTER = 120.0
 """Seconds after which a runner that has ended counts as having worked."""
 
 
+class Owned:
+    """A trigger of this triggerer's: when it was made, and its environment; without one it was refused, and
+    is looked at again after `until` (of the monotonic clock).
+    """
+
+    __slots__ = ("created", "environment", "until")
+
+    def __init__(self, created: object, environment: str) -> None:
+        self.created = created
+        self.environment = environment
+        self.until = math.inf if environment else time.monotonic() + REFUSED_FOR
+
+
 class EnvironmentRunners:
     """What Airflow's triggerer job drives instead of its one supervisor: `start`, `run`, `stop`, `kill`."""
 
@@ -52,8 +70,7 @@ class EnvironmentRunners:
         self._selector = selectors.DefaultSelector()
         self._runners: dict[tuple[str, str], EnvironmentRunner] = {}
         self._ended: list[EnvironmentRunner] = []
-        self._environments: dict[int, str] = {}
-        self._refused: dict[int, float] = {}
+        self._owned: dict[int, Owned] = {}
         self._failures: Counter[str] = Counter()
         self._not_before: dict[str, float] = {}
         self._alive_within = float(EnvironmentRunner.health_check_threshold)
@@ -97,7 +114,7 @@ class EnvironmentRunners:
         mine = trigger_rows.assigned(self._job.id, self._scope)
         bundles = trigger_rows.bundles_of(waiting)
         owners = [(trigger, self._owner(bundles[trigger])) for trigger in waiting if trigger in bundles]
-        held = Counter(self._environments.get(trigger, "") for trigger in mine)
+        held = Counter(self._owned[trigger].environment for trigger in mine if trigger in self._owned)
         limit = Trigger.max_trigger_to_select_per_loop
         chosen = choose(owners, held, self._environments_of_bundles(), self._capacity, limit)
         trigger_rows.assign(self._job.id, chosen, self._alive_within)
@@ -112,48 +129,54 @@ class EnvironmentRunners:
         except EnvmanError:
             return ""  # it is taken on all the same, to be failed with the reason
 
-    def _route(self, assigned: set[int]) -> None:
+    def _route(self, assigned: dict[int, datetime.datetime]) -> None:
         """Give each environment's runner the triggers that are its own."""
         now = time.monotonic()
-        self._refused = {
-            key: until for key, until in self._refused.items() if key in assigned and until > now
+        self._owned = {
+            trigger: owned
+            for trigger, owned in self._owned.items()
+            if assigned.get(trigger) == owned.created and owned.until > now
         }
-        new = assigned - self._environments.keys() - self._refused.keys()
+        new = assigned.keys() - self._owned.keys()
         if new:
-            self._refuse_unvetted(new)
+            unvetted = self._unvetted(new)
             for trigger, bundle in trigger_rows.bundles_of(new).items():
-                self._take_on(trigger, bundle)
-        self._environments = {key: name for key, name in self._environments.items() if key in assigned}
+                environment = "" if trigger in unvetted else self._environment(trigger, bundle)
+                self._owned[trigger] = Owned(assigned[trigger], environment)
         wanted: dict[str, set[int]] = defaultdict(set)
-        for trigger, environment in self._environments.items():
-            wanted[environment].add(trigger)
+        for trigger, owned in self._owned.items():
+            wanted[owned.environment].add(trigger)
+        wanted.pop("", None)
         for environment in wanted.keys() | {name for name, _ in self._runners}:
             self._share(environment, wanted[environment])
 
-    def _refuse_unvetted(self, new: set[int]) -> None:
+    def _unvetted(self, new: Collection[int]) -> set[int]:
+        """Fail the triggers whose class may not run here."""
         patterns = read_table(root_folder()).names("trigger")
         if not patterns:
-            return
+            return set()
+        found = set()
         for trigger, classpath in trigger_rows.classpaths_of(new).items():
             if not any(fnmatchcase(classpath, pattern) for pattern in patterns):
-                new.discard(trigger)
+                found.add(trigger)
                 allowed = ", ".join(patterns)
                 self._fail(
                     trigger, f"The trigger class {classpath} is not allowed in this deployment: {allowed}"
                 )
+        return found
 
-    def _take_on(self, trigger: int, bundle: str) -> None:
+    def _environment(self, trigger: int, bundle: str) -> str:
+        """The trigger's environment; empty, and the trigger failed, where it has none that is built."""
         try:
             environment = resolve(bundle).environment
             current_generation(root_folder(), environment)
         except EnvmanError as error:
             self._fail(trigger, f"The trigger of the bundle '{bundle}' was not run.\n{error}")
-        else:
-            self._environments[trigger] = environment
+            return ""
+        return environment
 
     def _fail(self, trigger: int, reason: str) -> None:
         """Fail the task that waits for it. The trigger of an asset stays, and is looked at again later."""
-        self._refused[trigger] = time.monotonic() + REFUSED_FOR
         log.error("Trigger failed", trigger_id=trigger, reason=reason)
         Trigger.submit_failure(trigger_id=trigger, exc=[reason])
 
@@ -229,8 +252,10 @@ class EnvironmentRunners:
 
     def _note_end(self, environment: str, runner: EnvironmentRunner) -> None:
         if runner.refusal:
-            for trigger in [key for key, name in self._environments.items() if name == environment]:
-                self._fail(trigger, runner.refusal)
+            for trigger, owned in self._owned.items():
+                if owned.environment == environment:
+                    self._fail(trigger, runner.refusal)
+                    self._owned[trigger] = Owned(owned.created, "")
         code = runner.exit_code() or 0
         if not runner.known() and code in {0, -signal.SIGTERM}:
             return

@@ -177,6 +177,15 @@ NAMES = (
     ),
     Upstream("triggerer", "airflow.utils.sqlalchemy", "with_row_locks", "several triggerers at once"),
     Upstream("triggerer", "airflow.jobs.job", "perform_heartbeat", "what the stock loop does"),
+    Upstream(
+        "check",
+        "airflow.dag_processing.processor",
+        "_parse_file",
+        "parse a file in this process, and get what the Dag processor would get",
+    ),
+    Upstream("check", "airflow.dag_processing.processor", "DagFileParseRequest", "its argument"),
+    Upstream("check", _SUPERVISOR, "block_orm_access", "refuse the database as in a real parse"),
+    Upstream("check", "airflow.utils.file", "list_py_file_paths", "find the files that the manager finds"),
 )
 
 
