@@ -1,4 +1,4 @@
-"""The project's sessions: `nox` runs lint, docs and tests; `nox -s demo` the main job; `nox -s bench` times.
+"""The project's sessions: `nox` runs lint, docs, tests and e2e; `demo` is the main job; `bench` times.
 
 Each session has an environment of its own below .nox/; of the machine it uses the interpreters only.
 """
@@ -12,7 +12,7 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "docs", "tests"]
+nox.options.sessions = ["lint", "docs", "tests", "e2e"]
 nox.options.error_on_missing_interpreters = True
 
 GROUPS = nox.project.load_toml("pyproject.toml")
@@ -36,10 +36,18 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test but the documentation's: units, real builds, the main job on the package registry."""
+    """Units, real builds, the main job on the package registry."""
     _install(session, "test")
-    arguments = session.posargs or ["-n", "2", "--dist", "loadgroup", "--ignore", "tests/docs"]
+    elsewhere = ["--ignore", "tests/docs", "--ignore", "tests/e2e"]
+    arguments = session.posargs or ["-n", "2", "--dist", "loadgroup", *elsewhere]
     session.run("pytest", *arguments, env=LEFT_OUT)
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """A whole Airflow, component by component: on SQLite, and on PostgreSQL with Celery over Redis."""
+    _install(session, "test")
+    session.run("pytest", *(session.posargs or ["tests/e2e"]), env=LEFT_OUT)
 
 
 @nox.session

@@ -238,6 +238,11 @@ _UPSTREAM_COMPONENTS = {
         "The triggerer's job drives several runners, asks a configured class which runner a trigger belongs\n"
         "to, and lets it start that runner; a trigger's row holds its bundle.",
     ),
+    "check": (
+        "envman check",
+        "A command parses a bundle's folder without a database, and prints Dags, import errors and warnings\n"
+        "of each file as JSON.",
+    ),
 }
 """For each component of `upstream.NAMES`: its heading, and what a public hook would have to offer."""
 

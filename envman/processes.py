@@ -48,23 +48,31 @@ class Processes:
         folder: str,
         held: Sequence[int] = (),
         on_line: Callable[[str], None] | None = None,
+        *,
+        timeout: float | None = None,
     ) -> Finished:
         """Run a command to its end.
 
         `held` are file descriptors of locks that the child inherits: if this process is killed, the lock
         lasts as long as the child still writes. `on_line` gets each line of standard error as it comes.
-        Raises OSError where the program can't be started, InterruptedByUserError after `terminate_all`.
+        After `timeout` seconds the child's group is killed, and the exit code is that of SIGKILL. Raises
+        OSError where the program can't be started, InterruptedByUserError after `terminate_all`.
         """
         child = self._start(command, environment, folder, held)
+        limit = threading.Timer(timeout, _signal_group, (child, signal.SIGKILL)) if timeout else None
         try:
+            if limit:
+                limit.start()
             stdout = _Reader(child.stdout, None)
             stderr = _Reader(child.stderr, on_line)
             stdout.join()
             stderr.join()
             code = child.wait()
         finally:
-            with self._lock:
-                self._running.discard(child)
+            if limit:
+                limit.cancel()
+        with self._lock:  # not where a signal interrupts this thread: `terminate_all` ends the child then
+            self._running.discard(child)
         self._raise_if_stopped()
         return Finished(code if code >= 0 else 128 - code, stdout.text(), stderr.text())
 

@@ -25,6 +25,7 @@ PURE = {
     "lock": {"errors"},
     "generation": {"errors", "spec", "lock"},
     "resolver": {"errors"},  # on the launch path; spec.names only for an error, inside of functions
+    "deployment": {"errors", "resolver"},
 }
 PURE_LATER = {"resolver": {"envman.spec.names"}}
 
@@ -179,8 +180,10 @@ def test_what_runs_inside_airflow_needs_airflow_and_the_launch_path_alone(name: 
             assert top in {*AIRFLOW_BRINGS, *sys.stdlib_module_names}, found
 
 
-def test_what_a_teams_interpreter_starts_with_stands_alone() -> None:
-    assert [found for found in INSIDE if found.importer == "envman.airflow.child"] == []
+@pytest.mark.parametrize("script", ["child", "check", "probe"])
+def test_what_a_teams_interpreter_starts_with_stands_alone(script: str) -> None:
+    assert f"envman.airflow.{script}" in FILES
+    assert [found for found in INSIDE if found.importer == f"envman.airflow.{script}"] == []
 
 
 def test_only_the_command_line_knows_the_terminal() -> None:

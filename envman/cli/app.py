@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from envman import __version__
+from envman.cli.deploying import airflow_config_command, check_command, doctor_command, publish_command
 from envman.cli.keeping import export_command, gc_command, rollback_command, wheelhouse_command
 from envman.cli.looking import (
     diff_command,
@@ -86,6 +87,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "init": init_command,
     "lock": lock_command,
     "build": build_command,
+    "publish": publish_command,
     "resolve": resolve_command,
     "add": add_command,
     "remove": remove_command,
@@ -97,6 +99,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify_command,
     "export": export_command,
     "wheelhouse": wheelhouse_command,
+    "doctor": doctor_command,
+    "check": check_command,
+    "airflow-config": airflow_config_command,
     "schema": schema_command,
 }
 for _name, _command in _COMMANDS.items():

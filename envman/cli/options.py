@@ -102,6 +102,12 @@ def find_workspace(option: Path | None, reporter: Reporter) -> Workspace | None:
         return None
 
 
+def workspace_if_any(option: Path | None) -> Workspace | None:
+    """Load the project if there is one; raises SpecError where it is wrong."""
+    folder = project_folder(option)
+    return open_workspace(folder) if folder and (folder / "envman.toml").is_file() else None
+
+
 def root_folder(option: str | None, project: Path | None) -> str:
     """The root folder, with or without a project; raises ResolveError where it is not known."""
     environ = os.environ if project is None else {**os.environ, "ENVMAN_PROJECT": str(project)}

@@ -135,3 +135,13 @@ def differences(listed: dict[str, FileEntry], found: dict[str, FileEntry]) -> tu
         elif listed[path] != found[path]:
             result.append(Difference("changed", path))
     return tuple(result)
+
+
+def count_files(folder: Path) -> tuple[int, int]:
+    """How many files stand below a folder, and their size in bytes, without reading any of them."""
+    count = size = 0
+    for path in _walk(str(folder)):
+        if path[len(str(folder)) + 1 :] not in OWN_FILES:
+            count += 1
+            size += os.lstat(path).st_size
+    return count, size

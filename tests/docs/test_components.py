@@ -30,7 +30,7 @@ PAGES = [*COMPONENTS, DOCS / "how-to/run-the-components.md", DOCS / "how-to/bund
 IDS = [page.stem for page in PAGES]
 
 LAUNCH_PATH = {"launch", "exec", "pod-entrypoint"}
-ANNOUNCED = {"doctor", "check"}
+ANNOUNCED: set[str] = set()
 """Commands that pages name and that come with the same release."""
 
 WORKLOAD = {"ti": {}, "bundle_info": {"name": "bundle_a", "version": None}, "token": "a-token"}

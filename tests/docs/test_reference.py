@@ -32,6 +32,8 @@ RUNS: dict[str, tuple[str, ...]] = {
     "history": ("history", "env_a"),
     "rollback": ("rollback", "env_a"),
     "gc": ("gc", "--keep", "0", "--dry-run"),
+    "publish": ("publish",),
+    "doctor": ("doctor",),
     "export": ("export", "env_a", "--format", "requirements"),
     "wheelhouse": ("wheelhouse", "env_a", "wheels"),
 }
@@ -86,7 +88,7 @@ def test_the_json_examples_have_the_fields_of_real_results(altered: Deployment) 
     problems: list[dict[str, str]] = []
     for heading, arguments in RUNS.items():
         real = altered.run(*arguments, "--json").json
-        problems += real["problems"]
+        problems += real["problems"] if heading != "doctor" else []
         assert envelope.keys() == real.keys(), heading
         assert agree(shape(documented[heading]), shape(real["result"])), (heading, real["result"])
         assert real["result"], heading

@@ -36,7 +36,7 @@ class Kinds:
     def run(self) -> Kinds:
         """Fill in what the Dags read, trigger them, wait for their ends."""
         airflow = self.airflow
-        airflow.wait_for("all Dags", lambda: len(airflow.dag_ids()) >= 23 and airflow.import_errors())
+        airflow.wait_for("all Dags", lambda: len(airflow.dag_ids()) >= 25 and airflow.import_errors())
         airflow.api("POST", "/api/v2/variables", {"key": "shared", "value": "of everybody"})
         connection = {
             "connection_id": "shared",

@@ -208,15 +208,3 @@ def test_one_bundle_of_several_can_be_chosen(estate: Estate, deploy: Deploy) -> 
     airflow = deploy(estate.bundle_list())
     once(airflow, "--bundle-name", "bundle_c")
     assert dags(airflow) == {"only_c"}
-
-
-def test_a_dag_processor_of_ones_own_is_the_stock_one_in_the_environment(
-    estate: Estate, deploy: Deploy
-) -> None:
-    airflow = deploy(estate.bundle_list())
-    finished = airflow.run(
-        *envman("launch", "dag-processor", "--bundle", "bundle_c", "--", "--num-runs", "1")
-    )
-    assert finished.returncode == 0, finished.stderr
-    assert dags(airflow) == {"only_c"}
-    assert "envman launch:" not in finished.stderr

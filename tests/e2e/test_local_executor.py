@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from tests.e2e.airflow import AirflowDeployment
 from tests.e2e.conftest import GRIDS, PYTHONS, Deploy
 from tests.e2e.kinds import ENDS, LETTERS, Kinds, envman, in_its_own
 
@@ -18,9 +22,21 @@ def kinds(deploy: Deploy) -> Kinds:
     airflow = deploy()
     airflow.start_api_server()
     airflow.start("dag-processor", *envman("launch", "dag-processor"))
-    airflow.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
+    airflow.start("scheduler", *with_another_user(airflow), *envman("launch", "--", "airflow", "scheduler"))
     airflow.start("triggerer", *envman("launch", "triggerer"))
     return Kinds(airflow).run()
+
+
+def with_another_user(airflow: AirflowDeployment) -> list[str]:
+    """The words that start a command on a machine that has the user of `run_as_user`.
+
+    It is a second name of this user's, since another could not read interpreters below a home folder.
+    """
+    known = Path("/etc/passwd").read_text()
+    passwd = airflow.home / "passwd"
+    passwd.write_text(known + f"e2e-runner:x:{os.getuid()}:{os.getgid()}::{airflow.home}:/bin/sh\n")
+    script = 'mount --bind "$0" /etc/passwd && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, str(passwd)]
 
 
 def test_every_run_ends_as_in_stock_airflow(kinds: Kinds) -> None:
@@ -122,3 +138,14 @@ def test_a_task_that_is_failed_from_outside_is_killed_properly(kinds: Kinds, let
     airflow.api("PATCH", path, {"new_state": "failed"})
     assert kinds.note(f"on_kill_{letter}")["pid"] == started["pid"]
     assert airflow.finished(f"long_{letter}", run) == "failed"
+
+
+@by_letter
+def test_run_as_user_runs_as_that_user_in_the_bundles_interpreter(kinds: Kinds, letter: str) -> None:
+    run = kinds.airflow.trigger(f"impersonated_{letter}")
+    assert kinds.airflow.finished(f"impersonated_{letter}", run) == "success", kinds.airflow.log(
+        f"impersonated_{letter}", run, "as_somebody_else"
+    )
+    user, found, variable = kinds.airflow.xcom(f"impersonated_{letter}", run, "as_somebody_else")
+    assert (user, variable) == ("e2e-runner", "of everybody")
+    assert in_its_own(letter, found)

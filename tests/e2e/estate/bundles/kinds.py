@@ -174,3 +174,14 @@ class Long(BaseOperator):
 
 with dag("long"):
     Long(task_id="wait", queue=f"queue-that-nobody-configured-{LETTER}")
+
+with dag("impersonated"):
+
+    @task(run_as_user="e2e-runner")
+    def as_somebody_else():
+        import getpass
+
+        print("as", getpass.getuser())
+        return [getpass.getuser(), here(), Variable.get("shared")]
+
+    as_somebody_else()

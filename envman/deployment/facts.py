@@ -1,0 +1,106 @@
+"""What a deployment is found to be, before anybody judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from envman.errors import Problem
+from envman.resolver.resolve import AirflowBundles
+from envman.resolver.table import Table
+
+CORE = "apache-airflow-core"
+SDK = "apache-airflow-task-sdk"
+
+
+@dataclass(frozen=True)
+class EnvironmentFacts:
+    """An environment as it is built; `generation` is None where it is not.
+
+    `base` says what became of its base interpreter: '', 'changed' or 'gone'; `altered`, what differs from the
+    generation's file list. `lock` is the problem of its lock; `behind`, that it was built from another one.
+    """
+
+    name: str
+    generation: str | None
+    whole: bool = False
+    packages: Mapping[str, str] = field(default_factory=dict)
+    interpreter: str = ""
+    base: str = ""
+    altered: str = ""
+    lock: Problem | None = None
+    behind: bool = False
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What an interpreter said of its Airflow; `classes` maps classes of bundles to why they don't import."""
+
+    where: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Exposed:
+    """A file or folder that more users than its owner may write: the group, or everybody."""
+
+    path: str
+    mode: str
+    everybody: bool
+    sticky: bool
+
+
+@dataclass(frozen=True)
+class TeamTriggers:
+    """A team's triggers ('' for those without a team), and how many wait although no triggerer comes."""
+
+    team: str
+    all: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Database:
+    """What Airflow's database says: queues of tasks with their bundle, living triggerers, triggers."""
+
+    queues: tuple[tuple[str, str], ...]
+    triggerers: int
+    triggers: tuple[TeamTriggers, ...]
+
+
+@dataclass(frozen=True)
+class Configured:
+    """Airflow's configuration, as far as it is envman's business.
+
+    `classes` maps bundles to the class that their entry names; `coordinators` and `queue_map` are the text of
+    the options of section [sdk].
+    """
+
+    bundles: AirflowBundles
+    classes: Mapping[str, str]
+    multi_team: bool = False
+    coordinators: str = ""
+    queue_map: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A whole deployment.
+
+    `changes` are the kinds of what envman.toml says differently from what is published. `components` is the
+    interpreter of Airflow's components, None where it is not known; `database` is None where nobody asked.
+    """
+
+    root: str
+    table: Table
+    airflow: Configured
+    environments: tuple[EnvironmentFacts, ...]
+    probes: Mapping[str, Probed] = field(default_factory=dict)
+    components: Probed | None = None
+    airflow_version: str | None = None
+    changes: tuple[str, ...] = ()
+    exposed: tuple[Exposed, ...] = ()
+    database: Database | None = None
+    problems: tuple[Problem, ...] = ()

@@ -1,0 +1,303 @@
+"""Judge a deployment: from facts to findings, each with a place, a cause and a remedy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from envman.deployment.facts import CORE, SDK, EnvironmentFacts, Facts, Probed
+from envman.errors import Problem, ResolveError
+from envman.resolver.resolve import resolve_bundle, team_of
+
+
+class Level(str, Enum):
+    """An error keeps something from working, or makes it run wrongly; a warning may."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or may be; `check` names what was looked at."""
+
+    level: Level
+    check: str
+    where: str
+    what: str
+    remedy: str
+
+    def problem(self) -> Problem:
+        """The same without its level."""
+        return Problem(self.where, self.what, self.remedy)
+
+
+def judge(facts: Facts) -> tuple[Finding, ...]:
+    """All findings, errors first, else in the order of the checks."""
+    found = [
+        Finding(level, check, problem.where, problem.what, problem.remedy)
+        for check, rule in CHECKS.items()
+        for level, problem in rule(facts)
+    ]
+    unique = list(dict.fromkeys(found))
+    return tuple(sorted(unique, key=lambda finding: finding.level is Level.WARNING))
+
+
+def environments_of_bundles(facts: Facts) -> dict[str, str]:
+    """Bundles of Airflow and of envman.toml that have an environment, and which."""
+    known = {*facts.airflow.bundles.teams, *facts.table.names("bundle")}
+    answers: dict[str, str] = {}
+    for bundle in sorted(known):
+        try:
+            answers[bundle] = resolve_bundle(facts.table, bundle, lambda: facts.airflow.bundles).environment
+        except ResolveError:  # which `_bundles` tells
+            continue
+    return answers
+
+
+Found = Iterator[tuple[Level, Problem]]
+
+
+def _published(facts: Facts) -> Found:
+    if facts.changes:
+        what = f"envman.toml says something else than what is published: {', '.join(facts.changes)}"
+        yield (
+            Level.ERROR,
+            Problem(facts.root, what, "Run: envman build; or, if nothing is to build: envman publish"),
+        )
+
+
+def _bundles(facts: Facts) -> Found:
+    bundles = facts.airflow.bundles
+    for bundle in bundles.teams:
+        try:
+            resolve_bundle(facts.table, bundle, lambda: bundles)
+        except ResolveError as error:
+            yield from ((Level.ERROR, problem) for problem in error.problems)
+    for bundle in facts.table.names("bundle"):
+        if bundle not in bundles.teams:
+            what = f"is in envman.toml, but not in {bundles.source}"
+            remedy = "Add it to Airflow's list of bundles, or take it out of envman.toml."
+            yield Level.WARNING, Problem(f"bundle '{bundle}'", what, remedy)
+
+
+def _teams(facts: Facts) -> Found:
+    bundles, table = facts.airflow.bundles, facts.table
+    for bundle, airflow_team in bundles.teams.items():
+        team, where = (table.bundle(bundle) or ("", ""))[1], f"bundle '{bundle}'"
+        if team and airflow_team and team != airflow_team:
+            what = f"envman.toml gives it to the team '{team}', {bundles.source} to '{airflow_team}'"
+            yield (
+                Level.ERROR,
+                Problem(where, what, "A bundle belongs to at most one team: correct one of the two."),
+            )
+        elif team and not airflow_team and facts.airflow.multi_team:
+            what = (
+                f"envman.toml gives it to the team '{team}', Airflow to none, though [core] multi_team is on"
+            )
+            yield Level.WARNING, Problem(where, what, "Give it its team_name; see: envman airflow-config")
+        elif airflow_team and not facts.airflow.multi_team:
+            what = (
+                f"has the team '{airflow_team}' in Airflow, whose [core] multi_team is off: it does not start"
+            )
+            yield Level.ERROR, Problem(where, what, "Turn it on, or take the team_name out.")
+        if airflow_team and table.team(airflow_team) is None:
+            what = f"Airflow's team of the bundle '{bundle}' is not in envman.toml"
+            remedy = f"Add [teams.{airflow_team}] with an environment, or rename one of the two."
+            yield Level.WARNING, Problem(f"team '{airflow_team}'", what, remedy)
+    known = {*bundles.teams, *table.names("bundle")}
+    used = {team_of(table, bundle, bundles) for bundle in known}
+    for team in table.names("team"):
+        if team not in used:
+            remedy = "Give it one, or take it out of envman.toml."
+            yield Level.WARNING, Problem(f"team '{team}'", "is in envman.toml, and has no bundle", remedy)
+
+
+def _environments(facts: Facts) -> Found:
+    used = {*environments_of_bundles(facts).values(), facts.table.components()}
+    for environment in facts.environments:
+        if environment.lock:
+            yield Level.ERROR, environment.lock
+        if environment.generation is None:
+            if facts.table.image(environment.name) is None:
+                level = Level.ERROR if environment.name in used else Level.WARNING
+                yield level, _of(environment, f"is declared, but not built in {facts.root}", "build")
+        elif not environment.whole:
+            yield (
+                Level.ERROR,
+                _of(environment, f"its generation {environment.generation} is not whole", "build"),
+            )
+        else:
+            yield from _whole(environment)
+    yield from ((Level.ERROR, problem) for problem in facts.problems)
+
+
+def _whole(environment: EnvironmentFacts) -> Found:
+    if environment.altered:
+        yield Level.ERROR, _of(environment, f"was altered after its build: {environment.altered}", "verify")
+    if environment.base == "gone":
+        yield (
+            Level.ERROR,
+            _of(environment, f"its base interpreter is gone: {environment.interpreter}", "build"),
+        )
+    elif environment.base:
+        what = f"its base interpreter was changed since the build: {environment.interpreter}"
+        yield Level.WARNING, _of(environment, what, "build")
+    if environment.behind and environment.lock is None:
+        yield (
+            Level.WARNING,
+            _of(environment, "was built from another lock than the one that is there", "build"),
+        )
+
+
+def _of(environment: EnvironmentFacts, what: str, command: str) -> Problem:
+    return Problem(f"environment '{environment.name}'", what, f"Run: envman {command} {environment.name}")
+
+
+def _probes(facts: Facts) -> Found:
+    for probed in (*facts.probes.values(), *([facts.components] if facts.components else [])):
+        if probed.problem:
+            yield Level.ERROR, probed.problem
+    if facts.components is None:
+        what = "the interpreter of Airflow's components is not known, and was not looked at"
+        remedy = "Set airflow-environment in envman.toml, pass --airflow PYTHON, or put `airflow` on PATH."
+        yield Level.WARNING, Problem("components", what, remedy)
+
+
+def _versions(facts: Facts) -> Found:
+    """One Airflow everywhere: no promise exists between a component and a child of another version."""
+    used = {*environments_of_bundles(facts).values()}
+    places = {item.name: item.packages for item in facts.environments if item.whole and item.name in used}
+    for name, packages in places.items():
+        if CORE not in packages or SDK not in packages:
+            what = "has no whole Airflow, but runs bundles"
+            remedy = f"Take 'airflow = false' out of environments/{name}.toml; then lock and build it."
+            yield Level.ERROR, Problem(f"environment '{name}'", what, remedy)
+    components = facts.components
+    if components and not components.problem and CORE not in components.packages:
+        remedy = "Set airflow-environment in envman.toml, or pass --airflow with the interpreter that has it."
+        yield Level.ERROR, Problem("components", f"there is no Airflow in {components.where}", remedy)
+    if components and not components.problem:
+        places = {f"the components ({components.where})": components.packages, **places}
+    for package, expected in ((CORE, facts.airflow_version), (SDK, None)):
+        by_version: dict[str, list[str]] = {}
+        if expected:
+            by_version[expected] = ["airflow-version of envman.toml"]
+        for place, packages in places.items():
+            if package in packages:
+                by_version.setdefault(packages[package], []).append(place)
+        if len(by_version) > 1:
+            listed = "; ".join(
+                f"{version} in {', '.join(names)}" for version, names in sorted(by_version.items())
+            )
+            remedy = "Set airflow-version in envman.toml to the components' version; then lock and build."
+            yield Level.ERROR, Problem(package, f"several versions in one deployment: {listed}", remedy)
+
+
+def _classes(facts: Facts) -> Found:
+    """The class of a bundle is imported where the bundle is parsed and run, and in the components, too."""
+    answers = environments_of_bundles(facts)
+    for bundle, path in facts.airflow.classes.items():
+        probed = facts.probes.get(answers.get(bundle, ""))
+        for where, found in (
+            (f"environment '{answers.get(bundle)}'", probed),
+            ("components", facts.components),
+        ):
+            if found and CORE in found.packages and found.classes.get(path):
+                what = f"{path}, the class of '{bundle}', can't be imported: {found.classes[path]}"
+                yield Level.ERROR, Problem(where, what, _provider(where, found))
+
+
+def _provider(where: str, probed: Probed) -> str:
+    if where == "components":
+        return f"Install the provider of that class in {probed.where}, or correct the classpath."
+    return f"Run: envman add {probed.where} PROVIDER-OF-THAT-CLASS; or correct the classpath."
+
+
+def _exposed(facts: Facts) -> Found:
+    for item in facts.exposed:
+        who = "everybody" if item.everybody else "its group"
+        remedy = f"Run: chmod {'o-w,g-w' if item.everybody else 'g-w'} {item.path}"
+        level = Level.ERROR if item.everybody and not item.sticky else Level.WARNING
+        yield (
+            level,
+            Problem(item.path, f"{who} may write it (mode {item.mode}), and so decide what runs", remedy),
+        )
+
+
+def _queues(facts: Facts) -> Found:
+    answers = environments_of_bundles(facts)
+    declared: dict[str, dict[str, str]] = {}
+    for bundle, environment in answers.items():
+        queue = facts.table.queue(bundle, team_of(facts.table, bundle, facts.airflow.bundles))
+        if queue:
+            declared.setdefault(queue, {})[bundle] = environment
+    used: dict[str, dict[str, str]] = {queue: dict(bundles) for queue, bundles in declared.items()}
+    for bundle, queue in facts.database.queues if facts.database else ():
+        if queue in used and bundle in answers:
+            used[queue][bundle] = answers[bundle]
+    for queue, bundles in used.items():
+        if len(set(bundles.values())) > 1:
+            listed = ", ".join(
+                f"{bundle} in {environment}" for bundle, environment in sorted(bundles.items())
+            )
+            what = f"bundles of several environments share it: {listed}"
+            remedy = "Give each a queue of its own, or serve it by a shared one alone: envman launch worker"
+            yield Level.WARNING, Problem(f"queue '{queue}'", what, remedy)
+    yield from _fallen_back(facts)
+
+
+def _fallen_back(facts: Facts) -> Found:
+    """Airflow runs the tasks of a queue that its map does not name in the component's own interpreter."""
+    if "envman" not in facts.airflow.coordinators:
+        return
+    mapped = _mapped(facts.airflow.queue_map)
+    used = {queue for _, queue in facts.database.queues} if facts.database else set()
+    missing = sorted(used - mapped)
+    what = "stock components run the tasks of every queue that it does not name in their own interpreter"
+    if missing:
+        what += f"; tasks use {', '.join(missing)}"
+    remedy = "Start the components with `envman launch`, which leaves no such queue, or name every queue."
+    yield Level.WARNING, Problem("[sdk] queue_to_coordinator", what, remedy)
+
+
+def _mapped(text: str) -> set[str]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:  # Airflow refuses it, too
+        return set()
+    return set(found) if isinstance(found, dict) else set()
+
+
+def _triggerers(facts: Facts) -> Found:
+    if facts.database is None:
+        return
+    for item in facts.database.triggers:
+        if item.waiting:
+            team = f"of the team '{item.team}' " if item.team else ""
+            what = f"{item.waiting} of {item.all} triggers {team}wait, and no living triggerer takes them"
+            own = f"; or one of its own: envman launch triggerer --team {item.team}" if item.team else ""
+            yield (
+                Level.ERROR,
+                Problem("triggerer", what, f"Run one for all bundles: envman launch triggerer{own}"),
+            )
+    if not facts.database.triggerers and not any(item.waiting for item in facts.database.triggers):
+        what = "none is running; the first deferred task would wait for ever"
+        yield Level.WARNING, Problem("triggerer", what, "Run: envman launch triggerer")
+
+
+CHECKS: dict[str, Callable[[Facts], Found]] = {
+    "published": _published,
+    "bundles": _bundles,
+    "teams": _teams,
+    "environments": _environments,
+    "interpreters": _probes,
+    "versions": _versions,
+    "classes": _classes,
+    "permissions": _exposed,
+    "queues": _queues,
+    "triggerer": _triggerers,
+}
+"""What is looked at, by the name that a finding carries."""

@@ -1,0 +1,130 @@
+"""Gather what `envman doctor` judges: what is built and published, and what Airflow's configuration says."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from envman.deployment.facts import CORE, SDK, Configured, EnvironmentFacts, Exposed
+from envman.errors import EnvmanError, LockError, Problem
+from envman.generation.manifest import Manifest
+from envman.interpreters import stamp
+from envman.launch.airflow_config import is_on, read_airflow_bundles, read_bundle_entries, read_option
+from envman.lock.lockfile import parse_header
+from envman.resolver.table import Table
+from envman.spec.project import Environment
+from envman.store import layout
+from envman.store.exposed import writable_by_more
+from envman.store.generations import read_manifest
+from envman.store.inventory import count_files
+from envman.store.publish import current
+from envman.usecases.lock_state import LockStatus, lock_state, read_lock_text
+from envman.usecases.upkeep import verify
+from envman.usecases.workspace import Workspace
+
+
+def configured(environ: Mapping[str, str]) -> Configured:
+    """Airflow's configuration, as far as it is envman's business; raises SpecError where it can't be read."""
+    entries = read_bundle_entries(environ)
+    return Configured(
+        bundles=read_airflow_bundles(environ),
+        classes={str(entry["name"]): str(entry.get("classpath") or "") for entry in entries},
+        multi_team=is_on(environ, "core", "multi_team"),
+        coordinators=read_option(environ, "sdk", "coordinators") or "",
+        queue_map=read_option(environ, "sdk", "queue_to_coordinator") or "",
+    )
+
+
+def changes(root: str, workspace: Workspace) -> tuple[str, ...]:
+    """The records of the table that envman.toml would write differently: 'bundle bundle_a'."""
+    published = Path(layout.table_path(root)).read_text(encoding="utf-8")
+    differing = set(published.split("\n")) ^ set(workspace.table().split("\n"))
+    return tuple(sorted({" ".join(line.split("\t")[:2]).removesuffix(" -") for line in differing if line}))
+
+
+def environment_facts(
+    root: str, table: Table, workspace: Workspace | None, whole: bool
+) -> tuple[tuple[EnvironmentFacts, ...], list[Problem]]:
+    """Every published or declared environment; `whole`: read every file. And what could not be looked at."""
+    declared = workspace.project.environments if workspace else {}
+    facts: list[EnvironmentFacts] = []
+    problems: list[Problem] = []
+    for name in sorted({*table.names("environment"), *declared}):
+        try:
+            facts.append(_environment(root, name, workspace, declared.get(name), whole))
+        except EnvmanError as error:
+            facts.append(EnvironmentFacts(name, current(root, name)))
+            problems += error.problems
+    return tuple(facts), problems
+
+
+def _environment(
+    root: str, name: str, workspace: Workspace | None, declared: Environment | None, whole: bool
+) -> EnvironmentFacts:
+    lock = lock_state(workspace, declared) if workspace and declared else None
+    problem = lock.problem if lock else None
+    generation = current(root, name)
+    manifest = read_manifest(root, generation) if generation else None
+    if manifest is None:
+        return EnvironmentFacts(name, generation, lock=problem)
+    behind = False
+    if workspace and declared and lock and lock.status is LockStatus.FRESH:
+        behind = _pins(workspace, declared) != manifest.lock
+    return EnvironmentFacts(
+        name=name,
+        generation=generation,
+        whole=True,
+        packages={key: manifest.packages[key] for key in (CORE, SDK) if key in manifest.packages},
+        interpreter=f"{manifest.interpreter.describe()}, {manifest.interpreter.executable}",
+        base=_base(manifest),
+        altered=_verified(root, name) if whole else _counted(root, manifest),
+        lock=problem,
+        behind=behind,
+    )
+
+
+def _pins(workspace: Workspace, environment: Environment) -> str:
+    try:
+        text = read_lock_text(workspace, environment)
+        return parse_header(text, environment.lock_file, environment.name).pins
+    except LockError:  # changed since it was looked at
+        return ""
+
+
+def _base(manifest: Manifest) -> str:
+    now = stamp(manifest.interpreter.executable)
+    if not now:
+        return "gone"
+    return "" if now == manifest.interpreter.stamp else "changed"
+
+
+def _counted(root: str, manifest: Manifest) -> str:
+    """What a look at names and sizes alone tells: not an edit that leaves a file as long as it was."""
+    folder = Path(layout.generation_path(root, manifest.generation))
+    try:
+        listed = (folder / layout.FILES).read_bytes()
+    except OSError as error:
+        return f"its file list can't be read: {error.strerror}"
+    if "sha256:" + hashlib.sha256(listed).hexdigest() != manifest.files:
+        return "its file list was changed"
+    count, size = count_files(folder)
+    if (count, size) != (manifest.file_count, manifest.size):
+        return f"{manifest.file_count} files of {manifest.size} bytes were built, {count} of {size} are there"
+    return ""
+
+
+def _verified(root: str, name: str) -> str:
+    (outcome,) = verify(root, [name])
+    found = [f"{difference.path} ({difference.kind})" for difference in outcome.differences]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return ", ".join(found[:3]) + more
+
+
+def exposed(root: str, environments: tuple[EnvironmentFacts, ...]) -> Iterator[Exposed]:
+    """What more users than its owner may write."""
+    generations = [item.generation for item in environments if item.generation]
+    for path, status in writable_by_more(root, generations):
+        mode = stat.S_IMODE(status.st_mode)
+        yield Exposed(path, f"{mode:o}", bool(mode & stat.S_IWOTH), bool(mode & stat.S_ISVTX))

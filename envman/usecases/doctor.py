@@ -1,0 +1,170 @@
+"""`envman doctor`: check a whole deployment from the outside, and fail where anything is wrong."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from envman.deployment.facts import Database, Facts, Probed, TeamTriggers
+from envman.deployment.findings import CHECKS, Finding, Level, environments_of_bundles, judge
+from envman.errors import EnvmanError, Problem, ResolveError
+from envman.launch.components import airflows_python
+from envman.launch.root import read_table
+from envman.processes import Processes
+from envman.usecases.deployment_facts import changes, configured, environment_facts, exposed
+from envman.usecases.events import silent
+from envman.usecases.inside import Inside, inside_environment, without_database
+from envman.usecases.lock_state import airflow_problems
+from envman.usecases.side_by_side import default_jobs, side_by_side
+from envman.usecases.workspace import Workspace
+
+SCRIPT = "probe.py"
+TIMEOUT = 120.0
+"""Seconds that an interpreter has to import Airflow and answer."""
+
+
+@dataclass(frozen=True)
+class DoctorRequest:
+    """What to look at beside what is always looked at.
+
+    `airflow` is the components' interpreter; `database`: ask Airflow's; `verify`: read every file.
+    """
+
+    airflow: str | None = None
+    database: bool = False
+    verify: bool = False
+
+
+@dataclass(frozen=True)
+class DoctorOutcome:
+    """What was found, what was looked at, and what was not."""
+
+    root: str
+    findings: tuple[Finding, ...]
+    checks: tuple[str, ...]
+    not_asked: tuple[str, ...]
+    environments: int
+    bundles: int
+
+    def errors(self) -> list[Finding]:
+        """The findings for which the doctor fails."""
+        return [finding for finding in self.findings if finding.level is Level.ERROR]
+
+
+class Doctor:
+    """One visit: the root, its table, the caller's variables, and the children that are started."""
+
+    def __init__(self, root: str, environ: Mapping[str, str], processes: Processes) -> None:
+        self.root = root
+        self.environ = environ
+        self.table = read_table(root)
+        self._processes = processes
+
+    def visit(self, workspace: Workspace | None, request: DoctorRequest) -> DoctorOutcome:
+        """Gather facts and judge them; raises SpecError where Airflow's configuration can't be read."""
+        facts = self._gather(workspace, request)
+        not_asked = [] if request.database else ["Airflow's database, for triggerers and queues: --database"]
+        not_asked += [] if request.verify else ["the content of every file: --verify"]
+        not_asked += [] if workspace else ["specs and locks, as there is no project here: --project"]
+        return DoctorOutcome(
+            root=self.root,
+            findings=judge(facts),
+            checks=tuple(CHECKS),
+            not_asked=tuple(not_asked),
+            environments=len(facts.environments),
+            bundles=len(facts.airflow.bundles.teams),
+        )
+
+    def _gather(self, workspace: Workspace | None, request: DoctorRequest) -> Facts:
+        environments, problems = environment_facts(self.root, self.table, workspace, request.verify)
+        problems += airflow_problems(workspace) if workspace else []
+        facts = Facts(
+            root=self.root,
+            table=self.table,
+            airflow=configured(self.environ),
+            environments=environments,
+            airflow_version=workspace.project.airflow_version if workspace else None,
+            changes=changes(self.root, workspace) if workspace else (),
+            exposed=tuple(exposed(self.root, environments)),
+        )
+        with tempfile.TemporaryDirectory(prefix="envman-doctor-") as home:
+            probes = self._probe_environments(facts, home)
+            components, database = self._probe_components(facts, request, home)
+        if request.database and components is None:
+            remedy = "Set airflow-environment in envman.toml, or pass --airflow PYTHON."
+            what = "the interpreter of Airflow's components is not known, so its database can't be asked"
+            problems.append(Problem("--database", what, remedy))
+        return replace(
+            facts, probes=probes, components=components, database=database, problems=tuple(problems)
+        )
+
+    def _probe_environments(self, facts: Facts, home: str) -> dict[str, Probed]:
+        """Ask every environment that runs bundles for their classes."""
+        whole = {item.name for item in facts.environments if item.whole}
+        classes: dict[str, list[str]] = {}
+        for bundle, environment in environments_of_bundles(facts).items():
+            if environment in whole:
+                classes.setdefault(environment, []).append(facts.airflow.classes.get(bundle, ""))
+
+        def work(name: str) -> tuple[str, Probed]:
+            with inside_environment(self.root, self.table, name, self.environ, home) as inside:
+                return name, self._ask(name, inside, classes[name], database=False)[0]
+
+        outcomes = side_by_side(classes, work, self._processes, default_jobs(), silent)
+        failed = {name: Probed(name, problem=error.problems[0]) for name, error in outcomes.errors.items()}
+        return {**dict(outcomes.results), **failed}
+
+    def _probe_components(
+        self, facts: Facts, request: DoctorRequest, home: str
+    ) -> tuple[Probed | None, Database | None]:
+        classes = list(facts.airflow.classes.values())
+        try:
+            with self._components(request, home) as (where, inside):
+                found, database = self._ask(where, inside, classes, request.database)
+                return found, _database(database) if database else None
+        except ResolveError as error:
+            if request.airflow or self.table.components():
+                return Probed("components", problem=error.problems[0]), None
+            return None, None
+        except EnvmanError as error:
+            return Probed("components", problem=error.problems[0]), None
+
+    @contextmanager
+    def _components(self, request: DoctorRequest, home: str) -> Iterator[tuple[str, Inside]]:
+        """The components' interpreter; it has the deployment's own variables if its database is asked."""
+        name = self.table.components()
+        if name and not request.airflow:
+            with inside_environment(self.root, self.table, name, self.environ, home) as inside:
+                variables = dict(self.environ) if request.database else inside.variables
+                yield name, Inside("components", inside.python, variables, inside.held)
+            return
+        python = request.airflow or airflows_python(self.environ.get("PATH", ""))
+        variables = dict(self.environ) if request.database else without_database(self.environ, home)
+        yield python, Inside("components", python, variables)
+
+    def _ask(self, where: str, inside: Inside, classes: list[str], database: bool) -> tuple[Probed, Any]:
+        asked = {"classpaths": sorted({path for path in classes if path}), "database": database}
+        answer = inside.ask(self._processes, SCRIPT, asked, timeout=TIMEOUT)
+        return Probed(where, answer["packages"], answer["classes"]), answer.get("database")
+
+
+def _database(answer: Mapping[str, Any]) -> Database:
+    return Database(
+        queues=tuple((item["bundle"], item["queue"]) for item in answer["queues"]),
+        triggerers=answer["triggerers"],
+        triggers=tuple(TeamTriggers(**item) for item in answer["triggers"]),
+    )
+
+
+def doctor(
+    root: str,
+    workspace: Workspace | None,
+    request: DoctorRequest,
+    environ: Mapping[str, str],
+    processes: Processes,
+) -> DoctorOutcome:
+    """Check a deployment; raises ResolveError where nothing is published, SpecError, StoreError."""
+    return Doctor(root, environ, processes).visit(workspace, request)

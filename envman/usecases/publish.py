@@ -1,0 +1,49 @@
+"""`envman publish`: publish the table alone, for hosts on which nothing is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envman.store import layout
+from envman.store.generations import is_whole
+from envman.store.publish import current, publish_table
+from envman.usecases.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class PublishOutcome:
+    """What the published table says now, and whether this run changed it.
+
+    `not_built` are the environments that have no whole generation below this root. It is no error: where each
+    environment is an image, none is built on the scheduler's host. Launches refuse them on their own.
+    """
+
+    root: str
+    table: str
+    changed: bool
+    bundles: int
+    teams: int
+    environments: int
+    images: int
+    not_built: tuple[str, ...]
+
+
+def publish(workspace: Workspace) -> PublishOutcome:
+    """Write the table of a project below its root, without building anything; raises OSError."""
+    project = workspace.project
+    changed = publish_table(project.root, workspace.table())
+    return PublishOutcome(
+        root=project.root,
+        table=layout.table_path(project.root),
+        changed=changed,
+        bundles=len(project.bundles),
+        teams=len(project.teams),
+        environments=len(project.environments),
+        images=len(project.images),
+        not_built=tuple(name for name in sorted(project.environments) if not _is_built(project.root, name)),
+    )
+
+
+def _is_built(root: str, environment: str) -> bool:
+    generation = current(root, environment)
+    return generation is not None and is_whole(root, generation)

@@ -1,0 +1,263 @@
+"""Judging is pure: from facts to findings, no file and no Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from envman.deployment.facts import (
+    CORE,
+    SDK,
+    Configured,
+    Database,
+    EnvironmentFacts,
+    Exposed,
+    Facts,
+    Probed,
+    TeamTriggers,
+)
+from envman.deployment.findings import CHECKS, Finding, Level, judge
+from envman.errors import Problem
+from envman.resolver.resolve import AirflowBundles
+from envman.resolver.table import Table, render_table
+
+PACKAGES = {CORE: "3.3.2", SDK: "1.3.2"}
+CLASS = "module.Class"
+
+
+def table(
+    bundles: Mapping[str, tuple[str, str]] | None = None, more: list[tuple[str, str, str]] | None = None
+) -> Table:
+    given = bundles if bundles is not None else {"bundle_a": ("env_a", ""), "bundle_b": ("", "team_b")}
+    environments = {"core": ((), {}), "env_a": ((), {}), "env_b": ((), {})}
+    records = more if more is not None else [("components", "-", "core")]
+    return Table(render_table(given, {"team_b": "env_b"}, environments, None, records))
+
+
+def built(name: str, packages: Mapping[str, str] = PACKAGES) -> EnvironmentFacts:
+    return EnvironmentFacts(name, "0123456789ab", True, packages, "CPython 3.12.1, /usr/bin/python3")
+
+
+def airflow(teams: Mapping[str, str | None], **more: object) -> Configured:
+    return Configured(AirflowBundles("airflow.cfg", teams), dict.fromkeys(teams, CLASS), **more)  # type: ignore[arg-type]
+
+
+SOUND = Facts(
+    root="/venv",
+    table=table(),
+    airflow=airflow({"bundle_a": None, "bundle_b": None}),
+    environments=(built("core"), built("env_a"), built("env_b")),
+    probes={name: Probed(name, PACKAGES, {CLASS: ""}) for name in ("env_a", "env_b")},
+    components=Probed("core", PACKAGES, {CLASS: ""}),
+    airflow_version="3.3.2",
+    database=Database((("bundle_a", "default"),), 1, (TeamTriggers("", 3, 0),)),
+)
+
+
+def only(facts: Facts, level: Level = Level.ERROR) -> Finding:
+    (finding,) = judge(facts)
+    assert finding.level is level
+    assert finding.where
+    assert finding.what
+    assert finding.remedy
+    assert finding.check in CHECKS
+    return finding
+
+
+def test_a_sound_deployment_has_no_findings() -> None:
+    assert judge(SOUND) == ()
+    assert judge(replace(SOUND, database=None)) == ()
+
+
+def test_a_published_table_that_is_behind_is_an_error() -> None:
+    finding = only(replace(SOUND, changes=("bundle bundle_a", "default")))
+    assert "bundle bundle_a, default" in finding.what
+    assert "envman publish" in finding.remedy
+
+
+def test_a_bundle_without_an_environment_is_an_error() -> None:
+    teams = {"bundle_a": None, "bundle_b": None, "lost": None}
+    finding = only(replace(SOUND, airflow=airflow(teams)))
+    assert (finding.check, finding.where) == ("bundles", "bundle 'lost'")
+
+
+def test_a_bundle_that_airflow_does_not_have_is_a_warning() -> None:
+    finding = only(replace(SOUND, airflow=airflow({"bundle_b": None})), Level.WARNING)
+    assert finding.where == "bundle 'bundle_a'"
+
+
+@pytest.mark.parametrize(
+    ("team", "multi_team", "level", "where"),
+    [
+        ("team_b", True, None, ""),
+        ("team_b", False, Level.ERROR, "bundle 'bundle_b'"),
+        (None, True, Level.WARNING, "bundle 'bundle_b'"),
+        (None, False, None, ""),
+    ],
+)
+def test_teams_of_airflow_and_of_envman(
+    team: str | None, multi_team: bool, level: Level | None, where: str
+) -> None:
+    facts = replace(SOUND, airflow=airflow({"bundle_a": None, "bundle_b": team}, multi_team=multi_team))
+    assert [(item.level, item.where) for item in judge(facts)] == ([(level, where)] if level else [])
+
+
+def test_a_bundle_with_an_environment_of_its_own_still_has_one_team() -> None:
+    facts = replace(
+        SOUND,
+        table=table({"bundle_a": ("env_a", "team_b"), "bundle_b": ("", "team_b")}),
+        airflow=airflow({"bundle_a": "other", "bundle_b": "team_b"}, multi_team=True),
+    )
+    found = judge(facts)
+    assert [(item.level, item.where) for item in found] == [
+        (Level.ERROR, "bundle 'bundle_a'"),
+        (Level.WARNING, "team 'other'"),
+    ]
+
+
+def test_a_team_without_a_bundle_is_a_warning() -> None:
+    facts = replace(SOUND, table=table({"bundle_a": ("env_a", ""), "bundle_b": ("env_b", "")}))
+    assert only(facts, Level.WARNING).where == "team 'team_b'"
+
+
+def with_environment(changed: EnvironmentFacts) -> Facts:
+    kept = [item for item in SOUND.environments if item.name != changed.name]
+    return replace(SOUND, environments=(*kept, changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "level", "said"),
+    [
+        (EnvironmentFacts("env_a", None), Level.ERROR, "not built"),
+        (EnvironmentFacts("env_a", "0123456789ab"), Level.ERROR, "not whole"),
+        (replace(built("env_a"), altered="2 files more"), Level.ERROR, "2 files more"),
+        (replace(built("env_a"), base="gone"), Level.ERROR, "is gone"),
+        (replace(built("env_a"), base="changed"), Level.WARNING, "was changed"),
+        (replace(built("env_a"), behind=True), Level.WARNING, "another lock"),
+        (
+            replace(built("env_a"), lock=Problem("env_a.lock", "stale", "Run: envman lock")),
+            Level.ERROR,
+            "stale",
+        ),
+        (EnvironmentFacts("unused", None), Level.WARNING, "not built"),
+    ],
+)
+def test_what_is_wrong_with_an_environment(changed: EnvironmentFacts, level: Level, said: str) -> None:
+    finding = only(with_environment(changed), level)
+    assert said in finding.what
+    assert finding.check == "environments"
+
+
+def test_an_environment_that_is_an_image_need_not_be_built() -> None:
+    records = [("components", "-", "core"), ("image", "env_a", "registry.example/a:1")]
+    facts = replace(with_environment(EnvironmentFacts("env_a", None)), table=table(more=records))
+    assert judge(facts) == ()
+
+
+def test_airflow_of_another_version_is_an_error_that_names_all_places() -> None:
+    finding = only(with_environment(built("env_a", {CORE: "3.3.1", SDK: "1.3.2"})))
+    assert (finding.check, finding.where) == ("versions", CORE)
+    assert "3.3.1 in env_a" in finding.what
+    assert "the components (core)" in finding.what
+    assert "airflow-version of envman.toml" in finding.what
+
+
+def test_components_of_another_version_are_an_error() -> None:
+    other = Probed("/opt/python", {CORE: "3.3.2", SDK: "1.3.1"}, {CLASS: ""})
+    assert only(replace(SOUND, components=other)).where == SDK
+
+
+def test_an_environment_without_airflow_is_an_error_only_if_it_runs_bundles() -> None:
+    assert "runs bundles" in only(with_environment(built("env_a", {}))).what
+    assert judge(replace(SOUND, environments=(*SOUND.environments, built("tools", {})))) == ()
+
+
+def test_components_without_airflow_are_one_error() -> None:
+    finding = only(replace(SOUND, components=Probed("/usr/bin/python3", {}, {CLASS: "ModuleNotFoundError"})))
+    assert "no Airflow in /usr/bin/python3" in finding.what
+
+
+@pytest.mark.parametrize("place", ["environment 'env_b'", "components"])
+def test_a_class_that_does_not_import_is_an_error_where_it_is_missing(place: str) -> None:
+    broken = {CLASS: "ModuleNotFoundError: No module named 'module'"}
+    if place == "components":
+        facts = replace(SOUND, components=Probed("core", PACKAGES, broken))
+    else:
+        facts = replace(SOUND, probes={**SOUND.probes, "env_b": Probed("env_b", PACKAGES, broken)})
+    found = judge(facts)
+    assert {item.where for item in found} == {place}
+    assert all("No module named 'module'" in item.what and CLASS in item.what for item in found)
+
+
+def test_an_interpreter_that_does_not_answer_is_an_error() -> None:
+    silent = Probed("env_b", problem=Problem("environment 'env_b'", "gave no answer", "Look."))
+    assert only(replace(SOUND, probes={**SOUND.probes, "env_b": silent})).check == "interpreters"
+
+
+def test_components_that_nobody_knows_are_a_warning() -> None:
+    assert only(replace(SOUND, components=None), Level.WARNING).where == "components"
+
+
+def test_what_could_not_be_looked_at_is_an_error() -> None:
+    assert only(replace(SOUND, problems=(Problem("--database", "can't be asked", "Pass --airflow."),)))
+
+
+@pytest.mark.parametrize(
+    ("everybody", "sticky", "level"),
+    [(True, False, Level.ERROR), (True, True, Level.WARNING), (False, False, Level.WARNING)],
+)
+def test_what_others_may_write(everybody: bool, sticky: bool, level: Level) -> None:
+    finding = only(replace(SOUND, exposed=(Exposed("/venv", "777", everybody, sticky),)), level)
+    assert finding.remedy == f"Run: chmod {'o-w,g-w' if everybody else 'g-w'} /venv"
+
+
+def with_queues(*records: tuple[str, str, str]) -> Facts:
+    return replace(SOUND, table=table(more=[("components", "-", "core"), *records]))
+
+
+def test_a_queue_of_two_environments_is_a_warning() -> None:
+    shared = with_queues(("bundle-queue", "bundle_a", "etl"), ("team-queue", "team_b", "etl"))
+    finding = only(shared, Level.WARNING)
+    assert finding.where == "queue 'etl'"
+    assert "bundle_a in env_a, bundle_b in env_b" in finding.what
+
+
+def test_a_queue_that_another_environments_tasks_use_is_a_warning() -> None:
+    facts = with_queues(("bundle-queue", "bundle_a", "etl"))
+    assert judge(facts) == ()
+    used = replace(facts, database=Database((("bundle_a", "etl"), ("bundle_b", "etl")), 1, ()))
+    assert only(used, Level.WARNING).where == "queue 'etl'"
+
+
+def test_coordinators_that_name_envman_leave_other_queues_to_the_component() -> None:
+    named = '{"envman": {"classpath": "envman.airflow.worker.BundleCoordinator"}}'
+    teams = {"bundle_a": None, "bundle_b": None}
+    facts = replace(SOUND, airflow=airflow(teams, coordinators=named, queue_map='{"etl": "envman"}'))
+    assert "tasks use default" in only(facts, Level.WARNING).what
+    assert "tasks use" not in only(replace(facts, database=None), Level.WARNING).what
+    assert judge(replace(SOUND, airflow=airflow(teams, coordinators='{"other": {"classpath": "x.Y"}}'))) == ()
+
+
+def test_triggers_that_nobody_takes_are_an_error_for_each_team() -> None:
+    triggers = (TeamTriggers("", 2, 0), TeamTriggers("team_b", 3, 2))
+    finding = only(replace(SOUND, database=Database((), 1, triggers)))
+    assert "2 of 3 triggers of the team 'team_b'" in finding.what
+    assert "--team team_b" in finding.remedy
+
+
+def test_no_triggerer_is_a_warning_until_triggers_wait() -> None:
+    assert only(replace(SOUND, database=Database((), 0, ())), Level.WARNING).check == "triggerer"
+    waiting = Database((), 0, (TeamTriggers("", 1, 1),))
+    assert only(replace(SOUND, database=waiting)).check == "triggerer"
+
+
+def test_errors_come_first_and_nothing_is_told_twice() -> None:
+    facts = replace(
+        SOUND,
+        components=None,
+        changes=("default",),
+        problems=(Problem("a", "b", "c"), Problem("a", "b", "c")),
+    )
+    assert [item.level for item in judge(facts)] == [Level.ERROR, Level.ERROR, Level.WARNING]

@@ -1,0 +1,69 @@
+"""Airflow's own example Dags, parsed by the stock Dag processor and by the shared one in an equal environment."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.e2e.airflow import AirflowDeployment
+from tests.e2e.conftest import LOCAL_BUNDLE, Deploy, Estate
+from tests.e2e.kinds import envman
+
+pytestmark = pytest.mark.registry
+
+TABLES = {
+    "serialized": "select dag_id, data from serialized_dag order by dag_id",
+    "import errors": "select filename, bundle_name, stacktrace from import_error order by filename",
+    "warnings": "select dag_id, warning_type, message from dag_warning order by dag_id",
+    "tags": "select dag_id, name from dag_tag order by dag_id, name",
+    "assets": "select name, uri, 'group', extra from asset order by name, uri",
+}
+
+
+@pytest.fixture(scope="module")
+def deployments(estate: Estate, deploy: Deploy) -> tuple[AirflowDeployment, AirflowDeployment]:
+    """Stock and shared, over the same folders of example Dags; both parse in the environment `core`."""
+    packages = next((estate.root / "core/lib").glob("python3*/site-packages"))
+    folders = {
+        "examples": packages / "airflow/example_dags",
+        "standard": packages / "airflow/providers/standard/example_dags",
+    }
+    bundles: list[dict[str, object]] = []
+    for name, folder in folders.items():
+        assert list(folder.glob("*.py")), folder
+        bundles.append({"name": name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(folder)}})
+    return deploy(bundles), deploy(bundles)
+
+
+def parse(airflow: AirflowDeployment, *command: str) -> dict[str, list[tuple[Any, ...]]]:
+    finished: subprocess.CompletedProcess[str] = airflow.run(*command, timeout=900)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    with sqlite3.connect(airflow.home / "airflow.db") as database:
+        return {name: database.execute(query).fetchall() for name, query in TABLES.items()}
+
+
+def test_the_shared_dag_processor_gives_the_same_as_the_stock_one(
+    estate: Estate, deployments: tuple[AirflowDeployment, AirflowDeployment]
+) -> None:
+    stock_airflow, shared_airflow = deployments
+    options = ("--num-runs", "1")
+    stock = parse(stock_airflow, f"{stock_airflow.stock}/airflow", "dag-processor", *options)
+    table = estate.root / ".state/table"
+    text = table.read_text()
+    try:
+        table.write_text(text + "bundle\texamples\tcore\t\nbundle\tstandard\tcore\t\n")
+        shared = parse(shared_airflow, *envman("launch", "dag-processor", "--", *options))
+    finally:
+        table.write_text(text)
+    assert len(stock["serialized"]) > 60
+    for name in TABLES:
+        if name != "serialized":
+            assert shared[name] == stock[name], name
+    theirs = {dag: json.loads(data) for dag, data in stock["serialized"]}
+    ours = {dag: json.loads(data) for dag, data in shared["serialized"]}
+    assert ours.keys() == theirs.keys()
+    assert {dag for dag in ours if ours[dag] != theirs[dag]} == set()
