@@ -51,6 +51,23 @@ def e2e(session: nox.Session) -> None:
 
 
 @nox.session
+def compatibility(session: nox.Session) -> None:
+    """The end-to-end tests on each supported Airflow; writes docs/reference/compatibility.md's table."""
+    _install(session, "test")
+    shared = ["test_local_executor.py", "test_dag_processor.py", "test_upstream.py", "test_own_component.py"]
+    own = ["test_own_component.py"]
+    runs = {"3.3.2": shared, "3.3.1": shared, "3.3.0": shared, "3.2.2": own, "3.1.8": own}
+    reports = Path(session.create_tmp())
+    for version in session.posargs or runs:
+        files = [f"tests/e2e/{file}" for file in runs[version]]
+        report = f"--junitxml={reports / version}.xml"
+        session.run(
+            "pytest", report, *files, env={**LEFT_OUT, "ENVMAN_E2E_AIRFLOW": version}, success_codes=[0, 1]
+        )
+    session.run("python", "docs/compatibility.py", str(reports))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Generated pages are up to date, links resolve, the examples run as they stand."""
     _install(session, "test")

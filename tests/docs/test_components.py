@@ -30,9 +30,6 @@ PAGES = [*COMPONENTS, DOCS / "how-to/run-the-components.md", DOCS / "how-to/bund
 IDS = [page.stem for page in PAGES]
 
 LAUNCH_PATH = {"launch", "exec", "pod-entrypoint"}
-ANNOUNCED: set[str] = set()
-"""Commands that pages name and that come with the same release."""
-
 WORKLOAD = {"ti": {}, "bundle_info": {"name": "bundle_a", "version": None}, "token": "a-token"}
 POD_ARGUMENTS = ["python", "-m", pod.MODULE, "--json-string", json.dumps(WORKLOAD)]
 """What Airflow gives to a pod whose command or entrypoint is envman's."""
@@ -143,7 +140,7 @@ def test_the_commands_in_shell_blocks_and_in_prose_are_envmans(page: Path) -> No
         ):  # else it is only a mention
             checked(words)
         else:
-            assert words[1] in {*LAUNCH_PATH, *(info.name for info in app.registered_commands), *ANNOUNCED}
+            assert words[1] in {*LAUNCH_PATH, *(info.name for info in app.registered_commands)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

@@ -186,10 +186,21 @@ class AirflowDeployment:
     def trigger(self, dag: str, conf: Mapping[str, object] | None = None) -> str:
         """Unpause and trigger a Dag; returns the run's identifier."""
         self.api("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
-        run = self.api(
+        run = self._insistently(
             "POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": dict(conf or {})}
         )
         return str(run["dag_run_id"])
+
+    def _insistently(self, method: str, path: str, body: object) -> Any:
+        """A call that is made again where SQLite was locked: the API server answers 500 then."""
+        for _ in range(10):
+            try:
+                return self.api(method, path, body)
+            except urllib.error.HTTPError as error:
+                if error.code != 500:
+                    raise
+            time.sleep(1)
+        return self.api(method, path, body)
 
     def state(self, dag: str, run: str) -> str:
         return str(self.api("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])

@@ -104,12 +104,21 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Estate:
         copy = shutil.copytree if (SOURCE / part).is_dir() else shutil.copy
         copy(SOURCE / part, folder / part)
     copy_bundles(folder)
+    take_airflow(folder / "envman.toml", os.environ.get("ENVMAN_E2E_AIRFLOW", ""))
     (folder / "uv.toml").write_text(f"find-links = [{json.dumps(str(wheels))}]\n")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
     made = Estate(folder, kept)
     made.ok("lock")
     made.ok("build")
     return made
+
+
+def take_airflow(file: Path, version: str) -> None:
+    """Use another Airflow than the estate's own: `nox -s compatibility` names one."""
+    text = file.read_text()
+    assert 'airflow-version = "3.3.2"' in text
+    if version:
+        file.write_text(text.replace('airflow-version = "3.3.2"', f'airflow-version = "{version}"'))
 
 
 def copy_bundles(folder: Path) -> None:

@@ -149,3 +149,8 @@ def test_run_as_user_runs_as_that_user_in_the_bundles_interpreter(kinds: Kinds, 
     user, found, variable = kinds.airflow.xcom(f"impersonated_{letter}", run, "as_somebody_else")
     assert (user, variable) == ("e2e-runner", "of everybody")
     assert in_its_own(letter, found)
+
+
+def test_a_tasks_memory_is_closed_to_its_neighbours(kinds: Kinds) -> None:
+    """PR_SET_DUMPABLE is off, as in stock Airflow; replacing the interpreter had turned it on again."""
+    assert kinds.value("plain_a", "where")["dumpable"] == 0

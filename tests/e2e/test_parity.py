@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +37,8 @@ def deployments(estate: Estate, deploy: Deploy) -> tuple[AirflowDeployment, Airf
     for name, folder in folders.items():
         assert list(folder.glob("*.py")), folder
         bundles.append({"name": name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(folder)}})
-    return deploy(bundles), deploy(bundles)
+    same = {"AIRFLOW__CORE__DAGS_FOLDER": str(estate.folder / "dags"), "PYTHONHASHSEED": "7"}
+    return deploy(bundles, **same), deploy(bundles, **same)
 
 
 def parse(airflow: AirflowDeployment, *command: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -67,3 +69,25 @@ def test_the_shared_dag_processor_gives_the_same_as_the_stock_one(
     ours = {dag: json.loads(data) for dag, data in shared["serialized"]}
     assert ours.keys() == theirs.keys()
     assert {dag for dag in ours if ours[dag] != theirs[dag]} == set()
+
+
+def test_a_dag_that_did_not_change_gets_no_new_version(deploy: Deploy, tmp_path: Path) -> None:
+    """The order of a set, which reaches the serialized Dag, is the same in each interpreter of a generation."""
+    text = (
+        "from airflow.sdk import DAG, BaseOperator\n"
+        "class Many(BaseOperator):\n"
+        "    template_fields = tuple({'one', 'two', 'three', 'four', 'five', 'six', 'seven'})\n"
+        "    one = two = three = four = five = six = seven = 'x'\n"
+        "with DAG('steady', schedule=None):\n    Many(task_id='t')\n"
+    )
+    (tmp_path / "steady.py").write_text(text)
+    bundle = {"name": "bundle_a", "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(tmp_path)}}
+    airflow = deploy([bundle], AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL="0")
+    versions = []
+    for _ in range(3):
+        finished = airflow.run(*envman("launch", "dag-processor", "--", "--num-runs", "1"))
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        with sqlite3.connect(airflow.home / "airflow.db") as database:
+            versions += database.execute("select count(*), max(data) from serialized_dag").fetchall()
+    assert versions[0][0] == 1
+    assert versions[0] == versions[1] == versions[2]

@@ -14,7 +14,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.registry
 @pytest.mark.xdist_group("project-root")
-def test_each_bundle_is_parsed_by_the_real_airflow_in_its_own_interpreter() -> None:
+def test_one_airflow_parses_and_runs_each_bundle_in_its_own_interpreter() -> None:
     finished = subprocess.run(
         [sys.executable, "demo/main_job.py", "--json"],
         cwd=PROJECT,
@@ -24,9 +24,9 @@ def test_each_bundle_is_parsed_by_the_real_airflow_in_its_own_interpreter() -> N
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     rows = json.loads(finished.stdout)
-    assert [(row["bundle"], row["environment"], row["dags"]) for row in rows] == [
-        ("bundle_a", "env_a", 2),
-        ("bundle_b", "env_b", 1),
+    assert [(row["bundle"], row["environment"], row["dags"], row["task"]) for row in rows] == [
+        ("bundle_a", "env_a", 2, "sales"),
+        ("bundle_b", "env_b", 1, "ledger"),
     ]
     assert rows[0]["pandas"] != rows[1]["pandas"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -22,7 +23,8 @@ team = import_module(f"envman_e2e_{LETTER}")  # it is in this bundle's environme
 def here() -> dict[str, object]:
     """The interpreter that this runs in."""
     minor = "{}.{}".format(*sys.version_info[:2])
-    return {"python": minor, "grid": envman_e2e_grid.__version__, "prefix": sys.prefix}
+    dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)  # PR_GET_DUMPABLE
+    return {"python": minor, "grid": envman_e2e_grid.__version__, "prefix": sys.prefix, "dumpable": dumpable}
 
 
 def note(name: str) -> None:
