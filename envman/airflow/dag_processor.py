@@ -16,9 +16,10 @@ from envman.airflow.spawn import InBundle, Start
 def parser_of(bundle: str) -> Interpreter:
     """The interpreter of a bundle's parses.
 
-    The order of a set may reach a serialized Dag (some operators' template fields do). Forks of one manager share
-    its hash seed, so a Dag stays the same from parse to parse; each interpreter of its own would draw another, and
-    each parse would make a new version. The seed here is the generation's, the same after a restart, too.
+    The order of a set may reach a serialized Dag (some operators' template fields do). Forks of one manager
+    share its hash seed, so a Dag stays the same from parse to parse; each interpreter of its own would draw
+    another, and each parse would make a new version. The seed here is the generation's, the same after a
+    restart, too.
     """
     interpreter = of_bundle(bundle)
     seed = zlib.crc32(interpreter.generation.encode())
