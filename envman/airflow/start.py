@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
+from envman.launch.own_component import HOME_VARIABLE
 
 PREIMPORT = "AIRFLOW__DAG_PROCESSOR__PARSING_PRE_IMPORT_MODULES"
 START_METHODS = tuple(
@@ -22,7 +23,9 @@ def main(arguments: list[str]) -> int:
         kind, install = _hooks(arguments)
         _prepare()
         _check_upstream(kind)
-        rows = check_bundles(_bundle_names(arguments), with_images=arguments[0] == "scheduler")
+        home = os.environ.get(HOME_VARIABLE, "")
+        named = bundles_at_home(home) if home else _bundle_names(arguments)
+        rows = check_bundles(named, with_images=arguments[0] == "scheduler")
         _say(arguments[0], rows)
         install()
     except EnvmanError as error:
@@ -103,6 +106,19 @@ def _bundle_names(arguments: list[str]) -> list[str]:
         elif word.startswith("--bundle-name="):
             named.append(word.partition("=")[2])
     return named
+
+
+def bundles_at_home(home: str) -> list[str]:
+    """The bundles of Airflow's configuration that have this environment."""
+    from envman.airflow.interpreters import airflow_bundles, resolve
+
+    found = []
+    for bundle in airflow_bundles().teams:
+        try:
+            found += [bundle] if resolve(bundle).environment == home else []
+        except ResolveError:
+            continue  # none of this worker's
+    return found
 
 
 def check_bundles(named: Iterable[str], with_images: bool) -> list[tuple[str, ...]]:

@@ -7,9 +7,10 @@ import sys
 
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 from envman.launch.airflow_config import read_option
-from envman.launch.own_component import names_queues, own_component
+from envman.launch.own_component import HOME_VARIABLE, names_queues, own_component
 from envman.launch.process import Addition, become, replace_process
-from envman.launch.root import find_root, read_table
+from envman.launch.root import current_generation, find_root, read_table
+from envman.store import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,12 +85,34 @@ def _launch(request: LaunchRequest) -> int:
         environment, words, variables = own_component(
             table, request.component, request.bundles, team, request.words
         )
+        command = ["airflow", *words]
+        if request.component == "worker" and knows_coordinators(root, environment):
+            variables[HOME_VARIABLE] = environment
+            command = ["python", component_script(), *words]
         addition = Addition("launch", {"ENVMAN_ROOT": root, **variables})
-        return replace_process(root, table, environment, ["airflow", *words], addition)
+        return replace_process(root, table, environment, command, addition)
     words = [*COMPONENTS.get(request.component, []), *request.words]
     if request.component == "worker" and not names_queues(words):
         words += all_queues(table)
     return _shared(root, table, request, words)
+
+
+def component_script() -> str:
+    """The script that starts a component with envman's hooks in it: run by path, in another interpreter."""
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "airflow/component.py")
+
+
+def knows_coordinators(root: str, environment: str) -> bool:
+    """Whether the environment's Airflow is 3.3 or newer: then a worker can look at each task's bundle."""
+    import json
+
+    path = layout.manifest_path(root, current_generation(root, environment))
+    try:
+        with open(path, encoding="utf-8") as stream:
+            version = json.load(stream)["packages"]["apache-airflow-core"]
+        return tuple(int(part) for part in version.split(".")[:2]) >= (3, 3)
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def all_queues(table: Table) -> list[str]:
@@ -102,8 +125,8 @@ def all_queues(table: Table) -> list[str]:
 
 
 def _shared(root: str, table: Table, request: LaunchRequest, words: list[str]) -> int:
-    """Become the shared component: `component.py`, run by path, in the deployment's own environment."""
-    script = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "airflow/component.py")
+    """Become the shared component, in the deployment's own environment."""
+    script = component_script()
     addition = Addition("launch", {"ENVMAN_ROOT": root})
     environment = request.options.get("environment") or table.components()
     if environment and "python" not in request.options:

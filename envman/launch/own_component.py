@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DEFAULT_QUEUE = "AIRFLOW__OPERATORS__DEFAULT_QUEUE"
 
+HOME_VARIABLE = "ENVMAN_HOME"
+"""Names, to a worker of one's own, the environment whose bundles' tasks it runs, and no others."""
+
 
 def own_component(
     table: Table, component: str, bundles: list[str], team: str, words: list[str]

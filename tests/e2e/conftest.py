@@ -117,8 +117,11 @@ def take_airflow(file: Path, version: str) -> None:
     """Use another Airflow than the estate's own: `nox -s compatibility` names one."""
     text = file.read_text()
     assert 'airflow-version = "3.3.2"' in text
-    if version:
-        file.write_text(text.replace('airflow-version = "3.3.2"', f'airflow-version = "{version}"'))
+    text = text.replace("3.3.2", version or "3.3.2")
+    if version.startswith("3.2"):  # as its own constraints do: newer ones can't read its API's models
+        (file.parent / "constraints.txt").write_text("fastapi<0.150\n")
+        text += '\n[defaults]\nconstraints = ["constraints.txt"]\n'
+    file.write_text(text)
 
 
 def copy_bundles(folder: Path) -> None:

@@ -18,10 +18,10 @@ by_letter = pytest.mark.parametrize("letter", LETTERS)
 
 @pytest.fixture(scope="module")
 def airflow(estate: Estate, deploy: Deploy) -> Iterator[AirflowDeployment]:
-    """Airflow with `multi_team` on; the bundle of team_b is declared in Airflow, too."""
+    """Airflow with `multi_team` on. Two bundles are team_b's; one of them has an environment of its own."""
     with postgres() as database, redis() as broker:
         made = deploy(
-            estate.bundle_list(teams={"bundle_b": "team_b"}),
+            estate.bundle_list(teams={"bundle_b": "team_b", "bundle_c": "team_b"}),
             AIRFLOW__CORE__MULTI_TEAM="True",
             AIRFLOW__CORE__EXECUTOR="CeleryExecutor;team_b=CeleryExecutor",
             AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2://{database}",
@@ -42,12 +42,13 @@ def airflow(estate: Estate, deploy: Deploy) -> Iterator[AirflowDeployment]:
 
 @pytest.fixture(scope="module")
 def kinds(airflow: AirflowDeployment) -> Kinds:
-    """Every kind of Dag: the tasks of team_b on its own worker, all others on the shared one."""
+    """Every kind of Dag: the tasks of bundle_b on a worker of its own, all others on the shared one."""
     airflow.start("dag-processor", *envman("launch", "dag-processor"))
     airflow.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
     queues = "default,queue-that-nobody-configured-a"
     airflow.start("worker", *envman("launch", "worker", "--", "--queues", queues))
-    airflow.start("worker-b", *envman("launch", "worker", "--team", "team_b", "--", "--skip-serve-logs"))
+    own = ["--skip-serve-logs", "--queues", "default,queue-that-nobody-configured-b"]
+    airflow.start("worker-b", *envman("launch", "worker", "--bundle", "bundle_b", "--", *own))
     airflow.start("triggerer", *envman("launch", "triggerer"))
     return Kinds(airflow).run()
 
@@ -81,3 +82,25 @@ def test_a_killed_task_on_a_queue_that_nobody_configured_cleans_up(kinds: Kinds)
     assert in_its_own("a", started)
     airflow.api("PATCH", f"/api/v2/dags/long_a/dagRuns/{run}/taskInstances/wait", {"new_state": "failed"})
     assert kinds.note("on_kill_a")["pid"] == started["pid"]
+
+
+def test_a_worker_of_ones_own_refuses_what_came_into_its_queue_by_mistake(kinds: Kinds) -> None:
+    """Both bundles of the team are in its executor's default queue; the worker is there for one of them."""
+    airflow = kinds.airflow
+    run = airflow.trigger("only_c")
+    assert airflow.finished("only_c", run) == "failed"
+    log = airflow.log("only_c", run, "one")
+    assert "its environment is 'env_c', this worker is there for 'env_b' alone" in log
+
+
+def test_a_worker_of_ones_own_runs_its_tasks_in_its_own_interpreter(kinds: Kinds) -> None:
+    """As stock Airflow does, in a fork: no interpreter is started for each task."""
+    assert "bundle_b  env_b  " in kinds.airflow.output("worker-b")
+    assert "bundle_a" not in kinds.airflow.output("worker-b").split("Airflow 3.3")[0]
+    started = kinds.airflow.trigger("long_b")
+    assert in_its_own("b", kinds.note("started_b"))
+    assert kinds.airflow.children("child.py task 101 bundle_b") == []
+    kinds.airflow.api(
+        "PATCH", f"/api/v2/dags/long_b/dagRuns/{started}/taskInstances/wait", {"new_state": "failed"}
+    )
+    assert in_its_own("b", kinds.note("on_kill_b"))
