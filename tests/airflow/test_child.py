@@ -27,6 +27,12 @@ import sys
 
 from airflow.dag_processing.importers import python_importer
 
+closed = []
+
+
+def _make_process_nondumpable():
+    closed.append(True)
+
 
 def _fork_main(requests, stdout, stderr, log_descriptor, target):
     names = ["envman", "capacity", "child", "ends", "worker", "spawn", "tests", "typer"]
@@ -40,6 +46,7 @@ def _fork_main(requests, stdout, stderr, log_descriptor, target):
         "path": sys.path,
         "target": target.__name__,
         "log": log_descriptor,
+        "closed_memory": bool(closed),
         "group": os.getpgid(0) == os.getpid(),
     }
     requests.sendall(json.dumps(told).encode())
@@ -140,3 +147,12 @@ def test_nothing_else_leaves_the_path(stand_in: Path) -> None:
 def test_only_a_task_leads_a_group_of_its_own(stand_in: Path) -> None:
     assert child(stand_in, "task")[0]["group"] is True
     assert child(stand_in, "parse")[0]["group"] is False
+
+
+@pytest.mark.parametrize(
+    ("entry", "closed"), [("task", True), ("callback", True), ("parse", False), ("triggers", False)]
+)
+def test_the_memory_of_tasks_and_callbacks_is_closed_as_their_supervisors_is(
+    stand_in: Path, entry: str, closed: bool
+) -> None:
+    assert child(stand_in, entry)[0]["closed_memory"] is closed
