@@ -141,7 +141,8 @@ class MainJob:
         )
         lines = finished.stdout.rstrip().split("\n") if finished.stdout.strip() else []
         if quiet and not finished.returncode:
-            lines = [line for line in lines if line.startswith(("envman launch", f"{quiet}bundle"))][:4]
+            shown = ("envman launch", f"{quiet}bundle")
+            lines = [line.replace(f"{PROJECT}/", "") for line in lines if line.startswith(shown)][:4]
         if lines:
             self._console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
         if finished.returncode:

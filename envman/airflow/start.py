@@ -45,7 +45,7 @@ def _hooks(arguments: list[str]) -> tuple[str, Callable[[], None]]:
         return "dag-processor", _install_dag_processor
     if command == "triggerer":
         return "triggerer", _install_triggerer
-    if command in {"scheduler", "celery worker", "edge worker"}:
+    if command in {"scheduler", "celery worker"}:
         return "worker", _install_worker
     what = f"'airflow {command}' is no component that runs workloads of bundles below itself"
     remedy = "Launch scheduler, celery worker, dag-processor or triggerer; for all else: envman exec."
@@ -132,7 +132,6 @@ def check_bundles(named: Iterable[str], with_images: bool) -> list[tuple[str, ..
     from envman.launch.root import read_table
 
     table = read_table(root_folder())
-
     rows: list[tuple[str, ...]] = []
     problems: list[Problem] = []
     for bundle in list(named) or list(airflow_bundles().teams):
