@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -18,6 +19,8 @@ from envman.store import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from envman.resolver.resolve import AirflowBundles
 
 CORE = "apache-airflow-core"
@@ -83,6 +86,21 @@ def airflow_bundles() -> AirflowBundles:
 def resolve(bundle: str) -> Resolution:
     """The environment of a bundle; raises ResolveError where there is none."""
     return resolve_bundle(read_table(root_folder()), bundle, airflow_bundles)
+
+
+def environments_of(bundles: Iterable[str]) -> dict[str, str]:
+    """The environments of bundles, from one look at what is published; a bundle that has none is missing."""
+    table, configured = read_table(root_folder()), airflow_bundles()
+    found = {}
+    for bundle in bundles:
+        with contextlib.suppress(ResolveError):
+            found[bundle] = resolve_bundle(table, bundle, lambda: configured).environment
+    return found
+
+
+def known_bundles() -> set[str]:
+    """The bundles that are known, to envman.toml or to Airflow."""
+    return {*read_table(root_folder()).names("bundle"), *airflow_bundles().teams}
 
 
 def of_bundle(bundle: str) -> Interpreter:

@@ -110,15 +110,10 @@ def _bundle_names(arguments: list[str]) -> list[str]:
 
 def bundles_at_home(home: str) -> list[str]:
     """The bundles of Airflow's configuration that have this environment."""
-    from envman.airflow.interpreters import airflow_bundles, resolve
+    from envman.airflow.interpreters import airflow_bundles, environments_of
 
-    found = []
-    for bundle in airflow_bundles().teams:
-        try:
-            found += [bundle] if resolve(bundle).environment == home else []
-        except ResolveError:
-            continue  # none of this worker's
-    return found
+    found = environments_of(airflow_bundles().teams)
+    return [bundle for bundle, environment in found.items() if environment == home]
 
 
 def check_bundles(named: Iterable[str], with_images: bool) -> list[tuple[str, ...]]:

@@ -19,7 +19,7 @@ from airflow.models.trigger import Trigger
 from envman.airflow import trigger_rows
 from envman.airflow.capacity import choose
 from envman.airflow.ends import describe_end
-from envman.airflow.interpreters import airflow_bundles, resolve, root_folder
+from envman.airflow.interpreters import environments_of, known_bundles, resolve, root_folder
 from envman.airflow.trigger_runner import EnvironmentRunner, RunnerStartError
 from envman.errors import EnvmanError
 from envman.launch.root import current_generation, read_table
@@ -95,8 +95,11 @@ class EnvironmentRunners:
 
     def run_once(self) -> None:
         """One round, of a second at most: assign, route, serve, settle, restart."""
-        self._assign()
-        self._route(trigger_rows.assigned(self._job.id, self._scope))
+        try:
+            self._assign()
+            self._route(trigger_rows.assigned(self._job.id, self._scope))
+        except EnvmanError as error:  # a configuration that somebody is editing: what runs goes on
+            log.warning("New triggers wait", reason=str(error))
         self._serve(1.0)
         for runner in self._runners.values():
             runner.settle()
@@ -113,21 +116,13 @@ class EnvironmentRunners:
             return
         mine = trigger_rows.assigned(self._job.id, self._scope)
         bundles = trigger_rows.bundles_of(waiting)
-        owners = [(trigger, self._owner(bundles[trigger])) for trigger in waiting if trigger in bundles]
-        held = Counter(self._owned[trigger].environment for trigger in mine if trigger in self._owned)
+        environments = environments_of({*known_bundles(), *bundles.values()})
+        # one without an environment is taken on all the same, to be failed with the reason
+        owners = [(one, environments.get(bundles[one], "")) for one in waiting if one in bundles]
+        held = Counter(self._owned[one].environment for one in mine if one in self._owned)
         limit = Trigger.max_trigger_to_select_per_loop
-        chosen = choose(owners, held, self._environments_of_bundles(), self._capacity, limit)
+        chosen = choose(owners, held, {*environments.values()}, self._capacity, limit)
         trigger_rows.assign(self._job.id, chosen, self._alive_within)
-
-    def _environments_of_bundles(self) -> set[str]:
-        bundles = {*read_table(root_folder()).names("bundle"), *airflow_bundles().teams}
-        return {environment for bundle in bundles if (environment := self._owner(bundle))}
-
-    def _owner(self, bundle: str) -> str:
-        try:
-            return resolve(bundle).environment
-        except EnvmanError:
-            return ""  # it is taken on all the same, to be failed with the reason
 
     def _route(self, assigned: dict[int, datetime.datetime]) -> None:
         """Give each environment's runner the triggers that are its own."""

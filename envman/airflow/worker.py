@@ -19,7 +19,7 @@ from airflow.sdk.execution_time.coordinator import BaseCoordinator
 from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 from airflow.serialization.serialized_objects import BaseSerialization
 
-from envman.airflow.interpreters import Interpreter, of_bundle, resolve
+from envman.airflow.interpreters import Interpreter, environments_of, of_bundle, resolve
 from envman.airflow.spawn import InBundle, Start
 from envman.errors import Problem, ResolveError
 from envman.launch.own_component import HOME_VARIABLE
@@ -34,10 +34,7 @@ STOCK = coordinator._build_python_coordinator()
 
 def is_at_home(bundle: str) -> bool:
     """Whether the bundle's environment is the one that this worker is in."""
-    try:
-        return resolve(bundle).environment == HOME
-    except ResolveError:
-        return False
+    return environments_of([bundle]).get(bundle) == HOME
 
 
 def stranger(bundle: str) -> Interpreter:
