@@ -18,8 +18,11 @@ by_letter = pytest.mark.parametrize("letter", LETTERS)
 
 @pytest.fixture(scope="module")
 def kinds(deploy: Deploy) -> Kinds:
-    """The deployment with every kind of Dag run once, in both bundles."""
-    airflow = deploy()
+    """The deployment with every kind of Dag run once, in both bundles.
+
+    It asks for processes that begin anew, which would begin without the hooks: `launch` overrules it.
+    """
+    airflow = deploy(AIRFLOW__SCHEDULER__MP_START_METHOD="spawn")
     airflow.start_api_server()
     airflow.start("dag-processor", *envman("launch", "dag-processor"))
     airflow.start("scheduler", *with_another_user(airflow), *envman("launch", "--", "airflow", "scheduler"))
