@@ -105,11 +105,20 @@ def known_bundles() -> set[str]:
 
 def of_bundle(bundle: str) -> Interpreter:
     """The interpreter of a bundle; raises an EnvmanError where it has none that can run its workloads."""
+    queue = _queue_of(bundle)  # first: whatever fails once the interpreter is held would leave its lock open
     interpreter = Interpreter(root_folder(), resolve(bundle).environment)
-    table = read_table(root_folder())
-    if queue := table.queue(bundle, team_of(table, bundle, airflow_bundles())):
+    if queue:
         interpreter.variables[DEFAULT_QUEUE] = queue
     return interpreter
+
+
+def _queue_of(bundle: str) -> str | None:
+    """The queue of a bundle; Airflow is asked for the team only where a team has a queue."""
+    table = read_table(root_folder())
+    own = table.queue(bundle, "")
+    if own or not table.names("team-queue"):
+        return own
+    return table.queue(bundle, team_of(table, bundle, airflow_bundles()))
 
 
 def of_environment(environment: str) -> Interpreter:
