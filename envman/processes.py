@@ -23,6 +23,10 @@ TERMINATION_GRACE = 5.0
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+SIGNAL_INTERVAL = 0.25
+"""Seconds after which a waiting main thread looks for signals. The kernel may give one to another thread;
+that does not wake the main thread up, which alone runs Python's handlers."""
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -40,6 +44,7 @@ class Processes:
         self._running: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
         self._stopped_by: int | None = None
+        self._main_thread_starts_one = False
 
     def run(
         self,
@@ -65,8 +70,9 @@ class Processes:
                 limit.start()
             stdout = _Reader(child.stdout, None)
             stderr = _Reader(child.stderr, on_line)
-            stdout.join()
-            stderr.join()
+            for reader in (stdout, stderr):
+                while reader.is_alive():
+                    reader.join(SIGNAL_INTERVAL)
             code = child.wait()
         finally:
             if limit:
@@ -79,7 +85,7 @@ class Processes:
     def _start(
         self, command: Sequence[str], environment: Mapping[str, str], folder: str, held: Sequence[int]
     ) -> subprocess.Popen[str]:
-        with self._lock:
+        with self._lock, self._undisturbed():
             self._raise_if_stopped()
             child = subprocess.Popen(
                 list(command),
@@ -97,9 +103,33 @@ class Processes:
             self._running.add(child)
         return child
 
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """While inside, a signal's handler leaves the main thread alone: an error raised in the middle of a
+        start would leave a child behind that nobody knows.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._main_thread_starts_one = True
+        try:
+            yield
+        finally:
+            self._main_thread_starts_one = False
+            self._raise_if_stopped()
+
     def _raise_if_stopped(self) -> None:
         if self._stopped_by is not None:
             raise InterruptedByUserError(self._stopped_by)
+
+    def interrupt(self, signum: int) -> None:
+        """Stop the main thread, from a signal's handler: raises InterruptedByUserError, or, where a child is
+        just being started, has it raised as soon as that one is known.
+        """
+        if self._main_thread_starts_one:
+            self._stopped_by = signum
+        else:
+            raise InterruptedByUserError(signum)
 
     def terminate_all(self, signum: int) -> None:
         """End all children: SIGTERM to their groups, after five seconds SIGKILL. Starts no more of them."""
@@ -148,8 +178,11 @@ def stop_signals(processes: Processes) -> Iterator[None]:
 
     def interrupt(signum: int, _frame: FrameType | None) -> None:
         for number in _STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # once is enough: the clean-up is short
-        raise InterruptedByUserError(signum)
+            signal.signal(number, unheard)  # once is enough: the clean-up is short
+        processes.interrupt(signum)
+
+    def unheard(_signum: int, _frame: FrameType | None) -> None:
+        """Not SIG_IGN, which a child that another thread starts just now would inherit."""
 
     previous = {number: signal.signal(number, interrupt) for number in _STOP_SIGNALS}
     try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from envman.errors import EnvmanError, InterruptedByUserError, Problem, StoreError
-from envman.processes import Processes, stop_signals
+from envman.processes import SIGNAL_INTERVAL, Processes, stop_signals
 from envman.usecases.events import Event, Report, Stage
 
 ResultT = TypeVar("ResultT")
@@ -66,6 +66,8 @@ def _collected(futures: dict[str, Future[ResultT]]) -> Outcomes[ResultT]:
     results: list[ResultT] = []
     errors: dict[str, EnvmanError] = {}
     for name, future in futures.items():
+        while not future.done():
+            wait([future], SIGNAL_INTERVAL)
         try:
             results.append(future.result())
         except InterruptedByUserError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,3 +204,34 @@ def test_a_signal_ends_the_child_that_the_main_thread_waits_for(tmp_path: Path) 
         processes.run(["/bin/sh", "-c", script], {"PATH": "/usr/bin:/bin"}, "/")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_signal_in_the_middle_of_a_start_does_not_lose_the_child(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    processes = Processes()
+    with pytest.raises(InterruptedByUserError) as error, stop_signals(processes):
+        processes.run(["/bin/sleep", "60"], {}, "/")
+    assert error.value.exit_code == 128 + signal.SIGINT
+    with started[0] as child:
+        assert child.returncode == -signal.SIGTERM
+
+
+def test_a_child_of_another_thread_does_not_inherit_that_signals_are_no_longer_heard() -> None:
+    """A worker may start a child between the first signal and the end of all children."""
+    processes = Processes()
+    command = ["/bin/sh", "-c", "kill -TERM $$; sleep 1"]
+    with stop_signals(processes):
+        with contextlib.suppress(InterruptedByUserError):
+            signal.raise_signal(signal.SIGINT)
+        finished = processes.run(command, {"PATH": "/usr/bin:/bin"}, "/")
+    assert finished.exit_code == 128 + signal.SIGTERM
