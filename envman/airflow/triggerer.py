@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import selectors
 import signal
@@ -9,7 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from airflow.jobs import triggerer_job_runner
@@ -24,9 +25,6 @@ from envman.airflow.trigger_runner import EnvironmentRunner, RunnerStartError
 from envman.errors import EnvmanError
 from envman.launch.root import current_generation, read_table
 
-if TYPE_CHECKING:
-    import datetime
-
 log = structlog.get_logger(logger_name="envman.triggerer")
 
 IDLE_LIMIT = 300.0
@@ -37,6 +35,11 @@ DRAIN_LIMIT = 5.0
 
 LONGEST_PAUSE = 60.0
 """Seconds between two starts of a runner that keeps ending."""
+
+REFUSAL_AGE = datetime.timedelta(seconds=5)
+"""How old a trigger is at least when it is refused. A scheduler that sees a task run again before it has seen
+that the task was deferred takes it for lost, and fails it without the reason.
+"""
 
 REFUSED_FOR = 60.0
 """Seconds until a trigger that may not run is looked at again."""
@@ -52,7 +55,7 @@ class Owned:
 
     __slots__ = ("created", "environment", "until")
 
-    def __init__(self, created: object, environment: str) -> None:
+    def __init__(self, created: datetime.datetime, environment: str) -> None:
         self.created = created
         self.environment = environment
         self.until = math.inf if environment else time.monotonic() + REFUSED_FOR
@@ -134,10 +137,11 @@ class EnvironmentRunners:
         }
         new = assigned.keys() - self._owned.keys()
         if new:
-            unvetted = self._unvetted(new)
+            refused = self._unvetted(new)
             for trigger, bundle in trigger_rows.bundles_of(new).items():
-                environment = "" if trigger in unvetted else self._environment(trigger, bundle)
-                self._owned[trigger] = Owned(assigned[trigger], environment)
+                environment, reason = self._environment(bundle, refused.get(trigger, ""))
+                if environment or self._fail(trigger, reason, assigned[trigger]):
+                    self._owned[trigger] = Owned(assigned[trigger], environment)
         wanted: dict[str, set[int]] = defaultdict(set)
         for trigger, owned in self._owned.items():
             wanted[owned.environment].add(trigger)
@@ -145,35 +149,39 @@ class EnvironmentRunners:
         for environment in wanted.keys() | {name for name, _ in self._runners}:
             self._share(environment, wanted[environment])
 
-    def _unvetted(self, new: Collection[int]) -> set[int]:
-        """Fail the triggers whose class may not run here."""
+    def _unvetted(self, new: Collection[int]) -> dict[int, str]:
+        """The triggers whose class may not run here, and what is to be said of each."""
         patterns = read_table(root_folder()).names("trigger")
         if not patterns:
-            return set()
-        found = set()
-        for trigger, classpath in trigger_rows.classpaths_of(new).items():
-            if not any(fnmatchcase(classpath, pattern) for pattern in patterns):
-                found.add(trigger)
-                allowed = ", ".join(patterns)
-                self._fail(
-                    trigger, f"The trigger class {classpath} is not allowed in this deployment: {allowed}"
-                )
-        return found
+            return {}
+        allowed = ", ".join(patterns)
+        return {
+            trigger: f"The trigger class {classpath} is not allowed in this deployment: {allowed}"
+            for trigger, classpath in trigger_rows.classpaths_of(new).items()
+            if not any(fnmatchcase(classpath, pattern) for pattern in patterns)
+        }
 
-    def _environment(self, trigger: int, bundle: str) -> str:
-        """The trigger's environment; empty, and the trigger failed, where it has none that is built."""
+    def _environment(self, bundle: str, reason: str) -> tuple[str, str]:
+        """A trigger's environment; where it may not run, or has none that is built: empty, and the reason."""
+        if reason:
+            return "", reason
         try:
             environment = resolve(bundle).environment
             current_generation(root_folder(), environment)
         except EnvmanError as error:
-            self._fail(trigger, f"The trigger of the bundle '{bundle}' was not run.\n{error}")
-            return ""
-        return environment
+            return "", f"The trigger of the bundle '{bundle}' was not run.\n{error}"
+        return environment, ""
 
-    def _fail(self, trigger: int, reason: str) -> None:
-        """Fail the task that waits for it. The trigger of an asset stays, and is looked at again later."""
+    def _fail(self, trigger: int, reason: str, created: datetime.datetime) -> bool:
+        """Fail the task that waits for it; false where that is too early.
+
+        The trigger of an asset stays, and is looked at again later.
+        """
+        if datetime.datetime.now(datetime.timezone.utc) - created < REFUSAL_AGE:
+            return False
         log.error("Trigger failed", trigger_id=trigger, reason=reason)
         Trigger.submit_failure(trigger_id=trigger, exc=[reason])
+        return True
 
     def _share(self, environment: str, wanted: set[int]) -> None:
         """New triggers go to the runner of the current generation; an older one keeps what it has."""
@@ -248,8 +256,7 @@ class EnvironmentRunners:
     def _note_end(self, environment: str, runner: EnvironmentRunner) -> None:
         if runner.refusal:
             for trigger, owned in self._owned.items():
-                if owned.environment == environment:
-                    self._fail(trigger, runner.refusal)
+                if owned.environment == environment and self._fail(trigger, runner.refusal, owned.created):
                     self._owned[trigger] = Owned(owned.created, "")
         code = runner.exit_code() or 0
         if not runner.known() and code in {0, -signal.SIGTERM}:
