@@ -24,7 +24,7 @@ from envman.cli.app import app
 from envman.launch.command import HELP as EXEC_HELP
 from envman.launch.components import HELP as LAUNCH_HELP
 from envman.launch.pod import HELP as POD_HELP
-from envman.spec import model
+from envman.spec import model, values
 from envman.spec.names import MAX_LENGTH, RESERVED
 
 LAUNCH_PATH = {"exec": EXEC_HELP, "launch": LAUNCH_HELP, "pod-entrypoint": POD_HELP}
@@ -34,21 +34,27 @@ DOCS = Path(__file__).parent
 NONE = "–"
 
 _WORDS: tuple[tuple[object, str, str], ...] = (
-    (model.RequirementText, "requirement", "requirements"),
-    (model.SpecifierText, "version specifier", "version specifiers"),
-    (model.VersionText, "version", "versions"),
-    (model.Name, "name", "names"),
-    (model.PathText, "path", "paths"),
-    (model.SourceText, "path or URL", "paths or URLs"),
-    (model.VariableName, "variable name", "variable names"),
-    (model.VariableValue, "string", "strings"),
-    (model.VariablePattern, "variable pattern", "variable patterns"),
-    (model.ModuleName, "module name", "module names"),
-    (model.Command, "command", "commands"),
-    (model.QueueName, "queue name", "queue names"),
-    (model.ImageName, "image name", "image names"),
-    (model.TriggerPattern, "trigger class pattern", "trigger class patterns"),
-    (model.Platform, "platform", "platforms"),
+    (values.RequirementText, "requirement", "requirements"),
+    (values.SpecifierText, "version specifier", "version specifiers"),
+    (values.VersionText, "version", "versions"),
+    (values.Name, "name", "names"),
+    (values.PathText, "path", "paths"),
+    (values.SourceText, "path or URL", "paths or URLs"),
+    (values.VariableName, "variable name", "variable names"),
+    (values.VariableValue, "string", "strings"),
+    (values.VariablePattern, "variable pattern", "variable patterns"),
+    (values.PassedPattern, "variable pattern", "variable patterns"),
+    (values.ModuleName, "module name", "module names"),
+    (values.Command, "command", "commands"),
+    (values.QueueName, "queue name", "queue names"),
+    (values.ImageName, "image name", "image names"),
+    (values.TriggerPattern, "trigger class pattern", "trigger class patterns"),
+    (values.UserName, "user", "users"),
+    (values.GroupName, "group", "groups"),
+    (values.MemorySize, "size", "sizes"),
+    (values.Processors, "number", "numbers"),
+    (values.ProcessCount, "whole number", "whole numbers"),
+    (values.Platform, "platform", "platforms"),
     (StrictBool, "true or false", ""),
     (StrictStr, "string", "strings"),
 )
@@ -70,6 +76,7 @@ constraints = ["https://constraints.company.example/airflow-3.3.2.txt"]
 
 [defaults.variables]
 keep-out = ["AWS_*", "VAULT_TOKEN"]
+pass = ["COMPANY_*"]               # what workloads get of a shared component's variables besides the usual
 
 [bundles]                          # by the names that Airflow's configuration gives to its bundles
 bundle_a = { environment = "env_a", queue = "etl" }      # the queue of its tasks that name none
@@ -94,6 +101,10 @@ abstract = false                   # true: only a base for others; neither locke
 requires-python = "==3.11.*"       # the Pythons that the lock covers
 platforms = ["linux-x86_64"]       # the machines that the lock covers
 airflow = true                     # false: no Airflow of the deployment's version in it
+warm = true                        # false: no fork server; each workload starts its own interpreter
+preload = ["pandas"]               # what the fork server imports beforehand
+user = "team_b"                    # workloads run as this user and group
+group = "team_b"
 
 dependencies = [
     "pandas<2",
@@ -109,7 +120,13 @@ overrides = ["protobuf==5.29.5"]                       # replaces what every pac
 
 [variables]
 keep-out = ["PGPASSWORD"]          # joined with what the bases and [defaults] keep out
+pass = ["TEAM_B_*"]                # joined, too; what is kept out is not passed
 set = { TZ = "UTC" }               # no secrets: the published table is plain text
+
+[limits]                           # for all workloads of the environment together, on one host
+memory = "8G"
+cpu = 1.5                          # processors
+pids = 500                         # processes and threads
 
 [checks]                           # a generation that fails one of these is never published
 imports = ["airflow.sdk", "pandas"]
@@ -144,6 +161,10 @@ $shared
 An entry of `pyprojects` without `extras` and `dependency-groups` stands for `project.dependencies`; with
 `extras` for those and the extras; with `dependency-groups` alone for the groups alone.
 
+`warm`, `preload`, `user`, `group`, `limits` and `variables` say how workloads run, not what an environment
+consists of. A change of them makes no lock stale and no new generation: it counts for new workloads after the
+next `envman build` or `envman publish`.
+
 ## Keys of an environment alone
 
 $own
@@ -162,7 +183,11 @@ An environment is made of layers: `[defaults]` of `envman.toml`, then the specs 
 | lists | joined in the order of the layers; an entry that is there already is not repeated |
 | `variables.set` | joined by variable; the last layer wins |
 | `requires-python`, `platforms`, `airflow` | the last layer that states the key wins |
+| `warm`, `user`, `group`, each key of `limits` | the last layer that states the key wins |
 | `extends`, `abstract` | not inherited |
+
+A layer that states another `user` states its `group`, too: an earlier layer's group would stay. A `group`
+without a `user` is an error.
 
 A later layer can't shorten a list. See
 [Keep the file that you have](../how-to/keep-the-file-you-have.md#share-what-several-environments-need).
@@ -352,7 +377,7 @@ def _default(field: Any) -> str:
 def _types() -> str:
     platforms, names, variables = (
         ", ".join(f"`{word}`" for word in words)
-        for words in (get_args(model.Platform), sorted(RESERVED), sorted(model.RESERVED_VARIABLES))
+        for words in (get_args(values.Platform), sorted(RESERVED), sorted(values.RESERVED_VARIABLES))
     )
     rows = {
         "requirement": "[PEP 508](https://peps.python.org/pep-0508/): `pandas>=2.2,<3`; no URL, no path",
@@ -368,6 +393,13 @@ def _types() -> str:
         "queue name": "the name of one of the executor's queues, without a comma",
         "image name": "a container image, with its tag or digest",
         "trigger class pattern": "a class with its module, or its beginning and `*`: `airflow.providers.*`",
+        "user": "the name of a user of the host (small letters, digits, `_` and `-`; at most 32 characters), "
+        "or a user's number; not `root`, not `0`",
+        "group": "the name of a group of the host, written as a user's, or a group's number",
+        "size": f"bytes, or a whole number and `K`, `M`, `G` or `T`, the powers of 1024: `512M`, `2G`; from "
+        f"`{values.LEAST_MEMORY}` to `{values.MOST_MEMORY}`",
+        "number": "a number greater than 0: `2`, `1.5`",
+        "whole number": f"from {values.LEAST_PROCESSES} to {values.MOST_PROCESSES}",
         "module name": "what `import` takes: `airflow.sdk`",
         "command": 'a list of words, no shell: `["python", "-m", "pytest", "--version"]`',
         "platform": f"one of {platforms}",

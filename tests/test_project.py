@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from envman.errors import Problem, SpecError
 from envman.launch.root import find_root
-from envman.lock.inputs import ConstraintSet, Inputs
+from envman.lock.inputs import ConstraintSet, Inputs, fingerprint
 from envman.lock.lockfile import Lock, parse_lock, render
 from envman.project import ProjectFiles, load_inputs, load_project, with_fetched
 from envman.spec.merge import merge
@@ -108,6 +108,29 @@ def test_all_errors_of_all_files_are_found_in_one_run(tmp_path: Path) -> None:
         "environments/env_d.toml",
         "pyproject.toml: project.optional-dependencies.x",
     }
+
+
+RUNNING = """\
+warm = false
+preload = ["a"]
+user = "team_a"
+group = "team_a"
+limits = { memory = "1G", cpu = 2, pids = 100 }
+variables = { pass = ["A_*"] }
+"""
+
+
+def test_how_workloads_run_decides_no_lock(tmp_path: Path) -> None:
+    bare = inputs_of(tmp_path, {"environments/env_a.toml": 'dependencies = ["a"]\n'})
+    running = inputs_of(tmp_path, {"environments/env_a.toml": f'dependencies = ["a"]\n{RUNNING}'})
+    assert running == bare
+    assert fingerprint(running.digests()) == fingerprint(bare.digests())
+
+
+def test_a_group_without_a_user_is_told_with_the_errors_of_the_files(tmp_path: Path) -> None:
+    specs = {f"environments/{name}.toml": f"requirements-files = ['{name}.txt']\n" for name in ("a", "b")}
+    found = refused(write(tmp_path, {"envman.toml": f"{DEFAULTS}group = 'teams'\n", **specs}))
+    assert set(found) == {"envman.toml: defaults.group", "environments/a.txt", "environments/b.txt"}
 
 
 def test_what_the_shared_components_need_is_loaded(tmp_path: Path) -> None:

@@ -11,9 +11,14 @@ needs neither a JSON nor a TOML parser (importing one takes longer than starting
     default      -          env_a
     environment  env_a      -AWS_*   +TZ=UTC   what to keep out (-), what to set (+)
     image        env_a      registry/image_a   the image of its pods
+    limits       env_a      cpu=1.5 pids=200   of its workloads together; memory in bytes; those stated
+    pass         env_a      MY_* OTHER         what its workloads get of a component's variables besides
+    preload      env_a      numpy pandas       what its fork server imports beforehand, in this order
     team         team_b     env_b
     team-queue   team_b     etl_b
     trigger      airflow.*  -                  a trigger class that may run; all may where none is listed
+    user         env_a      team_a:team_a      its workloads' user and group (may be empty)
+    warm         env_a      false              no fork server; where there is no such record, one forks
 
 Backslash, tab, line feed and carriage return in a field are written `\\`, `\t`, `\n` and `\r`.
 """
@@ -66,6 +71,41 @@ class Table:
     def image(self, environment: str) -> str | None:
         """The image of the environment's pods."""
         return self._value("image", environment)
+
+    def is_warm(self, environment: str) -> bool:
+        """Whether a fork server of the environment forks its workloads; else each starts an interpreter."""
+        return self._value("warm", environment) != "false"
+
+    def preload(self, environment: str) -> list[str]:
+        """The modules that the environment's fork server imports beforehand, in this order."""
+        return self._words("preload", environment)
+
+    def user(self, environment: str) -> tuple[str, str] | None:
+        """The user and the group (may be empty) of the environment's workloads, each a name or a number;
+        None where they run as the component's user.
+        """
+        value = self._value("user", environment)
+        if value is None:
+            return None
+        user, _, group = value.partition(":")
+        return user, group
+
+    def limits(self, environment: str) -> dict[str, float]:
+        """What the environment's workloads together may use on one host, those that are stated: `memory` in
+        bytes, `cpu` in processors, `pids` in processes and threads.
+        """
+        pairs = [word.partition("=") for word in self._words("limits", environment)]
+        return {key: float(value) if key == "cpu" else int(value) for key, _, value in pairs}
+
+    def passed(self, environment: str) -> list[str]:
+        """Patterns of a component's variables that the environment's workloads get besides the usual ones;
+        what the environment keeps out is kept out all the same.
+        """
+        return self._words("pass", environment)
+
+    def _words(self, kind: str, name: str) -> list[str]:
+        value = self._value(kind, name)
+        return value.split(" ") if value else []
 
     def _value(self, kind: str, name: str) -> str | None:
         fields = self._fields(kind, name)

@@ -1,7 +1,8 @@
 """Inheritance: `[defaults]`, then the extended specs in their order, then the environment's own file.
 
 Lists are joined in that order, without repeating an entry. Tables (`variables.set`) are joined by key. Of
-single values (`requires-python`, `platforms`, `airflow`) the last one stated wins.
+single values (`requires-python`, `platforms`, `airflow`, `warm`, `user`, `group`, each key of `limits`) the
+last one stated wins.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from envman.errors import Problem
-from envman.spec.model import DEFAULT_PLATFORMS, Content, EnvironmentSpec, PyprojectSource
+from envman.spec.model import Content, EnvironmentSpec, PyprojectSource
 from envman.spec.names import nearest
-from envman.spec.project import Environment
+from envman.spec.project import Environment, Limits
+from envman.spec.values import DEFAULT_PLATFORMS, memory_bytes
 
 ItemT = TypeVar("ItemT")
 ENVIRONMENTS = "environments"
@@ -22,9 +24,13 @@ ENVIRONMENTS = "environments"
 
 @dataclass(frozen=True)
 class Layer:
-    """One file's share of an environment, and the folder that its paths are relative to."""
+    """One file's share of an environment.
+
+    `place` is how the places of its keys begin, `folder` is what its paths are relative to.
+    """
 
     content: Content
+    place: str
     folder: str
 
     def path(self, text: str) -> str:
@@ -47,23 +53,34 @@ def merge(
     """Apply inheritance to every spec that is not abstract.
 
     `unread` are specs that are there and wrong, `defaults` is None where envman.toml is: what they would have
-    stated is not called missing, and the environments that build on them are left out.
+    stated is not called missing, and the environments that build on them are left out. One whose group has no
+    user is not left out, so that the files that it names are read in the same run.
     """
     problems = [problem for name in specs for problem in _extends_problems(name, specs, unread)]
+    broken = {problem.where.partition(":")[0] for problem in problems}
     environments: dict[str, Environment] = {}
+    without_user: dict[str, list[str]] = {}
     for name, spec in specs.items():
-        if spec.abstract or any(problem.where.startswith(spec_file(name)) for problem in problems):
+        if spec.abstract or spec_file(name) in broken:
             continue
         chain = _chain(name, specs)
         if any(base not in specs for base in chain) or _on_cycle(chain, specs):
             continue
-        layers = [Layer(defaults or Content(), ".")] + [Layer(specs[base], ENVIRONMENTS) for base in chain]
+        layers = _layers(chain, specs, defaults or Content())
         environment = _merged(name, layers)
+        if environment.group and not environment.user and defaults is not None:
+            without_user.setdefault(_place_of_group(layers), []).append(name)
         if environment.requires_python:
             environments[name] = environment
         elif defaults is not None:
             problems.append(_no_python(name))
+    problems += [_no_user(place, names) for place, names in without_user.items()]
     return environments, problems
+
+
+def _layers(chain: Iterable[str], specs: Mapping[str, EnvironmentSpec], defaults: Content) -> list[Layer]:
+    own = [Layer(specs[name], f"{spec_file(name)}: ", ENVIRONMENTS) for name in chain]
+    return [Layer(defaults, "envman.toml: defaults.", "."), *own]
 
 
 def _no_python(name: str) -> Problem:
@@ -71,6 +88,19 @@ def _no_python(name: str) -> Problem:
         f"{spec_file(name)}: requires-python",
         "no Python version is declared",
         "Add the key here, in an extended spec or in [defaults] of envman.toml: requires-python = '==3.12.*'",
+    )
+
+
+def _place_of_group(layers: Iterable[Layer]) -> str:
+    """Where the layer that wins states the group."""
+    return [f"{layer.place}group" for layer in layers if layer.content.group is not None][-1]
+
+
+def _no_user(place: str, names: Iterable[str]) -> Problem:
+    return Problem(
+        place,
+        f"there is a group and no user for: {', '.join(names)}",
+        "State the 'user' beside it, or take the group out.",
     )
 
 
@@ -144,8 +174,24 @@ def _merged(name: str, layers: list[Layer]) -> Environment:
         airflow=_last((c.airflow for c in contents), True),
         set_variables=variables,
         keep_out=_joined(c.variables.keep_out for c in contents),
+        passed=_joined(c.variables.passed for c in contents),
         check_imports=_joined(c.checks.imports for c in contents),
         check_commands=_joined(c.checks.commands for c in contents),
+        warm=_last((c.warm for c in contents), True),
+        preload=_joined(c.preload for c in contents),
+        user=_last((c.user for c in contents), ""),
+        group=_last((c.group for c in contents), ""),
+        limits=_limits(contents),
+    )
+
+
+def _limits(contents: Iterable[Content]) -> Limits:
+    stated = [content.limits for content in contents]
+    memory = _last((limits.memory for limits in stated), None)
+    return Limits(
+        memory=None if memory is None else memory_bytes(memory),
+        cpu=_last((limits.cpu for limits in stated), None),
+        pids=_last((limits.pids for limits in stated), None),
     )
 
 

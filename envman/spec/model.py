@@ -6,163 +6,34 @@ requirement strings (PEP 508), version specifiers (PEP 440).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr
-
-from envman.redaction import redact
-from envman.spec.names import name_problem
-
-RESERVED_VARIABLES = frozenset(
-    {"PATH", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"}
+from envman.spec.values import (
+    DEFAULT_PLATFORMS,
+    LEAST_MEMORY,
+    LEAST_PROCESSES,
+    Command,
+    GroupName,
+    ImageName,
+    MemorySize,
+    ModuleName,
+    Name,
+    PassedPattern,
+    PathText,
+    Platform,
+    ProcessCount,
+    Processors,
+    QueueName,
+    RequirementText,
+    SourceText,
+    SpecifierText,
+    TriggerPattern,
+    UserName,
+    VariableName,
+    VariablePattern,
+    VariableValue,
+    VersionText,
 )
-"""Variables that decide which interpreter runs: exec sets or drops them, a spec may not."""
-
-Platform = Literal["linux-x86_64", "linux-aarch64", "macos-arm64", "macos-x86_64", "windows-x86_64"]
-DEFAULT_PLATFORMS: tuple[Platform, ...] = ("linux-x86_64", "linux-aarch64")
-
-
-class WrongValueError(ValueError):
-    """A value that has the right type and can't be used; `remedy` says what could."""
-
-    def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what)
-        self.remedy = remedy
-
-
-def _requirement(text: str) -> str:
-    try:
-        requirement = Requirement(text)
-    except InvalidRequirement as error:
-        reason = str(error).splitlines()[0]
-        what = f"'{redact(text)}' is not a requirement (PEP 508): {reason}"
-        raise WrongValueError(what, "Write one such as 'pandas>=2.2,<3'.") from None
-    if requirement.url is not None:
-        what = f"'{requirement.name}' is given by URL, and a lock holds none"
-        raise WrongValueError(what, "Name a version, and serve the file from an index.")
-    return text
-
-
-def _specifier(text: str) -> str:
-    remedy = "Write '==3.12.*', or a range such as '>=3.11,<3.13'."
-    try:
-        specifier = SpecifierSet(text)
-    except InvalidSpecifier:
-        raise WrongValueError(f"'{text}' is not a version specifier (PEP 440)", remedy) from None
-    if not any(part.operator.startswith((">", "==", "~=")) for part in specifier):
-        raise WrongValueError(f"'{text}' has no lower bound", remedy)
-    return text
-
-
-def _version(text: str) -> str:
-    try:
-        Version(text)
-    except InvalidVersion:
-        raise WrongValueError(f"'{text}' is not a version (PEP 440)", "Write one such as '3.3.2'.") from None
-    return text
-
-
-def _name(text: str) -> str:
-    if problem := name_problem(text):
-        raise WrongValueError(problem, "Choose a name such as 'env_a'.")
-    return text
-
-
-def _source(text: str) -> str:
-    """A path or an http(s) or file URL; credentials in it are refused."""
-    if "://" not in text:
-        return _path(text)
-    url = urlsplit(text)
-    if url.scheme not in {"https", "http", "file"}:
-        remedy = "Name a file, or an https, http or file URL."
-        raise WrongValueError(f"constraints can't be read from '{url.scheme}'", remedy)
-    if url.username or url.password:
-        raise WrongValueError("the URL holds credentials", "Put them into a netrc file, never into a spec.")
-    return text
-
-
-def _path(text: str) -> str:
-    if not text or not text.isprintable():
-        raise WrongValueError("the path is empty or holds characters that can't be printed", "Name a file.")
-    return text
-
-
-def _variable(text: str) -> str:
-    if not text or "=" in text or "\0" in text:
-        what = f"'{text}' is not the name of an environment variable"
-        raise WrongValueError(what, "Write a name such as 'TZ', without '='.")
-    if text in RESERVED_VARIABLES:
-        what = f"'{text}' decides which interpreter runs"
-        raise WrongValueError(what, "Take it out: envman sets or drops it itself.")
-    return text
-
-
-def _value(text: str) -> str:
-    if "\0" in text:
-        raise WrongValueError("a variable's value can't hold a NUL character", "Take it out.")
-    return text
-
-
-def _pattern(text: str) -> str:
-    if not text or "*" in text[:-1] or "=" in text or "\0" in text:
-        what = f"'{text}' is not the name of a variable, with or without a '*' at its end"
-        raise WrongValueError(what, "Write 'AWS_SECRET_ACCESS_KEY' or 'AWS_*'.")
-    return text
-
-
-def _module(text: str) -> str:
-    if not all(part.isidentifier() for part in text.split(".")):
-        raise WrongValueError(f"'{text}' is not the name of a module", "Write one such as 'airflow.sdk'.")
-    return text
-
-
-def _queue(text: str) -> str:
-    if not text or text != text.strip() or "," in text:
-        raise WrongValueError(f"'{text}' is not the name of one queue", "Write one such as 'etl'.")
-    return text
-
-
-def _image(text: str) -> str:
-    if not text or any(character.isspace() for character in text):
-        remedy = "Write one such as 'registry.example/team/image_a@sha256:...'."
-        raise WrongValueError(f"'{text}' is not the name of an image", remedy)
-    return text
-
-
-def _trigger(text: str) -> str:
-    parts = (text[:-1].removesuffix(".") if text.endswith("*") else text).split(".")
-    whole = text.endswith("*") or len(parts) > 1
-    if text != "*" and not (whole and all(part.isidentifier() for part in parts)):
-        what = f"'{text}' is not a class with its module, with or without a '*' at its end"
-        raise WrongValueError(what, "Write one such as 'airflow.providers.*'.")
-    return text
-
-
-def _command(words: tuple[str, ...]) -> tuple[str, ...]:
-    if not words or not words[0]:
-        remedy = "Write a list of words, such as ['python', '-m', 'pytest', '--version']."
-        raise WrongValueError("the command is empty", remedy)
-    return words
-
-
-RequirementText = Annotated[StrictStr, AfterValidator(_requirement)]
-SpecifierText = Annotated[StrictStr, AfterValidator(_specifier)]
-VersionText = Annotated[StrictStr, AfterValidator(_version)]
-Name = Annotated[StrictStr, AfterValidator(_name)]
-PathText = Annotated[StrictStr, AfterValidator(_path)]
-SourceText = Annotated[StrictStr, AfterValidator(_source)]
-VariableName = Annotated[StrictStr, AfterValidator(_variable)]
-VariableValue = Annotated[StrictStr, AfterValidator(_value)]
-VariablePattern = Annotated[StrictStr, AfterValidator(_pattern)]
-ModuleName = Annotated[StrictStr, AfterValidator(_module)]
-QueueName = Annotated[StrictStr, AfterValidator(_queue)]
-ImageName = Annotated[StrictStr, AfterValidator(_image)]
-TriggerPattern = Annotated[StrictStr, AfterValidator(_trigger)]
-Command = Annotated[tuple[StrictStr, ...], AfterValidator(_command)]
 
 
 def _kebab(field: str) -> str:
@@ -190,7 +61,7 @@ class PyprojectSource(Table):
 
 
 class Variables(Table):
-    """Environment variables of the processes that `envman exec` starts."""
+    """Environment variables of the processes that envman starts in the environment."""
 
     set: dict[VariableName, VariableValue] = Field(
         default_factory=dict,
@@ -198,6 +69,12 @@ class Variables(Table):
     )
     keep_out: tuple[VariablePattern, ...] = Field(
         (), description="Variables of the caller to drop; a '*' at the end stands for any ending, 'AWS_*'."
+    )
+    passed: tuple[PassedPattern, ...] = Field(
+        (),
+        alias="pass",
+        description="Variables of a shared component that its children get besides the usual ones; "
+        "a '*' at the end stands for any ending; keep-out wins.",
     )
 
 
@@ -208,6 +85,17 @@ class Checks(Table):
     commands: tuple[Command, ...] = Field(
         (), description="Commands, each a list of words, run with the environment's bin folder first on PATH."
     )
+
+
+class Limits(Table):
+    """What an environment may use of a host; the workloads of all bundles in it share it."""
+
+    memory: MemorySize | None = Field(
+        None,
+        description=f"Memory, such as '512M' or '2G'; at least {LEAST_MEMORY}.",
+    )
+    cpu: Processors | None = Field(None, description="Processors, such as 2 or 1.5.")
+    pids: ProcessCount | None = Field(None, description=f"Processes and threads; at least {LEAST_PROCESSES}.")
 
 
 class Content(Table):
@@ -234,7 +122,26 @@ class Content(Table):
         None,
         description="false: opt out of the deployment's Airflow; Dags can't be parsed or run in it.",
     )
-    variables: Variables = Field(Variables(), description="Environment variables to set and to keep out.")
+    warm: StrictBool | None = Field(
+        None,
+        description="false: each workload starts its own interpreter; true: one fork server of the "
+        "environment forks them. Default: true.",
+    )
+    preload: tuple[ModuleName, ...] = Field(
+        (), description="Modules that the fork server imports beforehand."
+    )
+    user: UserName | None = Field(
+        None, description="User, by name or number, that the workloads run as; never root."
+    )
+    group: GroupName | None = Field(
+        None, description="Group, by name or number, that the workloads run as. Default: the user's."
+    )
+    limits: Limits = Field(
+        Limits(), description="What all workloads of the environment together may use on one host."
+    )
+    variables: Variables = Field(
+        Variables(), description="Environment variables to set, to keep out and to pass on."
+    )
     checks: Checks = Field(Checks(), description="What has to work before a build counts.")
 
 

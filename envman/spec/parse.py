@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from envman.errors import Problem
-from envman.spec.model import EnvironmentSpec, ProjectSpec, WrongValueError
+from envman.spec.model import EnvironmentSpec, ProjectSpec
 from envman.spec.names import nearest
+from envman.spec.values import WrongValueError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,11 +28,17 @@ _TYPES = re.compile("|".join(_TOML))
 _EXPECTED = {
     "string_type": "Write a string in quotes.",
     "bool_type": "Write true or false, without quotes.",
+    "int_type": "Write a whole number, without quotes.",
+    "float_type": "Write a number, without quotes.",
     "tuple_type": 'Write a list: ["…"].',
     "dict_type": 'Write a table: [name] or { key = "value" }.',
     "model_type": 'Write a table: [name] or { key = "value" }.',
     "missing": "Add the key.",
     "literal_error": "Write one of the values named.",
+    "greater_than": "Write a greater number, or leave the key out.",
+    "greater_than_equal": "Write a greater number, or leave the key out.",
+    "less_than_equal": "Write a smaller number, or leave the key out.",
+    "finite_number": "Write a number, or leave the key out.",
     "too_short": "Name at least one, or leave the key out.",
 }
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from envman.spec.model import Bundle, Platform, PyprojectSource, Team
+from envman.spec.model import Bundle, PyprojectSource, Team
+from envman.spec.values import Platform
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an environment's workloads together may use on one host; None: as much as there is.
+
+    `memory` is in bytes, `cpu` in processors, `pids` in processes and threads.
+    """
+
+    memory: int | None = None
+    cpu: float | None = None
+    pids: int | None = None
 
 
 @dataclass(frozen=True)
@@ -13,7 +26,7 @@ class Environment:
     """An environment after `[defaults]` and `extends` are applied.
 
     Paths are POSIX paths relative to the project (the folder of envman.toml); what the files at them say is
-    read by `envman.project.load_inputs`.
+    read by `envman.project.load_inputs`. `user` and `group` are empty where none is stated.
     """
 
     name: str
@@ -28,8 +41,14 @@ class Environment:
     airflow: bool = True
     set_variables: Mapping[str, str] = field(default_factory=dict)
     keep_out: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
     check_imports: tuple[str, ...] = ()
     check_commands: tuple[tuple[str, ...], ...] = ()
+    warm: bool = True
+    preload: tuple[str, ...] = ()
+    user: str = ""
+    group: str = ""
+    limits: Limits = Limits()
 
     @property
     def lock_file(self) -> str:

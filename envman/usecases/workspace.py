@@ -11,7 +11,7 @@ from envman.processes import Processes
 from envman.project import ProjectFiles, load_project
 from envman.resolver.table import render_table
 from envman.spec.names import nearest
-from envman.spec.project import Environment, Project
+from envman.spec.project import Environment, Limits, Project
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,27 @@ class Workspace:
         records += [("image", name, image) for name, image in project.images.items()]
         records.append(("components", "-", project.airflow_environment or ""))
         records += [("trigger", pattern, "-") for pattern in project.allowed_triggers]
+        for environment in project.environments.values():
+            records += _running(environment)
         return [record for record in records if record[2]]
+
+
+def _running(environment: Environment) -> list[tuple[str, str, str]]:
+    """How the environment's workloads run, as records of the table; a value is empty where none is stated."""
+    name, user = environment.name, environment.user
+    return [
+        ("warm", name, "" if environment.warm else "false"),
+        ("preload", name, " ".join(environment.preload)),
+        ("user", name, f"{user}:{environment.group}" if user else ""),
+        ("limits", name, _limits(environment.limits)),
+        ("pass", name, " ".join(environment.passed)),
+    ]
+
+
+def _limits(limits: Limits) -> str:
+    cpu = None if limits.cpu is None else str(limits.cpu).removesuffix(".0")
+    stated = {"memory": limits.memory, "cpu": cpu, "pids": limits.pids}
+    return " ".join(f"{key}={value}" for key, value in stated.items() if value is not None)
 
 
 def open_workspace(directory: Path, edited: Mapping[str, str] | None = None) -> Workspace:

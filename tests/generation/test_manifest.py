@@ -17,7 +17,7 @@ from envman.generation.manifest import (
     spec_digest,
 )
 from envman.spec.names import name_problem
-from envman.spec.project import Environment
+from envman.spec.project import Environment, Limits
 
 INTERPRETER = Interpreter("CPython", "3.12.1", "linux-x86_64", "/usr/bin/python3.12", "123-456")
 MANIFEST = Manifest(
@@ -128,6 +128,22 @@ def test_a_generations_name_is_short_and_fits_into_a_path() -> None:
 def test_other_checks_are_another_generation(change: dict[str, Any]) -> None:
     other = replace(ENVIRONMENT, **change)
     assert options_digest(other) != options_digest(ENVIRONMENT)
+    assert spec_digest(other) != spec_digest(ENVIRONMENT)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"warm": False},
+        {"preload": ("pandas",)},
+        {"user": "team_a", "group": "team_a"},
+        {"limits": Limits(memory=2**30, cpu=1.5, pids=200)},
+        {"passed": ("MY_*",)},
+    ],
+)
+def test_how_workloads_run_does_not_make_another_generation(change: dict[str, Any]) -> None:
+    other = replace(ENVIRONMENT, **change)
+    assert options_digest(other) == options_digest(ENVIRONMENT)
     assert spec_digest(other) != spec_digest(ENVIRONMENT)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from envman.resolver.table import Table
 from tests.conftest import PYTHON, Deployment, in_python
 from tests.wheels import make_wheel
 
@@ -38,6 +39,37 @@ def test_a_build_with_nothing_to_do_does_nothing(two_teams: Deployment) -> None:
     result = two_teams.ok("build", "--json")
     assert [row["status"] for row in result.json["result"]] == ["unchanged", "unchanged"]
     assert {path: path.lstat().st_mtime_ns for path in two_teams.root.rglob("*")} == before
+
+
+RUNNING = """\
+warm = false
+preload = ["frame"]
+user = "team_a"
+limits = { memory = "2G", cpu = 1.5 }
+variables = { pass = ["MY_*"] }
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "row"), [(["build"], ["unchanged"]), (["build", "env_a"], ["unchanged"]), (["publish"], [])]
+)
+def test_how_workloads_run_is_published_anew_and_nothing_is_locked_or_built(
+    two_teams: Deployment, command: list[str], row: list[str]
+) -> None:
+    before, generation = two_teams.generations(), two_teams.current("env_a")
+    two_teams.spec("env_a", ["frame>=2"], f'{RUNNING}[checks]\nimports = ["frame", "grid"]\n')
+    two_teams.ok("lock", "--check")
+    result = two_teams.ok(*command, "--json").json["result"]
+    assert not row or {entry["status"] for entry in result} == set(row)
+    assert (two_teams.generations(), two_teams.current("env_a")) == (before, generation)
+    table = Table((two_teams.root / ".state/table").read_text())
+    assert (table.is_warm("env_a"), table.preload("env_a")) == (False, ["frame"])
+    assert (table.user("env_a"), table.passed("env_a")) == (("team_a", ""), ["MY_*"])
+    assert table.limits("env_a") == {"memory": 2 * 1024**3, "cpu": 1.5}
+    two_teams.spec("env_a", ["frame>=2"], '[checks]\nimports = ["frame", "grid"]\n')
+    two_teams.ok(*command)
+    table = Table((two_teams.root / ".state/table").read_text())
+    assert (table.is_warm("env_a"), table.user("env_a"), table.limits("env_a")) == (True, None, {})
 
 
 def test_the_same_content_is_built_once_for_two_environments(deployment: Deployment) -> None:

@@ -9,7 +9,7 @@ from packaging.markers import Marker, default_environment
 from packaging.specifiers import SpecifierSet
 
 from envman.lock.platforms import environment_markers, host_platform, lowest_python
-from envman.spec.model import Platform
+from envman.spec.values import Platform
 from tests.strategies import law
 
 MACHINES = {

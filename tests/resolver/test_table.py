@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,6 +145,87 @@ def test_without_a_record_there_is_no_image_and_no_environment_for_components() 
     assert TABLE.components() is None
     assert TABLE.queue("bundle_a", "team_b") is None
     assert TABLE.names("trigger") == []
+
+
+def test_how_an_environments_workloads_run_is_found() -> None:
+    more = [
+        ("warm", "env_a", "false"),
+        ("user", "env_a", "team_a:team_a"),
+        ("user", "env_b", "1001:"),
+        ("limits", "env_a", "memory=2147483648 cpu=1.5 pids=200"),
+        ("limits", "env_b", "cpu=2"),
+        ("pass", "env_a", "MY_* OTHER"),
+        ("preload", "env_a", "pandas numpy airflow.sdk"),
+    ]
+    text = render_table({}, {}, {"env_a": ((), {}), "env_b": ((), {})}, None, more)
+    assert text == (
+        "envman-table 1\n"
+        "environment\tenv_a\t\n"
+        "environment\tenv_b\t\n"
+        "limits\tenv_a\tmemory=2147483648 cpu=1.5 pids=200\n"
+        "limits\tenv_b\tcpu=2\n"
+        "pass\tenv_a\tMY_* OTHER\n"
+        "preload\tenv_a\tpandas numpy airflow.sdk\n"
+        "user\tenv_a\tteam_a:team_a\n"
+        "user\tenv_b\t1001:\n"
+        "warm\tenv_a\tfalse\n"
+    )
+    table = Table(text)
+    assert (table.is_warm("env_a"), table.is_warm("env_b")) == (False, True)
+    assert (table.user("env_a"), table.user("env_b")) == (("team_a", "team_a"), ("1001", ""))
+    assert table.limits("env_a") == {"memory": 2147483648, "cpu": 1.5, "pids": 200}
+    assert table.limits("env_b") == {"cpu": 2}
+    assert (table.passed("env_a"), table.passed("env_b")) == (["MY_*", "OTHER"], [])
+    assert (table.preload("env_a"), table.preload("env_b")) == (["pandas", "numpy", "airflow.sdk"], [])
+
+
+@pytest.mark.parametrize("name", ["env_a", "env", "", "-", "bundle_a"])
+def test_without_a_record_workloads_are_forked_as_the_components_user_without_limits(name: str) -> None:
+    assert TABLE.is_warm(name)
+    assert TABLE.user(name) is None
+    assert TABLE.limits(name) == {}
+    assert TABLE.passed(name) == TABLE.preload(name) == []
+
+
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=" \0"), min_size=1, max_size=6)
+accounts = st.from_regex(r"[a-z_][a-z0-9_-]{0,6}|[1-9][0-9]{0,4}", fullmatch=True)
+limits = st.fixed_dictionaries(
+    {},
+    optional={
+        "memory": st.integers(16 * 2**20, 2**63 - 1),
+        "cpu": st.floats(0, exclude_min=True, allow_infinity=False),
+        "pids": st.integers(4, 2**22),
+    },
+)
+running = st.fixed_dictionaries(
+    {
+        "warm": st.booleans(),
+        "preload": st.lists(words, max_size=3),
+        "pass": st.lists(words, max_size=3),
+        "user": st.none() | st.tuples(accounts, accounts | st.just("")),
+        "limits": limits,
+    }
+)
+
+
+@law
+@given(st.dictionaries(free_text, running, max_size=3))
+def test_how_workloads_run_is_found_again_as_it_was_written(declared: dict[str, dict[str, Any]]) -> None:
+    more = []
+    for name, settings in declared.items():
+        more += [("warm", name, "false")] if not settings["warm"] else []
+        more += [("user", name, ":".join(settings["user"]))] if settings["user"] else []
+        more += [(kind, name, " ".join(settings[kind])) for kind in ("preload", "pass") if settings[kind]]
+        pairs = [f"{key}={value}" for key, value in settings["limits"].items()]
+        more += [("limits", name, " ".join(pairs))] if pairs else []
+    table = Table(render_table({}, {}, {}, None, more))
+    for name, settings in declared.items():
+        assert table.is_warm(name) == settings["warm"]
+        assert table.preload(name) == settings["preload"]
+        assert table.passed(name) == settings["pass"]
+        assert table.user(name) == settings["user"]
+        assert table.limits(name) == settings["limits"]
+    assert table.limits("another name that is long") == {}
 
 
 records = st.dictionaries(free_text, free_text.filter(bool), max_size=4)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from envman.spec.merge import merge
 from envman.spec.model import Content, EnvironmentSpec
-from envman.spec.project import Environment
+from envman.spec.project import Environment, Limits
 from tests.strategies import law
 
 PYTHON = "==3.12.*"
@@ -69,6 +69,87 @@ def test_of_single_values_the_last_one_stated_wins() -> None:
     a, b = environments["env_a"], environments["env_b"]
     assert (a.requires_python, a.platforms, a.airflow) == ("==3.13.*", ("macos-arm64",), False)
     assert (b.requires_python, b.platforms, b.airflow) == ("==3.11.*", ("linux-x86_64",), True)
+
+
+def test_how_workloads_run_has_defaults() -> None:
+    environment = merged({"env_a": spec()})["env_a"]
+    assert (environment.warm, environment.preload, environment.passed) == (True, (), ())
+    assert (environment.user, environment.group, environment.limits) == ("", "", Limits())
+
+
+def test_of_how_workloads_run_the_last_layer_that_states_it_wins() -> None:
+    specs = {
+        "base": spec(abstract=True, warm=False, user="base", limits={"memory": "1G", "cpu": 2}),
+        "env_a": spec(("base",), limits={"cpu": 0.5, "memory": "16384K"}),
+        "env_b": spec(("base",), warm=True, user="1001", group="team_b", limits={"pids": 9}),
+        "env_c": spec(),
+    }
+    defaults = content(
+        requires_python=PYTHON, warm=True, user="all_teams", group="teams", limits={"pids": 100}
+    )
+    environments = merged(specs, defaults)
+    a, b, c = (environments[name] for name in ("env_a", "env_b", "env_c"))
+    assert (a.warm, a.user, a.group) == (False, "base", "teams")
+    assert (b.warm, b.user, b.group) == (True, "1001", "team_b")
+    assert (c.warm, c.user, c.group) == (True, "all_teams", "teams")
+    assert a.limits == Limits(memory=16 * 1024**2, cpu=0.5, pids=100)
+    assert b.limits == Limits(memory=1024**3, cpu=2, pids=9)
+    assert c.limits == Limits(pids=100)
+
+
+def test_modules_to_preload_and_variables_to_pass_are_joined() -> None:
+    specs = {
+        "base": spec(abstract=True, preload=["b", "a"], variables={"pass": ["B_*", "A"]}),
+        "env_a": spec(("base",), preload=["c", "b"], variables={"pass": ["C", "A"], "keep-out": ["B_1"]}),
+    }
+    defaults = content(requires_python=PYTHON, preload=["a"], variables={"pass": ["A"]})
+    environment = merged(specs, defaults)["env_a"]
+    assert environment.preload == ("a", "b", "c")
+    assert (environment.passed, environment.keep_out) == (("A", "B_*", "C"), ("B_1",))
+
+
+@pytest.mark.parametrize("user", ["env_a", "base", "defaults"])
+def test_a_group_may_stand_in_another_layer_than_its_user(user: str) -> None:
+    stated = {name: {"user": "team_a"} if name == user else {} for name in ("env_a", "base", "defaults")}
+    specs = {"base": spec(group="team_a", **stated["base"]), "env_a": spec(("base",), **stated["env_a"])}
+    environments, _ = merge(specs, content(requires_python=PYTHON, **stated["defaults"]))
+    assert (environments["env_a"].user, environments["env_a"].group) == ("team_a", "team_a")
+
+
+def test_a_group_without_a_user_is_told_once_where_it_is_stated() -> None:
+    specs = {
+        "base": spec(abstract=True, group="of_base"),
+        "env_a": spec(("base",), group="own"),
+        "env_b": spec(("base",)),
+        "env_c": spec(),
+        "env_d": spec(("base",), user="team_d"),
+        "env_e": spec(),
+    }
+    found = refused(specs, content(requires_python=PYTHON, group="of_all"))
+    assert found == {
+        "environments/env_a.toml: group": "there is a group and no user for: env_a",
+        "environments/base.toml: group": "there is a group and no user for: env_b",
+        "envman.toml: defaults.group": "there is a group and no user for: env_c, env_e",
+    }
+
+
+def test_a_group_without_a_user_hides_no_other_error() -> None:
+    specs = {"base": spec(group="teams"), "env_a": spec(("base",)), "env_b": spec(("gone",), group="b")}
+    environments, problems = merge(specs, content())
+    assert environments == {}
+    assert [problem.where for problem in problems] == [
+        "environments/env_b.toml: extends[0]",
+        "environments/base.toml: requires-python",
+        "environments/env_a.toml: requires-python",
+        "environments/base.toml: group",
+    ]
+    environments, _ = merge({"env_a": spec(group="a")}, content(requires_python=PYTHON))
+    assert list(environments) == ["env_a"]
+
+
+def test_without_readable_defaults_no_user_is_missed_that_they_may_state() -> None:
+    _, problems = merge({"env_a": spec(group="team_a", requires_python=PYTHON)}, None)
+    assert problems == []
 
 
 def test_variables_are_joined_by_name() -> None:
@@ -259,6 +340,40 @@ def test_down_a_chain_the_last_stated_python_wins(stated: list[str | None]) -> N
     assert problems == []
     expected = [value for value in [PYTHON, *stated] if value][-1]
     assert environments[f"n{len(stated) - 1}"].requires_python == expected
+
+
+@law
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "warm": st.booleans(),
+                "user": st.sampled_from(["a", "b"]),
+                "group": st.sampled_from(["a", "b"]),
+                "memory": st.integers(16, 64).map(lambda number: f"{number}M"),
+                "cpu": st.integers(1, 8) | st.floats(0.01, 8),
+                "pids": st.integers(4, 64),
+            },
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_down_a_chain_the_last_stated_of_each_setting_wins(stated: list[dict[str, Any]]) -> None:
+    specs = {}
+    for index, layer in enumerate(stated):
+        limits = {key: layer[key] for key in ("memory", "cpu", "pids") if key in layer}
+        single = {key: layer[key] for key in ("warm", "user", "group") if key in layer}
+        specs[f"n{index}"] = spec((f"n{index - 1}",) if index else (), limits=limits, **single)
+    environments, problems = merge(specs, content(requires_python=PYTHON))
+    environment = environments[f"n{len(stated) - 1}"]
+    last = {key: value for layer in stated for key, value in layer.items()}
+    assert environment.warm == last.get("warm", True)
+    assert (environment.user, environment.group) == (last.get("user", ""), last.get("group", ""))
+    memory = int(last["memory"][:-1]) * 1024**2 if "memory" in last else None
+    assert environment.limits == Limits(memory, last.get("cpu"), last.get("pids"))
+    assert bool(problems) == any(found.group and not found.user for found in environments.values())
 
 
 lists = st.lists(st.sampled_from("abcdef"), max_size=4)

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from envman.spec.model import Content, EnvironmentSpec, ProjectSpec, PyprojectSource
+from envman.spec.values import memory_bytes
 
 
 def refusals(model: type[Any], data: dict[str, Any]) -> dict[str, str]:
@@ -20,6 +21,7 @@ def test_an_empty_spec_is_a_spec_and_states_nothing() -> None:
     assert spec.requires_python is None
     assert spec.platforms is None
     assert spec.airflow is None
+    assert (spec.warm, spec.user, spec.group) == (None, None, None)
     assert spec.abstract is False
     assert spec.model_dump(exclude_defaults=True) == {}
 
@@ -61,6 +63,21 @@ def test_a_value_is_frozen() -> None:
         ("extends", ["base.a"]),
         ("airflow", False),
         ("abstract", True),
+        ("warm", False),
+        ("warm", True),
+        ("preload", ["numpy", "airflow.sdk"]),
+        ("user", "team_a"),
+        ("user", "_team-a$"),
+        ("user", "a" * 32),
+        ("user", "1001"),
+        ("user", "4294967294"),
+        ("group", "root"),
+        ("group", "0"),
+        ("limits", {"memory": "16M", "cpu": 1.5, "pids": 4}),
+        ("limits", {"memory": "8388607T", "cpu": 2, "pids": 4194304}),
+        ("limits", {"memory": "16777216"}),
+        ("limits", {"cpu": 0.01}),
+        ("variables", {"pass": ["MY_*", "*", "OTHER"]}),
     ],
 )
 def test_a_good_value_is_taken_as_it_is_written(key: str, value: object) -> None:
@@ -103,6 +120,45 @@ def test_a_good_value_is_taken_as_it_is_written(key: str, value: object) -> None
         ({"variables": {"set": {"A": 1}}}, "variables.set.A", "string"),
         ({"variables": {"keep-out": ["A*B"]}}, "variables.keep-out.0", "'A*B'"),
         ({"variables": {"keep-out": [""]}}, "variables.keep-out.0", "''"),
+        ({"variables": {"pass": ["A*B"]}}, "variables.pass.0", "'A*B'"),
+        ({"variables": {"pass": ["A", "B=C"]}}, "variables.pass.1", "'B=C'"),
+        ({"variables": {"pass": ["A B"]}}, "variables.pass.0", "a space"),
+        ({"variables": {"pass": "A"}}, "variables.pass", "tuple"),
+        ({"variables": {"passed": ["A"]}}, "variables.passed", "not permitted"),
+        ({"warm": "no"}, "warm", "boolean"),
+        ({"warm": 0}, "warm", "boolean"),
+        ({"preload": "numpy"}, "preload", "tuple"),
+        ({"preload": ["numpy", "pandas core"]}, "preload.1", "module"),
+        ({"preload": [""]}, "preload.0", "module"),
+        ({"limits": "2G"}, "limits", "dictionary"),
+        ({"limits": {"memory": 2147483648}}, "limits.memory", "string"),
+        ({"limits": {"memory": ""}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "M"}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "1.5G"}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "512m"}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "512MB"}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "512 M"}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "512M\n"}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "-1"}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "\u0661G"}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "9" * 5000}}, "limits.memory", "not a size"),
+        ({"limits": {"memory": "0"}}, "limits.memory", "not between"),
+        ({"limits": {"memory": "16777215"}}, "limits.memory", "not between"),
+        ({"limits": {"memory": "15M"}}, "limits.memory", "not between"),
+        ({"limits": {"memory": "8388608T"}}, "limits.memory", "not between"),
+        ({"limits": {"cpu": 0}}, "limits.cpu", "greater than 0"),
+        ({"limits": {"cpu": -0.5}}, "limits.cpu", "greater than 0"),
+        ({"limits": {"cpu": True}}, "limits.cpu", "number"),
+        ({"limits": {"cpu": "1.5"}}, "limits.cpu", "number"),
+        ({"limits": {"cpu": float("inf")}}, "limits.cpu", "finite"),
+        ({"limits": {"cpu": float("nan")}}, "limits.cpu", "finite"),
+        ({"limits": {"cpu": 10**400}}, "limits.cpu", "number"),
+        ({"limits": {"pids": 3}}, "limits.pids", "equal to 4"),
+        ({"limits": {"pids": 4.0}}, "limits.pids", "integer"),
+        ({"limits": {"pids": True}}, "limits.pids", "integer"),
+        ({"limits": {"pids": "4"}}, "limits.pids", "integer"),
+        ({"limits": {"pids": 4194305}}, "limits.pids", "equal to 4194304"),
+        ({"limits": {"disk": "1G"}}, "limits.disk", "not permitted"),
         ({"checks": {"imports": ["airflow sdk"]}}, "checks.imports.0", "module"),
         ({"checks": {"imports": ["a..b"]}}, "checks.imports.0", "module"),
         ({"checks": {"commands": [[]]}}, "checks.commands.0", "command"),
@@ -119,6 +175,44 @@ def test_a_bad_value_of_a_spec_is_refused_at_its_place(data: dict[str, Any], pla
     found = refusals(EnvironmentSpec, data)
     assert list(found) == [place]
     assert word in found[place]
+
+
+@pytest.mark.parametrize("key", ["user", "group"])
+@pytest.mark.parametrize(
+    "account",
+    [
+        *("", "Team_a", "1team", "-a", "$", "a$b", "a b", "a:b", "a.b", "../a", "a\n", "a\0", "é"),
+        *("a" * 33, "a" * 32 + "$", "-1", "+1", "1.0", "\u0661", "4294967295", "4294967296", "9" * 5000),
+    ],
+)
+def test_what_no_account_is_called_is_refused(key: str, account: str) -> None:
+    assert "account" in refusals(EnvironmentSpec, {key: account})[key]
+
+
+@pytest.mark.parametrize("account", ["root", "0", "00", "0000000000"])
+def test_a_user_that_may_do_everything_is_refused(account: str) -> None:
+    assert "no isolation" in refusals(EnvironmentSpec, {"user": account})["user"]
+
+
+def test_the_number_of_an_account_is_written_as_a_string() -> None:
+    assert "string" in refusals(EnvironmentSpec, {"user": 1001})["user"]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("16777216", 16 * 1024**2),
+        ("1500000000", 1_500_000_000),
+        ("16384K", 16 * 1024**2),
+        ("512M", 512 * 1024**2),
+        ("2G", 2 * 1024**3),
+        ("1T", 1024**4),
+        ("0002G", 2 * 1024**3),
+    ],
+)
+def test_a_size_is_read_in_powers_of_1024(text: str, size: int) -> None:
+    assert memory_bytes(text) == size
+    assert Content.model_validate({"limits": {"memory": text}}).limits.memory == text
 
 
 @pytest.mark.parametrize(

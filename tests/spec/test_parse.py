@@ -84,9 +84,41 @@ commands = [[]]
     assert all(problem.what and problem.remedy for problem in problems)
 
 
+def test_every_error_of_how_workloads_run_is_found_in_one_run() -> None:
+    text = """
+warm = "no"
+preload = ["numpy", "a b"]
+user = "root"
+group = "Team A"
+memory = "2G"
+[limits]
+memory = "2GB"
+cpu = inf
+pids = 1
+cpus = 2
+[variables]
+pass = ["A*B"]
+"""
+    places = (
+        "warm preload[1] user group limits.memory limits.cpu limits.pids limits.cpus variables.pass[0] memory"
+    )
+    for parse, start, table in (
+        (parse_environment, "environments/env_a.toml: ", text),
+        (parse_project, "envman.toml: defaults.", f"[defaults]{text}".replace("\n[", "\n[defaults.")),
+    ):
+        model, problems = parse(table, start.partition(":")[0])
+        assert model is None
+        assert [problem.where for problem in problems] == [f"{start}{place}" for place in places.split()]
+        assert all(problem.what and problem.remedy for problem in problems)
+
+
 @pytest.mark.parametrize(
     ("text", "place", "offered"),
     [
+        ("preloads = []", "preloads", "preload"),
+        ("[limit]\ncpu = 1", "limit", "limits"),
+        ("[limits]\nmem = '1G'", "limits.mem", "memory"),
+        ("[variables]\npas = []", "variables.pas", "pass"),
         ("dependency = []", "dependency", "dependencies"),
         ("[checks]\nimport = []", "checks.import", "imports"),
         ("[variables]\nkeepout = []", "variables.keepout", "keep-out"),
@@ -128,6 +160,17 @@ def test_an_unknown_key_of_the_project_names_the_nearest_one(text: str, place: s
         ("[[pyprojects]]", "pyprojects[0].path", "Add the key"),
         ("platforms = ['linux']", "platforms[0]", "values named"),
         ("platforms = []", "platforms", "leave the key out"),
+        ("warm = 'no'", "warm", "true or false"),
+        ("user = 1001", "user", "quotes"),
+        ("limits = '2G'", "limits", "table"),
+        ("[limits]\nmemory = 2", "limits.memory", "quotes"),
+        ("[limits]\ncpu = '2'", "limits.cpu", "without quotes"),
+        ("[limits]\ncpu = true", "limits.cpu", "a number"),
+        ("[limits]\ncpu = 0", "limits.cpu", "greater"),
+        ("[limits]\ncpu = nan", "limits.cpu", "leave the key out"),
+        ("[limits]\npids = 4.5", "limits.pids", "whole number"),
+        ("[limits]\npids = 3", "limits.pids", "greater"),
+        ("[limits]\npids = 9999999", "limits.pids", "smaller"),
     ],
 )
 def test_a_value_of_the_wrong_type_says_what_to_write(text: str, place: str, word: str) -> None:
@@ -149,6 +192,12 @@ def test_a_type_is_called_as_toml_calls_it(text: str) -> None:
         ("extends = ['a b']", "the name may hold letters", "env_a"),
         ("checks = { commands = [[]] }", "the command is empty", "python"),
         ("airflow = 'no'", "input should be a valid ", "true or false"),
+        ("user = 'root'", "'root' may do everything on the host", "for themselves"),
+        ("group = 'A'", "'A' is not the name or number of an account", "team_a"),
+        ("user = '4294967295'", "'4294967295' is no account's number", "4294967294"),
+        ("[limits]\nmemory = '2GB'", "'2GB' is not a size", "512M"),
+        ("[limits]\nmemory = '1M'", "'1M' is not between 16M and", "512M"),
+        ("[variables]\npass = ['A B']", "'A B' holds a space", "'*'"),
     ],
 )
 def test_a_value_that_can_not_be_used_says_why_and_what_could(text: str, cause: str, remedy: str) -> None:
@@ -177,7 +226,10 @@ def test_a_place_is_written_as_a_dotted_path(path: tuple[int | str, ...], text: 
 
 scalars = st.sampled_from(["", "a", "env_a", "==3.12.*", "pandas>=2"]) | st.integers(0, 3) | st.booleans()
 keys = st.sampled_from(
-    ["dependencies", "requires-python", "set", "keep-out", "imports", "commands", "path", "extends", "other"]
+    [
+        *("dependencies", "requires-python", "set", "keep-out", "imports", "commands", "path", "extends"),
+        *("warm", "preload", "user", "group", "memory", "cpu", "pids", "pass", "other"),
+    ]
 )
 values = st.recursive(
     scalars,
@@ -186,7 +238,9 @@ values = st.recursive(
 )
 documents = st.dictionaries(
     keys
-    | st.sampled_from(["variables", "checks", "pyprojects", "platforms", "bundles", "teams", "defaults"]),
+    | st.sampled_from(
+        ["variables", "checks", "limits", "pyprojects", "platforms", "bundles", "teams", "defaults"]
+    ),
     values,
     max_size=4,
 )

@@ -80,6 +80,43 @@ def test_without_the_optional_keys_there_are_no_records_for_them(tmp_path: Path)
     assert open_workspace(tmp_path).table() == "envman-table 1\nenvironment\tenv_a\t\n"
 
 
+def table_of(folder: Path, defaults: str, environment: str) -> Table:
+    (folder / "environments").mkdir(exist_ok=True)
+    (folder / "environments/env_a.toml").write_text(environment, encoding="utf-8")
+    (folder / "environments/env_b.toml").write_text("", encoding="utf-8")
+    text = f'[defaults]\nrequires-python = "==3.12.*"\n{defaults}'
+    (folder / "envman.toml").write_text(text, encoding="utf-8")
+    return Table(open_workspace(folder).table())
+
+
+def test_how_workloads_run_is_published(tmp_path: Path) -> None:
+    table = table_of(
+        tmp_path,
+        'preload = ["numpy"]\n[defaults.limits]\nmemory = "2G"\n[defaults.variables]\npass = ["MY_*"]\n',
+        'warm = false\npreload = ["pandas"]\nuser = "team_a"\ngroup = "100"\n'
+        '[limits]\ncpu = 1.5\npids = 200\n[variables]\npass = ["OTHER"]\n',
+    )
+    assert (table.is_warm("env_a"), table.is_warm("env_b")) == (False, True)
+    assert (table.preload("env_a"), table.preload("env_b")) == (["numpy", "pandas"], ["numpy"])
+    assert (table.user("env_a"), table.user("env_b")) == (("team_a", "100"), None)
+    assert table.limits("env_a") == {"memory": 2 * 1024**3, "cpu": 1.5, "pids": 200}
+    assert table.limits("env_b") == {"memory": 2 * 1024**3}
+    assert (table.passed("env_a"), table.passed("env_b")) == (["MY_*", "OTHER"], ["MY_*"])
+
+
+def test_how_workloads_run_is_published_as_it_is_documented(tmp_path: Path) -> None:
+    text = 'warm = true\nuser = "team_a"\n[limits]\nmemory = "1500000000"\ncpu = 2\n'
+    table_of(tmp_path, "warm = false\n", text)
+    assert open_workspace(tmp_path).table() == (
+        "envman-table 1\n"
+        "environment\tenv_a\t\n"
+        "environment\tenv_b\t\n"
+        "limits\tenv_a\tmemory=1500000000 cpu=2\n"
+        "user\tenv_a\tteam_a:\n"
+        "warm\tenv_b\tfalse\n"
+    )
+
+
 def test_environments_are_chosen_by_name_each_once_or_all(workspace: Workspace) -> None:
     assert [chosen.name for chosen in workspace.choose(["env_b", "core", "env_b"])] == ["env_b", "core"]
     assert [chosen.name for chosen in workspace.choose([])] == ["core", "env_a", "env_b"]

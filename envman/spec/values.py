@@ -1,0 +1,224 @@
+"""The values of a spec's keys: what each may be, and what is said of one that can't be used.
+
+A checked value is kept as it is written; `memory_bytes` reads a size.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, Field, StrictFloat, StrictInt, StrictStr
+
+from envman.redaction import redact
+from envman.spec.names import name_problem
+
+RESERVED_VARIABLES = frozenset(
+    {"PATH", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"}
+)
+"""Variables that decide which interpreter runs: exec sets or drops them, a spec may not."""
+
+Platform = Literal["linux-x86_64", "linux-aarch64", "macos-arm64", "macos-x86_64", "windows-x86_64"]
+DEFAULT_PLATFORMS: tuple[Platform, ...] = ("linux-x86_64", "linux-aarch64")
+
+LEAST_MEMORY, MOST_MEMORY = "16M", "8388607T"
+"""An interpreter alone needs the one; the kernel counts bytes to 2**63, right behind the other."""
+
+LEAST_PROCESSES, MOST_PROCESSES = 4, 4_194_304
+"""A fork server, a workload and what that starts; the most that Linux has on any machine."""
+
+_MEMORY = re.compile(r"([0-9]{1,19})([KMGT]?)")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]*\$?|[0-9]{1,10}")
+_LONGEST_ACCOUNT = 32
+_NO_NUMBER = 2**32 - 1
+"""The number that system calls take for 'leave it as it is': nobody's, as is every greater one."""
+
+
+class WrongValueError(ValueError):
+    """A value that has the right type and can't be used; `remedy` says what could."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+
+def _requirement(text: str) -> str:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        reason = str(error).splitlines()[0]
+        what = f"'{redact(text)}' is not a requirement (PEP 508): {reason}"
+        raise WrongValueError(what, "Write one such as 'pandas>=2.2,<3'.") from None
+    if requirement.url is not None:
+        what = f"'{requirement.name}' is given by URL, and a lock holds none"
+        raise WrongValueError(what, "Name a version, and serve the file from an index.")
+    return text
+
+
+def _specifier(text: str) -> str:
+    remedy = "Write '==3.12.*', or a range such as '>=3.11,<3.13'."
+    try:
+        specifier = SpecifierSet(text)
+    except InvalidSpecifier:
+        raise WrongValueError(f"'{text}' is not a version specifier (PEP 440)", remedy) from None
+    if not any(part.operator.startswith((">", "==", "~=")) for part in specifier):
+        raise WrongValueError(f"'{text}' has no lower bound", remedy)
+    return text
+
+
+def _version(text: str) -> str:
+    try:
+        Version(text)
+    except InvalidVersion:
+        raise WrongValueError(f"'{text}' is not a version (PEP 440)", "Write one such as '3.3.2'.") from None
+    return text
+
+
+def _name(text: str) -> str:
+    if problem := name_problem(text):
+        raise WrongValueError(problem, "Choose a name such as 'env_a'.")
+    return text
+
+
+def _source(text: str) -> str:
+    """A path or an http(s) or file URL; credentials in it are refused."""
+    if "://" not in text:
+        return _path(text)
+    url = urlsplit(text)
+    if url.scheme not in {"https", "http", "file"}:
+        remedy = "Name a file, or an https, http or file URL."
+        raise WrongValueError(f"constraints can't be read from '{url.scheme}'", remedy)
+    if url.username or url.password:
+        raise WrongValueError("the URL holds credentials", "Put them into a netrc file, never into a spec.")
+    return text
+
+
+def _path(text: str) -> str:
+    if not text or not text.isprintable():
+        raise WrongValueError("the path is empty or holds characters that can't be printed", "Name a file.")
+    return text
+
+
+def _variable(text: str) -> str:
+    if not text or "=" in text or "\0" in text:
+        what = f"'{text}' is not the name of an environment variable"
+        raise WrongValueError(what, "Write a name such as 'TZ', without '='.")
+    if text in RESERVED_VARIABLES:
+        what = f"'{text}' decides which interpreter runs"
+        raise WrongValueError(what, "Take it out: envman sets or drops it itself.")
+    return text
+
+
+def _value(text: str) -> str:
+    if "\0" in text:
+        raise WrongValueError("a variable's value can't hold a NUL character", "Take it out.")
+    return text
+
+
+def _pattern(text: str) -> str:
+    if not text or "*" in text[:-1] or "=" in text or "\0" in text:
+        what = f"'{text}' is not the name of a variable, with or without a '*' at its end"
+        raise WrongValueError(what, "Write 'AWS_SECRET_ACCESS_KEY' or 'AWS_*'.")
+    return text
+
+
+def _passed(text: str) -> str:
+    if " " in text:
+        what = f"'{text}' holds a space, and the published table separates the patterns by spaces"
+        raise WrongValueError(what, "Write what stands before the space, and a '*'.")
+    return text
+
+
+def _module(text: str) -> str:
+    if not all(part.isidentifier() for part in text.split(".")):
+        raise WrongValueError(f"'{text}' is not the name of a module", "Write one such as 'airflow.sdk'.")
+    return text
+
+
+def _queue(text: str) -> str:
+    if not text or text != text.strip() or "," in text:
+        raise WrongValueError(f"'{text}' is not the name of one queue", "Write one such as 'etl'.")
+    return text
+
+
+def _image(text: str) -> str:
+    if not text or any(character.isspace() for character in text):
+        remedy = "Write one such as 'registry.example/team/image_a@sha256:...'."
+        raise WrongValueError(f"'{text}' is not the name of an image", remedy)
+    return text
+
+
+def _trigger(text: str) -> str:
+    parts = (text[:-1].removesuffix(".") if text.endswith("*") else text).split(".")
+    whole = text.endswith("*") or len(parts) > 1
+    if text != "*" and not (whole and all(part.isidentifier() for part in parts)):
+        what = f"'{text}' is not a class with its module, with or without a '*' at its end"
+        raise WrongValueError(what, "Write one such as 'airflow.providers.*'.")
+    return text
+
+
+def _account(text: str) -> str:
+    """The name of a user or group (POSIX), or its number."""
+    if len(text) > _LONGEST_ACCOUNT or _ACCOUNT.fullmatch(text) is None:
+        remedy = "Write a name such as 'team_a', in small letters, or a number such as '1001'."
+        raise WrongValueError(f"'{text}' is not the name or number of an account", remedy)
+    if text.isdigit() and int(text) >= _NO_NUMBER:
+        raise WrongValueError(f"'{text}' is no account's number", f"The greatest is {_NO_NUMBER - 1}.")
+    return text
+
+
+def _user(text: str) -> str:
+    if text == "root" or (text.isdigit() and int(text) == 0):
+        what = f"'{text}' may do everything on the host: that would be no isolation"
+        raise WrongValueError(what, "Name an account that the environment's workloads have for themselves.")
+    return text
+
+
+def memory_bytes(text: str) -> int:
+    """A size in bytes: '512M' is 512 times 1024 times 1024; raises WrongValueError for text that is none."""
+    match = _MEMORY.fullmatch(text)
+    if match is None:
+        remedy = "Write a whole number of bytes, or one with K, M, G or T behind it, such as '512M' or '2G'."
+        raise WrongValueError(f"'{text}' is not a size", remedy)
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _memory(text: str) -> str:
+    if not memory_bytes(LEAST_MEMORY) <= memory_bytes(text) <= memory_bytes(MOST_MEMORY):
+        what = f"'{text}' is not between {LEAST_MEMORY} and {MOST_MEMORY}"
+        raise WrongValueError(what, "Write a size such as '512M' or '2G'.")
+    return text
+
+
+def _command(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words or not words[0]:
+        remedy = "Write a list of words, such as ['python', '-m', 'pytest', '--version']."
+        raise WrongValueError("the command is empty", remedy)
+    return words
+
+
+RequirementText = Annotated[StrictStr, AfterValidator(_requirement)]
+SpecifierText = Annotated[StrictStr, AfterValidator(_specifier)]
+VersionText = Annotated[StrictStr, AfterValidator(_version)]
+Name = Annotated[StrictStr, AfterValidator(_name)]
+PathText = Annotated[StrictStr, AfterValidator(_path)]
+SourceText = Annotated[StrictStr, AfterValidator(_source)]
+VariableName = Annotated[StrictStr, AfterValidator(_variable)]
+VariableValue = Annotated[StrictStr, AfterValidator(_value)]
+VariablePattern = Annotated[StrictStr, AfterValidator(_pattern)]
+PassedPattern = Annotated[VariablePattern, AfterValidator(_passed)]
+ModuleName = Annotated[StrictStr, AfterValidator(_module)]
+QueueName = Annotated[StrictStr, AfterValidator(_queue)]
+ImageName = Annotated[StrictStr, AfterValidator(_image)]
+TriggerPattern = Annotated[StrictStr, AfterValidator(_trigger)]
+Command = Annotated[tuple[StrictStr, ...], AfterValidator(_command)]
+GroupName = Annotated[StrictStr, AfterValidator(_account)]
+UserName = Annotated[GroupName, AfterValidator(_user)]
+MemorySize = Annotated[StrictStr, AfterValidator(_memory)]
+Processors = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
+ProcessCount = Annotated[StrictInt, Field(ge=LEAST_PROCESSES, le=MOST_PROCESSES)]
