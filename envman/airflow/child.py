@@ -91,8 +91,7 @@ def main(entry: str, log_descriptor: int) -> None:
 
     from airflow.sdk.execution_time.supervisor import _fork_main, _make_process_nondumpable
 
-    if entry in {"task", "callback"}:  # as their supervisors are; exec has taken it back
-        _make_process_nondumpable()
+    _make_process_nondumpable()  # as the supervisors of tasks are; exec has taken it back
     let_it_crash()
     requests, stdout, stderr = socket(fileno=0), socket(fileno=1), socket(fileno=2)
     _fork_main(requests, stdout, stderr, log_descriptor, ENTRIES[entry])

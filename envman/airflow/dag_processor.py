@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 
 from airflow.dag_processing import manager
 from airflow.dag_processing.processor import DagFileParsingResult, DagFileProcessorProcess
 
 from envman.airflow.ends import describe_end
-from envman.airflow.interpreters import Interpreter, of_bundle
+from envman.airflow.interpreters import of_bundle
 from envman.airflow.spawn import InBundle, Start
-
-
-def parser_of(bundle: str) -> Interpreter:
-    """The interpreter of a bundle's parses.
-
-    The order of a set may reach a serialized Dag (some operators' template fields do). Forks of one manager
-    share its hash seed, so a Dag stays the same from parse to parse; each interpreter of its own would draw
-    another, and each parse would make a new version. The seed here is the generation's, the same after a
-    restart, too.
-    """
-    interpreter = of_bundle(bundle)
-    seed = zlib.crc32(interpreter.generation.encode())
-    interpreter.variables.setdefault("PYTHONHASHSEED", str(seed))
-    return interpreter
 
 
 class ParseInBundle(DagFileProcessorProcess, InBundle):  # type: ignore[misc]
@@ -35,7 +20,7 @@ class ParseInBundle(DagFileProcessorProcess, InBundle):  # type: ignore[misc]
     @classmethod
     def start(cls, *, bundle_name: str, **arguments: Any) -> Any:  # type: ignore[override]
         """Start the parse of one file."""
-        start = Start("parse", bundle_name, parser_of)
+        start = Start("parse", bundle_name, of_bundle)
         return super().start(bundle_name=bundle_name, start=start, **arguments)
 
     @property

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
+import zlib
 from importlib.metadata import version
 
 from envman.errors import EnvmanError, Problem, ResolveError
 from envman.launch.airflow_config import read_airflow_bundles
-from envman.launch.own_component import DEFAULT_QUEUE
-from envman.launch.process import hold_current_generation
+from envman.launch.own_component import COLD_VARIABLE, DEFAULT_QUEUE
+from envman.launch.process import HELD_DESCRIPTOR, hold_current_generation
 from envman.launch.root import current_generation, find_root, read_table
+from envman.resolver.inherited import inherited, names_a_team
 from envman.resolver.resolve import Resolution, resolve_bundle, resolve_environment, team_of
 from envman.resolver.variables import child_environment
 from envman.store import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from envman.resolver.resolve import AirflowBundles
 
 CORE = "apache-airflow-core"
-DROPPED = (
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
-    "AIRFLOW__CORE__SQL_ALCHEMY_CONN",
-    "_AIRFLOW_PROCESS_CONTEXT",
-)
-"""What begins so stays in the component: the ways to its database, and the mark of a server."""
+HIGHEST_DESCRIPTOR = HELD_DESCRIPTOR + 3
+"""The highest number that a child gets a descriptor at."""
 
 NO_DATABASE = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://",
@@ -41,17 +40,33 @@ NO_DATABASE = {
 class Interpreter:
     """An environment's interpreter, ready to start: its variables, and a lock that keeps its files there.
 
-    `held` is the descriptor of that lock: the child inherits it, this process closes its own.
+    `held` is the descriptor of that lock: the child inherits it, this process closes its own. `warm` says
+    whether workloads are forked by a server that has imported `preload`, too. `added` are variables that an
+    interpreter needs at its start, and a forked workload does not have.
     """
 
-    __slots__ = ("environment", "generation", "held", "python", "variables")
+    __slots__ = (
+        "added",
+        "environment",
+        "generation",
+        "held",
+        "preload",
+        "python",
+        "root",
+        "variables",
+        "warm",
+    )
 
-    def __init__(self, root: str, environment: str) -> None:
-        declared = read_table(root).environment(environment)
+    def __init__(self, root: str, environment: str, teams: Collection[str]) -> None:
+        table = read_table(root)
+        declared = table.environment(environment)
         if declared is None:
             remedy = "Publish envman.toml anew: envman build"
             raise ResolveError(Problem(f"environment '{environment}'", "is not published", remedy))
+        self.root = root
         self.environment = environment
+        self.warm = COLD_VARIABLE not in os.environ and table.is_warm(environment)
+        self.preload = table.preload(environment)
         self.generation, self.held = hold_current_generation(root, environment)
         try:
             check_airflow(root, environment, self.generation)
@@ -60,17 +75,45 @@ class Interpreter:
             raise
         bin_folder = f"{layout.generation_path(root, self.generation)}/bin"
         self.python = f"{bin_folder}/python"
-        self.variables = without_database(child_environment(os.environ, bin_folder, *declared))
+        caller = inherited(os.environ, teams, table.passed(environment))
+        self.variables = child_environment(caller, bin_folder, *declared) | NO_DATABASE
+        # The order of a set may reach a serialized Dag (some operators' template fields do). Forks of one
+        # manager share a hash seed, so a Dag stays the same from parse to parse; each interpreter would draw
+        # another, and each parse make a new version. This one is the generation's: a restart keeps it.
+        seed = {"PYTHONHASHSEED": str(zlib.crc32(self.generation.encode()))}
+        self.added = {} if "PYTHONHASHSEED" in self.variables else seed
+
+    def spawn(self, arguments: list[str], places: Iterable[tuple[int, int]], seeded: bool) -> int:
+        """Start the interpreter with these arguments; `places` are descriptors and the numbers they get.
+
+        `seeded` has the order of its sets be the generation's. Returns the process ID; raises OSError.
+        posix_spawn, because it neither copies this process's page tables nor runs Python before the exec.
+        """
+        copies = [(_out_of_the_way(source), number) for source, number in places]
+        copies.append((_out_of_the_way(self.held), HELD_DESCRIPTOR))
+        try:
+            return os.posix_spawn(
+                self.python,
+                [self.python, *arguments],
+                self.variables | self.added if seeded else self.variables,
+                file_actions=[(os.POSIX_SPAWN_DUP2, source, number) for source, number in copies],
+            )
+        finally:
+            for source, _ in copies:
+                os.close(source)
+
+    def confinement(self) -> list[str]:
+        """How its processes are confined, in words that differ where it does."""
+        return []
 
     def close(self) -> None:
         """Give this process's hold on the generation up; the child keeps its own."""
         os.close(self.held)
 
 
-def without_database(variables: dict[str, str]) -> dict[str, str]:
-    """The variables less every way to the metadata database, which no child of a component gets."""
-    kept = {key: value for key, value in variables.items() if not key.startswith(DROPPED)}
-    return kept | NO_DATABASE
+def _out_of_the_way(descriptor: int) -> int:
+    """A copy above all numbers that a child gets, so that placing one can't overwrite another."""
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGHEST_DESCRIPTOR + 1)
 
 
 def root_folder() -> str:
@@ -106,7 +149,7 @@ def known_bundles() -> set[str]:
 def of_bundle(bundle: str) -> Interpreter:
     """The interpreter of a bundle; raises an EnvmanError where it has none that can run its workloads."""
     queue = _queue_of(bundle)  # first: whatever fails once the interpreter is held would leave its lock open
-    interpreter = Interpreter(root_folder(), resolve(bundle).environment)
+    interpreter = Interpreter(root_folder(), resolve(bundle).environment, _teams_of(bundle))
     if queue:
         interpreter.variables[DEFAULT_QUEUE] = queue
     return interpreter
@@ -124,7 +167,23 @@ def _queue_of(bundle: str) -> str | None:
 def of_environment(environment: str) -> Interpreter:
     """The interpreter of an environment; raises as `of_bundle` does."""
     resolve_environment(read_table(root_folder()), environment)
-    return Interpreter(root_folder(), environment)
+    return Interpreter(root_folder(), environment, _teams_in(environment))
+
+
+def _teams_of(bundle: str) -> list[str]:
+    """The bundle's team, where there are variables that only teams see."""
+    if not any(names_a_team(name) for name in os.environ):
+        return []
+    return [team_of(read_table(root_folder()), bundle, airflow_bundles())]
+
+
+def _teams_in(environment: str) -> list[str]:
+    """The teams of the bundles that have this environment, as `_teams_of`."""
+    if not any(names_a_team(name) for name in os.environ):
+        return []
+    table, configured = read_table(root_folder()), airflow_bundles()
+    mine = [bundle for bundle, found in environments_of(known_bundles()).items() if found == environment]
+    return sorted({team_of(table, bundle, configured) for bundle in mine})
 
 
 def check_airflow(root: str, environment: str, generation: str) -> None:

@@ -1,14 +1,13 @@
 """Start a child of an Airflow component in a bundle's interpreter.
 
 Airflow's supervisor forks itself and goes on in the fork. `InBundle` stands between a supervisor class and
-`WatchedSubprocess`, and starts another interpreter instead, with the same four sockets; from there on the
-child is Airflow's own (see `child.py`), and the component sees the process that it would have seen.
+`WatchedSubprocess`. With the same four sockets, it has the environment's fork server fork (see `warm.py`), or
+starts another interpreter; from there on the child is Airflow's own (see `child.py`), and the component sees
+the process that it would have seen.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,8 +18,9 @@ from typing import Any, NoReturn
 
 import psutil
 import structlog
-from airflow.sdk.execution_time.supervisor import PsutilTracker, WatchedSubprocess
+from airflow.sdk.execution_time.supervisor import ProcessTracker, PsutilTracker, WatchedSubprocess
 
+from envman.airflow import warm
 from envman.airflow.interpreters import Interpreter
 from envman.errors import EnvmanError
 from envman.launch.process import HELD_DESCRIPTOR
@@ -28,6 +28,11 @@ from envman.launch.process import HELD_DESCRIPTOR
 CHILD = str(Path(__file__).with_name("child.py"))
 LOG_DESCRIPTOR = HELD_DESCRIPTOR + 1
 CALL_DESCRIPTOR = HELD_DESCRIPTOR + 2
+
+FORKED = ("parse", "task", "callback")
+"""What a fork server is for; a trigger loop starts once, and stays."""
+
+log = structlog.get_logger(logger_name="envman.spawn")
 
 
 class Start:
@@ -67,7 +72,7 @@ class InBundle(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not there
             return cls._refused(str(error), logger, fields)
         ours, theirs = _socket_pairs()
         try:
-            pid = _spawn(interpreter, start, theirs)
+            tracker = _begin(interpreter, start, [end.fileno() for end in theirs])
         except OSError as error:
             for one in ours:
                 one.close()
@@ -78,9 +83,9 @@ class InBundle(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not there
                 one.close()
         requests, stdout, stderr, logs = ours
         process = cls(
-            pid=pid,
+            pid=tracker.pid,
             stdin=requests,
-            process=PsutilTracker(psutil.Process(pid)),
+            process=tracker,
             process_log=logger or structlog.get_logger(logger_name="task").bind(),
             start_time=time.monotonic(),
             **fields,
@@ -107,28 +112,31 @@ def _socket_pairs() -> tuple[list[socket], list[socket]]:
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def _spawn(interpreter: Interpreter, start: Start, theirs: list[socket]) -> int:
-    """Start the interpreter on `child.py`; returns the process ID, raises OSError.
+def _begin(interpreter: Interpreter, start: Start, theirs: list[int]) -> ProcessTracker:
+    """Have the child forked by the environment's server, else start an interpreter. Raises OSError."""
+    descriptors = [*theirs, *([start.call] if start.call >= 0 else [])]
+    if interpreter.warm and start.entry in FORKED:
+        try:
+            child = warm.Server(interpreter).fork(start.entry, start.name, descriptors)
+        except EnvmanError as error:
+            _warn_once(interpreter.environment, str(error))
+        else:
+            _cold.discard(interpreter.environment)
+            return child
+    numbers = (0, 1, 2, LOG_DESCRIPTOR, CALL_DESCRIPTOR)
+    arguments = [CHILD, start.entry, str(LOG_DESCRIPTOR), start.name]
+    places = zip(descriptors, numbers, strict=False)
+    pid = interpreter.spawn(arguments, places, seeded=start.entry == "parse")
+    return PsutilTracker(psutil.Process(pid))
 
-    posix_spawn, because it neither copies the component's page tables nor runs Python between fork and exec.
-    """
-    wanted = [*zip((end.fileno() for end in theirs), (0, 1, 2, LOG_DESCRIPTOR), strict=True)]
-    wanted.append((interpreter.held, HELD_DESCRIPTOR))
-    if start.call >= 0:
-        wanted.append((start.call, CALL_DESCRIPTOR))
-    copies = [(_out_of_the_way(source), number) for source, number in wanted]
-    try:
-        return os.posix_spawn(
-            interpreter.python,
-            [interpreter.python, CHILD, start.entry, str(LOG_DESCRIPTOR), start.name],
-            interpreter.variables,
-            file_actions=[(os.POSIX_SPAWN_DUP2, source, number) for source, number in copies],
+
+_cold: set[str] = set()
+
+
+def _warn_once(environment: str, reason: str) -> None:
+    """Say that an environment's workloads start slowly, once until a server has forked one again."""
+    if environment not in _cold:
+        _cold.add(environment)
+        log.warning(
+            "No fork server; each workload starts an interpreter", environment=environment, reason=reason
         )
-    finally:
-        for source, _ in copies:
-            os.close(source)
-
-
-def _out_of_the_way(descriptor: int) -> int:
-    """A copy above all numbers that the child gets, so that placing one can't overwrite another."""
-    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, CALL_DESCRIPTOR + 1)

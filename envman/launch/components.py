@@ -7,7 +7,7 @@ import sys
 
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 from envman.launch.airflow_config import read_option
-from envman.launch.own_component import HOME_VARIABLE, names_queues, own_component
+from envman.launch.own_component import COLD_VARIABLE, HOME_VARIABLE, names_queues, own_component
 from envman.launch.process import Addition, become, replace_process
 from envman.launch.root import current_generation, find_root, read_table
 from envman.store import layout
@@ -32,6 +32,7 @@ Options:
   --team T          a component of its own for a team
   --environment E   where the shared component runs [airflow-environment of envman.toml, else airflow on PATH]
   --python PATH     the same, as the path of an interpreter that has Airflow
+  --cold            start an interpreter for each workload of a shared component, without fork servers
   --root DIR        root folder of the environments [ENVMAN_ROOT, else 'root' of envman.toml]
   --help            show this text
 
@@ -54,11 +55,12 @@ _OPTIONS = ("bundle", "team", "environment", "python", "root")
 class LaunchRequest:
     """What was asked on the command line: a component by envman's name, or Airflow's words for one."""
 
-    __slots__ = ("bundles", "component", "options", "words")
+    __slots__ = ("bundles", "cold", "component", "options", "words")
 
     def __init__(self) -> None:
         self.component = ""
         self.bundles: list[str] = []
+        self.cold = False
         self.options: dict[str, str] = {}
         self.words: list[str] = []
 
@@ -127,7 +129,7 @@ def all_queues(table: Table) -> list[str]:
 def _shared(root: str, table: Table, request: LaunchRequest, words: list[str]) -> int:
     """Become the shared component, in the deployment's own environment."""
     script = component_script()
-    addition = Addition("launch", {"ENVMAN_ROOT": root})
+    addition = Addition("launch", {"ENVMAN_ROOT": root, **({COLD_VARIABLE: "1"} if request.cold else {})})
     environment = request.options.get("environment") or table.components()
     if environment and "python" not in request.options:
         return replace_process(root, table, environment, ["python", script, *words], addition)
@@ -184,6 +186,9 @@ def parse(arguments: list[str]) -> LaunchRequest:
         if word in COMPONENTS and not request.component:
             request.component = word
             continue
+        if word == "--cold":
+            request.cold = True
+            continue
         option, has_value, value = word.partition("=")
         if option[:2] != "--" or option[2:] not in _OPTIONS:
             raise _usage(f"'{word}' is neither an option nor a component")
@@ -216,6 +221,8 @@ def _check(request: LaunchRequest) -> None:
         request.words = request.words[1:]
     if own and {"environment", "python"} & request.options.keys():
         raise _usage("a component for a bundle or team runs in their environment: name no other")
+    if own and request.cold:
+        raise _usage("--cold is about shared components: one for a bundle or team forks itself")
     if request.bundles and "team" in request.options:
         raise _usage("--bundle and --team are both given: name one")
     if {"environment", "python"} <= request.options.keys():

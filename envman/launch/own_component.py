@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DEFAULT_QUEUE = "AIRFLOW__OPERATORS__DEFAULT_QUEUE"
 
+COLD_VARIABLE = "ENVMAN_COLD"
+"""Set, it lets each workload of a shared component start an interpreter of its own."""
+
 HOME_VARIABLE = "ENVMAN_HOME"
 """Names, to a worker of one's own, the environment whose bundles' tasks it runs, and no others."""
 

@@ -23,7 +23,7 @@ def child_environment(
     """
     patterns = tuple(keep_out)
     child = {
-        name: value for name, value in caller.items() if name not in DROPPED and not _matches(name, patterns)
+        name: value for name, value in caller.items() if name not in DROPPED and not matches(name, patterns)
     }
     child.update(variables)
     child["VIRTUAL_ENV"] = bin_folder.rpartition("/")[0]
@@ -31,7 +31,8 @@ def child_environment(
     return child
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is one of the patterns, or begins as one that ends in `*` does."""
     for pattern in patterns:
         if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
             return True

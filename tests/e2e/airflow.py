@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -43,6 +44,7 @@ class AirflowDeployment:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
         self.environ = kept | {
             "AIRFLOW_HOME": str(home),
+            "ENVMAN_RUN": str(home / "run"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__FERNET_KEY": FERNET,
@@ -121,6 +123,19 @@ class AirflowDeployment:
                 process.send_signal(signal.SIGTERM)
         for name in list(self._running):
             self.stop(name, patience=15)
+        for server in self.fork_servers():
+            os.kill(server["pid"], signal.SIGTERM)
+
+    def fork_servers(self) -> list[dict[str, Any]]:
+        """What each running fork server says of itself."""
+        found = []
+        for path in sorted((self.home / "run").glob("*.sock")):
+            with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(ConnectionError):
+                connection.settimeout(10)
+                connection.connect(str(path))
+                connection.sendall(b'{"ask": "status"}\n')
+                found.append(json.loads(connection.makefile().readline()))
+        return found
 
     def output(self, name: str) -> str:
         return (self.home / f"{name}.out").read_text(errors="replace")

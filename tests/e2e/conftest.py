@@ -56,7 +56,7 @@ class Waiting(BaseTrigger):
         return (__name__ + ".Waiting", {"behaviour": self.behaviour})
 
     async def run(self):
-        await asyncio.sleep(1)
+        await asyncio.sleep(4)  # Airflow fails a task that runs on before its scheduler saw that it was deferred
         mark = Path(os.environ["E2E_NOTES"]) / f"trigger_{self.behaviour}_{__name__}"
         first = not mark.exists()
         mark.touch()
@@ -136,8 +136,14 @@ def copy_bundles(folder: Path) -> None:
 Deploy = Callable[..., AirflowDeployment]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a module's tests in each of its WAYS: with fork servers (warm), with an interpreter each (cold)."""
+    if "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", getattr(metafunc.module, "WAYS", ["warm"]), scope="module")
+
+
 @pytest.fixture(scope="module")
-def deploy(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy]:
+def deploy(estate: Estate, way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy]:
     """Make Airflow deployments that end with the module."""
     made: list[AirflowDeployment] = []
 
@@ -145,6 +151,7 @@ def deploy(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         home = tmp_path_factory.mktemp("airflow")
         (home / "notes").mkdir()
         given = {"ENVMAN_ROOT": str(estate.root), "E2E_NOTES": str(home / "notes"), **variables}
+        given |= {"ENVMAN_COLD": "1"} if way == "cold" else {}
         deployment = AirflowDeployment(home, estate.root / "core/bin", bundles or estate.bundle_list(), given)
         made.append(deployment)
         deployment.migrate()

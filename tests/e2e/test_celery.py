@@ -13,6 +13,8 @@ from tests.e2e.services import postgres, redis
 
 pytestmark = pytest.mark.registry
 
+WAYS = ["warm", "cold"]
+
 by_letter = pytest.mark.parametrize("letter", LETTERS)
 
 

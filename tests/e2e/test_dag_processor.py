@@ -17,6 +17,8 @@ from tests.e2e.kinds import envman
 
 pytestmark = pytest.mark.registry
 
+WAYS = ["warm", "cold"]
+
 DAG = "from airflow.sdk import DAG\ndag = DAG('{name}', schedule=None)\n"
 
 

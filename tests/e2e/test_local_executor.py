@@ -13,6 +13,8 @@ from tests.e2e.kinds import ENDS, LETTERS, Kinds, envman, in_its_own
 
 pytestmark = pytest.mark.registry
 
+WAYS = ["warm", "cold"]
+
 by_letter = pytest.mark.parametrize("letter", LETTERS)
 
 

@@ -16,6 +16,8 @@ from tests.e2e.kinds import envman
 
 pytestmark = pytest.mark.registry
 
+WAYS = ["warm", "cold"]
+
 TABLES = {
     "serialized": "select dag_id, data from serialized_dag order by dag_id",
     "import errors": "select filename, bundle_name, stacktrace from import_error order by filename",

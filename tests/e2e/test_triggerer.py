@@ -15,6 +15,8 @@ from tests.e2e.kinds import envman
 
 pytestmark = pytest.mark.registry
 
+WAYS = ["warm", "cold"]
+
 ALERTS = '''
 """Deadlines that pass at once, with a callback in the executor and one in the triggerer."""
 from datetime import datetime, timedelta

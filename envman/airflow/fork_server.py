@@ -1,0 +1,387 @@
+"""A script: an environment's fork server, in the team's interpreter.
+
+    python fork_server.py env_a 4f1d5ab06a92 '{"preload": ["pandas"], ...}'
+
+It imports what every workload needs once, and then forks a child for each workload that a component hands
+it. A component connects to the listening socket at descriptor 103, sends one line of JSON, and with
+it the descriptors that the child is to have (see `child.py`). The answers are lines, too: the child's process
+ID, and later its exit status. The connection is the component's hold on the child: where it ends, the child
+ends. Where this server ends, its children end.
+
+It takes `child.py`, `peers.py` and `preload.py` from beside it; nothing of envman becomes importable in a
+team's interpreter.
+"""
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+LOG_DESCRIPTOR = 101
+CALL_DESCRIPTOR = 102
+LISTEN_DESCRIPTOR = 103
+
+START_LIMIT = 120
+"""Seconds that all imports may take together."""
+
+RECEIVE_LIMIT = 5.0
+"""Seconds that a component may take to send its request."""
+
+ROUND = 2.0
+"""Seconds between two looks at whether this server is still wanted."""
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
+
+FAILED = 3
+"""The exit code of a server that can't start; its standard error says why."""
+
+
+class Child:
+    """A child and the component that has asked for it."""
+
+    __slots__ = ("connection", "entry", "name", "pid", "started", "status")
+
+    def __init__(self, pid: int, connection: socket.socket, entry: str, name: str) -> None:
+        self.pid = pid
+        self.connection: socket.socket | None = connection
+        self.entry = entry
+        self.name = name
+        self.started = time.time()
+        self.status: int | None = None
+
+
+class Server:
+    """Takes requests, forks, and reports what became of the children."""
+
+    def __init__(self, environment: str, generation: str, settings: dict[str, Any]) -> None:
+        self._environment = environment
+        self._generation = generation
+        self._settings = settings
+        self._listener = socket.socket(fileno=LISTEN_DESCRIPTOR)
+        self._selector = selectors.DefaultSelector()
+        self._woken, self._wake = socket.socketpair()
+        self._children: dict[int, Child] = {}
+        self._started = time.time()
+        self._idle_since = time.monotonic()
+        self._recent: list[float] = []
+        self._workloads = 0
+        self._crashes = 0
+
+    def serve(self) -> str:
+        """Serve until nobody wants this server any more; returns why."""
+        for one in (self._listener, self._woken, self._wake):
+            one.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._woken, selectors.EVENT_READ, self._drain)
+        while True:
+            for key, _ in self._selector.select(ROUND):
+                key.data(key.fileobj)
+            self._look_after_children()
+            if reason := self._unwanted():
+                return reason
+
+    def _drain(self, woken: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while woken.recv(4096):
+                pass
+
+    # requests
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            return
+        connection.settimeout(RECEIVE_LIMIT)
+        descriptors: list[int] = []
+        try:
+            if refusal := PEERS.stranger(connection, self._settings["owner"], __file__):
+                answer(connection, {"refused": refusal})
+                connection.close()
+                return
+            request, descriptors = received(connection)
+            if request.get("ask") == "status":
+                answer(connection, self._status())
+                connection.close()
+                return
+            self._fork(connection, request, descriptors)
+        except (OSError, ValueError, KeyError) as error:
+            say(f"a request could not be read: {error}")
+            connection.close()
+        finally:
+            for one in descriptors:
+                os.close(one)
+
+    def _fork(self, connection: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
+        entry, name = str(request["entry"]), str(request["name"])
+        server = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._let_go(connection)
+                become(request, descriptors, server)
+            except BaseException:  # noqa: BLE001  # whatever it is: never back into the server's loop
+                import traceback
+
+                traceback.print_exc()
+            finally:
+                os._exit(124)
+        if entry == "task":
+            with contextlib.suppress(OSError):  # as Airflow does: the group is there once the start is told
+                os.setpgid(pid, pid)
+        self._workloads += 1
+        self._recent.append(time.monotonic())
+        child = self._children[pid] = Child(pid, connection, entry, name)
+        self._selector.register(connection, selectors.EVENT_READ, lambda _: self._hang_up(child))
+        answer(connection, {"pid": pid})
+
+    def _let_go(self, connection: socket.socket) -> None:
+        """In a child: close what is the server's alone."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for child in self._children.values():
+            if child.connection is not None:
+                child.connection.close()
+        for one in (connection, self._selector, self._listener, self._woken, self._wake):
+            one.close()
+
+    def _status(self) -> dict[str, Any]:
+        minute = time.monotonic() - 60
+        self._recent = [moment for moment in self._recent if moment >= minute]
+        return {
+            "version": 1,
+            "environment": self._environment,
+            "generation": self._generation,
+            "root": self._settings["root"],
+            "pid": os.getpid(),
+            "started": self._started,
+            "preload": self._settings["preload"],
+            "workloads": self._workloads,
+            "last_minute": len(self._recent),
+            "crashes": self._crashes,
+            "children": [
+                {"pid": child.pid, "kind": child.entry, "name": child.name, "started": child.started}
+                for child in self._children.values()
+                if child.status is None
+            ],
+        }
+
+    # children
+
+    def _look_after_children(self) -> None:
+        for child in list(self._children.values()):
+            if child.status is None:
+                ended = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if ended is None:
+                    continue
+                exited = ended.si_code == os.CLD_EXITED
+                child.status = ended.si_status if exited else -ended.si_status
+                self._crashes += child.status < 0 and -child.status not in {signal.SIGTERM, signal.SIGINT}
+                if child.connection is not None:
+                    answer(child.connection, {"status": child.status})
+            if child.connection is None:  # until then its number is not given to another process
+                os.waitpid(child.pid, 0)
+                del self._children[child.pid]
+                self._idle_since = time.monotonic()
+        for orphan in children_of(os.getpid()):
+            if orphan not in self._children:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(orphan, os.WNOHANG)
+
+    def _hang_up(self, child: Child) -> None:
+        """The component has seen the end, or has ended itself and takes the child with it."""
+        connection, child.connection = child.connection, None
+        if connection is not None:
+            self._selector.unregister(connection)
+            connection.close()
+        if child.status is None:
+            for pid in (*descendants(child.pid), child.pid):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _unwanted(self) -> str:
+        if self._children:
+            return ""
+        if current_generation(self._settings["link"]) not in {self._generation, None}:
+            return "another generation is published"
+        if time.monotonic() - self._idle_since > self._settings["idle"]:
+            return "idle"
+        return ""
+
+
+def received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """One request, and the descriptors that came with it."""
+    data, descriptors, _, _ = socket.recv_fds(connection, 65536, 16)
+    try:
+        while not data.endswith(b"\n"):
+            more = connection.recv(65536)
+            if not more:
+                raise ValueError("it ends too early")
+            data += more
+        request = json.loads(data)
+    except BaseException:
+        for one in descriptors:
+            os.close(one)
+        raise
+    return request, descriptors
+
+
+def say(words: str) -> None:
+    """Write a line where whoever has started this server finds it."""
+    sys.stderr.write(f"{words}\n")
+    sys.stderr.flush()
+
+
+def answer(connection: socket.socket, content: dict[str, Any]) -> None:
+    """Send a line; a component that has gone away is found when its connection is read."""
+    with contextlib.suppress(OSError):
+        connection.sendall(json.dumps(content).encode() + b"\n")
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes whose parent it is."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as stream:
+                found += [int(word) for word in stream.read().split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below it."""
+    below = children_of(pid)
+    return below + [further for child in below for further in descendants(child)]
+
+
+def current_generation(link: str) -> str | None:
+    """The generation that an environment's link points to now; None where that can't be told."""
+    try:
+        return os.readlink(link).rpartition("/")[2]
+    except OSError:
+        return None
+
+
+# in the child
+
+
+def become(request: dict[str, Any], descriptors: list[int], server: int) -> NoReturn:
+    """Turn this fork into the workload: descriptors, folder, rights, and no trace of the server."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != server:
+        os._exit(124)
+    numbers = (0, 1, 2, LOG_DESCRIPTOR, CALL_DESCRIPTOR)
+    for number, source in zip(numbers, descriptors, strict=False):
+        os.dup2(source, number)
+    if len(descriptors) < len(numbers):
+        os.close(CALL_DESCRIPTOR)
+    for one in descriptors:
+        os.close(one)
+    entry, name = str(request["entry"]), str(request["name"])
+    if entry == "task":
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
+        stream.write("500")  # memory runs out: a workload goes, not the server with all others
+    os.umask(int(request["umask"]))
+    with contextlib.suppress(OSError):  # another user may have no right to it; the server's folder it is then
+        os.chdir(request["folder"])
+    for added in request["added"]:
+        os.environ.pop(added, None)
+    reseed()
+    name_process(f"{entry} {name}")
+    gc.enable()
+    CHILD.main(entry, LOG_DESCRIPTOR)
+    os._exit(124)
+
+
+def reseed() -> None:
+    """Give this child random numbers of its own. Python's own module has seen to itself."""
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+
+
+def name_process(what: str) -> None:
+    """What `ps` shows."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("setproctitle").setproctitle(f"envman: {what}")
+
+
+# at the start
+
+
+def prctl(option: int, value: int) -> None:
+    """Raises OSError where the kernel refuses."""
+    if LIBC.prctl(option, value, 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def reserve_descriptors() -> None:
+    """Keep the numbers that children get from ever being given to anything of the server's."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (LOG_DESCRIPTOR, CALL_DESCRIPTOR):
+        os.dup2(nothing, number)
+    os.close(nothing)
+
+
+def leave_the_component() -> None:
+    """Be nobody's child, in a session of its own: this server is there for all components of the host."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+
+
+def beside(name: str) -> Any:
+    """The module of a file beside this one, by its path."""
+    path = f"{__file__.rpartition('/')[0]}/{name}.py"
+    spec = importlib.util.spec_from_file_location(f"envman_{name}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(environment: str, generation: str, settings: dict[str, Any]) -> int:
+    """Load, then serve; returns the exit code."""
+    signal.alarm(START_LIMIT)
+    prctl(PR_SET_DUMPABLE, 0)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    reserve_descriptors()
+    try:
+        PRELOAD.load(settings["preload"])
+    except PRELOAD.PreloadError as error:
+        say(f"preload: {error}")
+        return FAILED
+    signal.alarm(0)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    say(f"ended: {Server(environment, generation, settings).serve()}")
+    return 0
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CHILD, PEERS, PRELOAD = beside("child"), beside("peers"), beside("preload")
+
+if __name__ == "__main__":
+    if sys.path[0] == __file__.rpartition("/")[0]:  # with PYTHONSAFEPATH it is not there
+        del sys.path[0]
+    leave_the_component()
+    sys.exit(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))

@@ -1,0 +1,101 @@
+"""Import modules that forks are going to share, and refuse those that a fork can't share.
+
+Part of a script: `fork_server.py` takes it from beside itself, in a team's interpreter.
+"""
+
+import contextlib
+import importlib
+import os
+import stat
+import threading
+
+AIRFLOW = (
+    "airflow.dag_processing.processor",
+    "airflow.dag_processing.dagbag",
+    "airflow.serialization.serialized_objects",
+    "airflow.models.serialized_dag",
+    "airflow.models.dagwarning",
+    "airflow.sdk.definitions.decorators",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.sdk.execution_time.callback_supervisor",
+)
+"""What parses, tasks and callbacks begin with."""
+
+IF_INSTALLED = (
+    "airflow.providers.standard.operators.python",
+    "airflow.providers.standard.operators.bash",
+    "airflow.providers.standard.operators.empty",
+    "airflow.providers.standard.operators.trigger_dagrun",
+    "airflow.providers.standard.sensors.external_task",
+    "airflow.providers.standard.decorators.python",
+)
+"""What most Dags begin with; stock Airflow imports it into its manager, too."""
+
+
+class PreloadError(Exception):
+    """A module that can't be preloaded: which, and why."""
+
+
+def load(modules: list[str]) -> None:
+    """Import what every workload needs, then what the spec names. Raises PreloadError."""
+    for module in AIRFLOW:
+        load_one(module)
+    for module in IF_INSTALLED:
+        with contextlib.suppress(PreloadError):
+            load_one(module)
+    for module in modules:
+        load_one(module)
+
+
+def load_one(module: str) -> None:
+    """Import a module; raises PreloadError where it can't be, or leaves what a fork must not inherit."""
+    before = descriptors_now()
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        raise PreloadError(f"{module} can't be imported: {type(error).__name__}: {error}") from error
+    others = [one.name for one in threading.enumerate() if one is not threading.main_thread()]
+    if others or threads_survive():
+        named = f" ({', '.join(others)})" if others else ""
+        raise PreloadError(f"{module} starts a thread{named}, which no fork has")
+    for descriptor, target in descriptors_now().items():
+        if before.get(descriptor) == target:
+            continue
+        if is_socket(descriptor):
+            raise PreloadError(f"{module} opens a connection, which all forks would share")
+        if is_locked(descriptor):
+            raise PreloadError(f"{module} holds a lock on {target}, which all forks would share")
+
+
+def threads_survive() -> bool:
+    """Whether native threads run that don't end by themselves at a fork, as those of OpenBLAS do."""
+    if len(os.listdir("/proc/self/task")) == 1:
+        return False
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return len(os.listdir("/proc/self/task")) > 1
+
+
+def descriptors_now() -> dict[int, str]:
+    """The open descriptors, and what each stands for."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return found
+
+
+def is_socket(descriptor: int) -> bool:
+    """Whether it is a socket."""
+    with contextlib.suppress(OSError):
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    return False
+
+
+def is_locked(descriptor: int) -> bool:
+    """Whether this process holds a lock on it."""
+    with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as stream:
+        return "\nlock:" in stream.read()
+    return False

@@ -1,0 +1,211 @@
+"""The components' side of the fork servers: find or start an environment's, and hand it a workload.
+
+A server is there for all processes of a host that would start the same interpreter with the same variables.
+Its socket, lock and log stand in a folder that only the components' user may enter; their names are a digest
+of all that the server was started with, so that whatever changes makes a new server, and the old one ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+from envman.airflow.interpreters import Interpreter
+from envman.airflow.served import Served
+from envman.errors import EnvmanError, Problem
+from envman.launch.process import HELD_DESCRIPTOR
+from envman.launch.run_folder import run_folder
+
+SERVER = str(Path(__file__).with_name("fork_server.py"))
+LISTEN_DESCRIPTOR = HELD_DESCRIPTOR + 3
+
+IDLE_LIMIT = 600.0
+"""Seconds without a workload after which a server ends."""
+
+ANSWER_LIMIT = 150.0
+"""Seconds that a component waits for a child; a server that is just starting takes some of them."""
+
+FORGOTTEN_AFTER = 600.0
+"""Seconds after which an earlier failure no longer counts."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds between two starts of a server that keeps failing."""
+
+ENDED = "ended: "
+"""What the last line of a server begins with that has ended of its own accord."""
+
+
+class ServerError(EnvmanError):
+    """An environment's fork server can't be had at the moment."""
+
+
+class Server:
+    """An environment's fork server, as it has to be for an interpreter: where it listens and what it logs."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self._interpreter = interpreter
+        folder = run_folder()
+        self.key = _key(interpreter)
+        self._socket = f"{folder}/{self.key}.sock"
+        self._lock = f"{folder}/{self.key}.lock"
+        self._log = f"{folder}/{self.key}.log"
+        self._failures = f"{folder}/{self.key}.failures"
+
+    def fork(self, entry: str, name: str, descriptors: list[int]) -> Served:
+        """Have a child forked that gets the descriptors; where ServerError is raised no user code has run."""
+        request = {
+            "entry": entry,
+            "name": name,
+            "umask": _umask(),
+            "folder": os.getcwd(),
+            "added": [*self._interpreter.added],
+        }
+        line = json.dumps(request).encode() + b"\n"
+        for connect in (self._connected, self._started):
+            connection = connect() or self._started()
+            try:
+                socket.send_fds(connection, [line], descriptors)
+                answer = json.loads(connection.recv(4096) or b"{}")
+            except TimeoutError:
+                connection.close()
+                raise self._error(f"gives no answer within {ANSWER_LIMIT:.0f} s") from None
+            except OSError:
+                answer = {}
+            if "pid" in answer:
+                return Served(connection, answer["pid"], self._interpreter.environment)
+            connection.close()
+            if "refused" in answer:
+                raise self._error(f"refuses this process: {answer['refused']}")
+            # a server that has ended at this very moment has forked nothing: once more, with a new one
+        raise self._error(self._last_words() or "ended as it was started")
+
+    def start(self) -> None:
+        """Have the server started, without waiting until it is ready."""
+        self._started().close()
+
+    def _connected(self) -> socket.socket | None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(ANSWER_LIMIT)
+        try:
+            connection.connect(self._socket)
+        except OSError:
+            connection.close()
+            return None
+        return connection
+
+    def _started(self) -> socket.socket:
+        """A connection to a server, which is started where none listens. Raises ServerError."""
+        with open(self._lock, "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if connection := self._connected():
+                return connection
+            self._look_back()
+            self._start()
+            connection = self._connected()
+        if connection is None:
+            raise self._error(self._last_words() or "ended as it was started")
+        return connection
+
+    def _start(self) -> None:
+        """Start the server on a listening socket: requests wait in it until the server is ready."""
+        interpreter = self._interpreter
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        settings = {
+            "root": interpreter.root,
+            "link": f"{interpreter.root}/{interpreter.environment}",
+            "preload": interpreter.preload,
+            "owner": os.getuid(),
+            "idle": IDLE_LIMIT,
+        }
+        command = [SERVER, interpreter.environment, interpreter.generation, json.dumps(settings)]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        with (
+            listener,
+            open(os.open(self._log, flags, 0o600), "ab") as words,
+            open(os.devnull, "rb") as nothing,
+        ):
+            listener.bind(self._socket)
+            listener.listen(4096)
+            places = [(nothing.fileno(), 0), (words.fileno(), 1), (words.fileno(), 2)]
+            places.append((listener.fileno(), LISTEN_DESCRIPTOR))
+            try:
+                pid = interpreter.spawn(command, places, seeded=True)
+            except OSError as error:
+                raise self._error(f"{interpreter.python}: can't be started: {error.strerror}") from None
+        with contextlib.suppress(ChildProcessError):  # it leaves its child behind and ends at once
+            os.waitpid(pid, 0)
+
+    # what became of the one before
+
+    def _look_back(self) -> None:
+        """Count an earlier server that ended without a word; raises ServerError while a pause lasts."""
+        count, last = self._failed()
+        if os.path.exists(self._socket):  # and nobody listens there any more
+            if not self._last_words().startswith(ENDED):
+                count = count + 1 if time.time() - last < FORGOTTEN_AFTER else 1
+                last = time.time()
+                self._note(count)
+            os.unlink(self._socket)
+        wait = last + pause_after(count) - time.time()
+        if wait > 0:
+            words = self._last_words()
+            raise self._error(f"failed {count} times and rests for {wait:.0f} s{words and f'; {words}'}")
+
+    def _failed(self) -> tuple[int, float]:
+        """How often it has failed in a row, and when it last did (seconds since the epoch)."""
+        try:
+            with open(self._failures, encoding="ascii") as stream:
+                return int(stream.read() or 0), os.fstat(stream.fileno()).st_mtime
+        except (FileNotFoundError, ValueError):
+            return 0, 0.0
+
+    def _note(self, failures: int) -> None:
+        with open(self._failures, "w", encoding="ascii") as stream:
+            stream.write(str(failures))
+
+    def _last_words(self) -> str:
+        """The last line that the server wrote; empty where it wrote none."""
+        try:
+            with open(self._log, encoding="utf-8", errors="replace") as stream:
+                lines = stream.read().strip().splitlines()
+        except FileNotFoundError:
+            return ""
+        return lines[-1] if lines else ""
+
+    def _error(self, what: str) -> ServerError:
+        where = f"environment '{self._interpreter.environment}': its fork server"
+        return ServerError(Problem(where, what, f"What it wrote stands in {self._log}."))
+
+
+def pause_after(failures: int) -> float:
+    """Seconds until a server that has failed so often in a row is started again."""
+    return min(LONGEST_PAUSE, 2.0 ** (failures - 2)) if failures > 1 else 0.0
+
+
+def _key(interpreter: Interpreter) -> str:
+    """A name for all servers that would be the same: the digest of everything that they start with."""
+    parts = [
+        interpreter.root,
+        interpreter.environment,
+        interpreter.generation,
+        sorted(interpreter.variables.items()),
+        interpreter.preload,
+        interpreter.confinement(),
+        os.stat(SERVER).st_mtime_ns,  # another envman speaks another protocol
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _umask() -> int:
+    """The umask, read in a way that leaves it as it is: other threads may be creating files."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
+        for line in stream:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o022

@@ -1,0 +1,39 @@
+"""The folder of this host's fork servers: their sockets and logs."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from envman.errors import Problem, ResolveError
+
+VARIABLE = "ENVMAN_RUN"
+
+
+def run_folder() -> str:
+    """The folder, made where it is not there: ENVMAN_RUN, else one in XDG_RUNTIME_DIR or /tmp.
+
+    Only this process's user may enter it. Raises ResolveError where that is not so.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    usual = f"{runtime}/envman" if runtime else f"/tmp/envman-{os.getuid()}"  # noqa: S108  # looked at below
+    folder = os.environ.get(VARIABLE) or usual
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise _problem(folder, f"can't be made: {error.strerror}") from None
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode):
+        raise _problem(folder, "is no folder")
+    if found.st_uid != os.getuid():
+        raise _problem(folder, f"belongs to another user ({found.st_uid})")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise _problem(folder, f"may be entered by others (mode {stat.S_IMODE(found.st_mode):04o})")
+    return folder
+
+
+def _problem(folder: str, what: str) -> ResolveError:
+    remedy = f"Set {VARIABLE} to a folder that only this user may enter (mode 0700)."
+    return ResolveError(Problem(folder, what, remedy))
