@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> int:
         rows = check_bundles(named, with_images=arguments[0] == "scheduler")
         _say(arguments[0], rows)
         install()
+        _close_memory()
     except EnvmanError as error:
         for problem in error.problems:
             sys.stderr.write(f"envman launch: {problem}\n")
@@ -95,6 +97,15 @@ def _prepare() -> None:
     os.environ[PREIMPORT] = "False"  # it would import the teams' providers into the manager
     for variable in START_METHODS:  # a child that begins anew would begin without the hooks
         os.environ[variable] = "fork"
+
+
+def _close_memory() -> None:
+    """Close this process's memory, variables and descriptors to other processes of its user: to workloads."""
+    import ctypes
+
+    pr_set_dumpable = 4
+    with contextlib.suppress(AttributeError):  # Linux has it
+        ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
 
 
 def _bundle_names(arguments: list[str]) -> list[str]:
