@@ -20,6 +20,7 @@ from envman.cli.options import (
     workspace_if_any,
 )
 from envman.cli.output import Reporter
+from envman.deployment.findings import Level
 from envman.deployment.render import ConfigFormat, render, variables
 from envman.deployment.settings import Settings, Wanted
 from envman.errors import ExitCode
@@ -223,7 +224,8 @@ def _show_findings(reporter: Reporter, outcome: DoctorOutcome) -> None:
     if rows:
         reporter.table(("level", "where", "what", "remedy"), rows)
     errors = len(outcome.errors())
+    warnings = len([item for item in outcome.findings if item.level is Level.WARNING])
     seen = f"{outcome.bundles} bundles, {outcome.environments} environments in {outcome.root}"
-    reporter.say(f"{seen}: {errors} errors, {len(outcome.findings) - errors} warnings")
+    reporter.say(f"{seen}: {errors} errors, {warnings} warnings")
     for what in outcome.not_asked:
         reporter.note(f"Not looked at: {what}")

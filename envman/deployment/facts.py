@@ -53,6 +53,23 @@ class Exposed:
 
 
 @dataclass(frozen=True)
+class Confined:
+    """How this host would hold the processes of an environment.
+
+    `user` is the user and its group (may be empty), None where they run as the component's; `refusal` says
+    why it can't be taken, cause and remedy. `mechanisms` maps limits to what holds them: 'cgroup v2',
+    'cgroup v1', 'rlimit' (each process on its own) or 'none'; `reasons`, to why no cgroup does.
+    """
+
+    environment: str
+    user: tuple[str, str] | None
+    limits: Mapping[str, float]
+    mechanisms: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
 class TeamTriggers:
     """A team's triggers ('' for those without a team), and how many wait although no triggerer comes."""
 
@@ -91,6 +108,7 @@ class Facts:
 
     `changes` are the kinds of what envman.toml says differently from what is published. `components` is the
     interpreter of Airflow's components, None where it is not known; `database` is None where nobody asked.
+    `confined` are the environments with a user or limits.
     """
 
     root: str
@@ -103,4 +121,5 @@ class Facts:
     changes: tuple[str, ...] = ()
     exposed: tuple[Exposed, ...] = ()
     database: Database | None = None
+    confined: tuple[Confined, ...] = ()
     problems: tuple[Problem, ...] = ()

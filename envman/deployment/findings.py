@@ -13,15 +13,19 @@ from envman.resolver.resolve import resolve_bundle, team_of
 
 
 class Level(str, Enum):
-    """An error keeps something from working, or makes it run wrongly; a warning may."""
+    """An error keeps something from working, or makes it run wrongly; a warning may; information does not."""
 
     ERROR = "error"
     WARNING = "warning"
+    INFORMATION = "information"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or may be; `check` names what was looked at."""
+    """One thing that is wrong, or may be, or is worth knowing; `check` names what was looked at.
+
+    Information has no remedy.
+    """
 
     level: Level
     check: str
@@ -35,14 +39,14 @@ class Finding:
 
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
-    """All findings, errors first, else in the order of the checks."""
+    """All findings: errors, warnings, information; each in the order of the checks."""
     found = [
         Finding(level, check, problem.where, problem.what, problem.remedy)
         for check, rule in CHECKS.items()
         for level, problem in rule(facts)
     ]
     unique = list(dict.fromkeys(found))
-    return tuple(sorted(unique, key=lambda finding: finding.level is Level.WARNING))
+    return tuple(sorted(unique, key=lambda finding: [*Level].index(finding.level)))
 
 
 def environments_of_bundles(facts: Facts) -> dict[str, str]:
@@ -288,6 +292,46 @@ def _triggerers(facts: Facts) -> Found:
         yield Level.WARNING, Problem("triggerer", what, "Run: envman launch triggerer")
 
 
+DELEGATE = (
+    "Start components as root where cgroups can be written, or as a unit with Delegate=yes; and run the "
+    "doctor as they run."
+)
+
+
+def _confined(facts: Facts) -> Found:
+    for item in facts.confined:
+        where = f"environment '{item.environment}'"
+        if item.refusal:
+            cause, _, remedy = item.refusal.partition("; ")
+            yield Level.ERROR, Problem(where, cause, f"{remedy[:1].upper()}{remedy[1:]}.")
+        for limit, mechanism in item.mechanisms.items():
+            if mechanism == "none":
+                what = f"nothing here holds its limit of {limit}: {item.reasons[limit]}"
+                yield Level.WARNING, Problem(where, what, DELEGATE)
+            elif mechanism == "rlimit":
+                whose = "each process on its own" if limit == "memory" else "all processes of its user"
+                what = f"its limit of {limit} holds {whose}, not the environment: {item.reasons[limit]}"
+                yield Level.WARNING, Problem(where, what, DELEGATE)
+        held = [
+            f"{limit} {_amount(limit, item.limits[limit])} by {mechanism}"
+            for limit, mechanism in item.mechanisms.items()
+            if mechanism not in {"none", "rlimit"}
+        ]
+        if item.user and not item.refusal:
+            held.insert(0, f"its user is {item.user[0]}{':' if item.user[1] else ''}{item.user[1]}")
+        if held:
+            yield Level.INFORMATION, Problem(where, f"components started as the doctor: {', '.join(held)}")
+
+
+def _amount(limit: str, value: float) -> str:
+    """A limit as one would say it: 1.5 GiB, 200."""
+    if limit == "memory":
+        for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
+            if value >= size:
+                return f"{value / size:.4g} {unit}"
+    return f"{value:g}"
+
+
 CHECKS: dict[str, Callable[[Facts], Found]] = {
     "published": _published,
     "bundles": _bundles,
@@ -299,5 +343,6 @@ CHECKS: dict[str, Callable[[Facts], Found]] = {
     "permissions": _exposed,
     "queues": _queues,
     "triggerer": _triggerers,
+    "confinement": _confined,
 }
 """What is looked at, by the name that a finding carries."""

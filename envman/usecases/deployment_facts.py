@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from envman.deployment.facts import CORE, SDK, Configured, EnvironmentFacts, Exposed
+from envman.deployment.facts import CORE, SDK, Configured, Confined, EnvironmentFacts, Exposed
 from envman.errors import EnvmanError, LockError, Problem
 from envman.generation.manifest import Manifest
 from envman.interpreters import stamp
 from envman.launch.airflow_config import is_on, read_airflow_bundles, read_bundle_entries, read_option
 from envman.lock.lockfile import parse_header
+from envman.processes import Processes
 from envman.resolver.table import Table
 from envman.spec.project import Environment
 from envman.store import layout
@@ -20,9 +22,13 @@ from envman.store.exposed import writable_by_more
 from envman.store.generations import read_manifest
 from envman.store.inventory import count_files
 from envman.store.publish import current
+from envman.usecases.inside import Inside
 from envman.usecases.lock_state import LockStatus, lock_state, read_lock_text
 from envman.usecases.upkeep import verify
 from envman.usecases.workspace import Workspace
+
+EXPLAINING = 60.0
+"""Seconds that looking at users and cgroups may take; users may be in a directory elsewhere."""
 
 
 def configured(environ: Mapping[str, str]) -> Configured:
@@ -128,3 +134,25 @@ def exposed(root: str, environments: tuple[EnvironmentFacts, ...]) -> Iterator[E
     for path, status in writable_by_more(root, generations):
         mode = stat.S_IMODE(status.st_mode)
         yield Exposed(path, f"{mode:o}", bool(mode & stat.S_IWOTH), bool(mode & stat.S_ISVTX))
+
+
+def confined(
+    root: str, table: Table, environ: Mapping[str, str], processes: Processes
+) -> tuple[Confined, ...]:
+    """How this host would hold the environments that have a user or limits; raises InsideError.
+
+    Those that are an image, and are not built here, run elsewhere.
+    """
+    wanted = {
+        name: {"user": table.user(name), "limits": table.limits(name)}
+        for name in sorted({*table.names("user"), *table.names("limits")})
+        if table.image(name) is None or current(root, name)
+    }
+    if not wanted:
+        return ()
+    inside = Inside("this host's users and cgroups", sys.executable, environ)
+    answer = inside.ask(processes, "explain.py", wanted, timeout=EXPLAINING)
+    return tuple(
+        Confined(name, table.user(name), table.limits(name), **found)
+        for name, found in answer["environments"].items()
+    )

@@ -14,7 +14,7 @@ from envman.errors import EnvmanError, Problem, ResolveError
 from envman.launch.components import airflows_python
 from envman.launch.root import read_table
 from envman.processes import Processes
-from envman.usecases.deployment_facts import changes, configured, environment_facts, exposed
+from envman.usecases.deployment_facts import changes, configured, confined, environment_facts, exposed
 from envman.usecases.events import silent
 from envman.usecases.inside import Inside, inside_environment, without_database
 from envman.usecases.lock_state import airflow_problems
@@ -90,6 +90,10 @@ class Doctor:
             changes=changes(self.root, workspace) if workspace else (),
             exposed=tuple(exposed(self.root, environments)),
         )
+        try:
+            facts = replace(facts, confined=confined(self.root, self.table, self.environ, self._processes))
+        except EnvmanError as error:
+            problems += error.problems
         with tempfile.TemporaryDirectory(prefix="envman-doctor-") as home:
             probes = self._probe_environments(facts, home)
             components, database = self._probe_components(facts, request, home)

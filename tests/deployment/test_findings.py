@@ -11,6 +11,7 @@ from envman.deployment.facts import (
     CORE,
     SDK,
     Configured,
+    Confined,
     Database,
     EnvironmentFacts,
     Exposed,
@@ -261,3 +262,53 @@ def test_errors_come_first_and_nothing_is_told_twice() -> None:
         problems=(Problem("a", "b", "c"), Problem("a", "b", "c")),
     )
     assert [item.level for item in judge(facts)] == [Level.ERROR, Level.ERROR, Level.WARNING]
+
+
+def confined(**more: object) -> Facts:
+    limits = {"memory": 1.5 * 2**30, "cpu": 1.5, "pids": 200.0}
+    held = dict.fromkeys(limits, "cgroup v2")
+    made = Confined("env_a", ("team_a", "etl"), limits, held)
+    return replace(SOUND, confined=(replace(made, **more),))  # type: ignore[arg-type]
+
+
+def test_what_holds_the_limits_of_an_environment_is_information() -> None:
+    (finding,) = judge(confined())
+    assert (finding.level, finding.check, finding.remedy) == (Level.INFORMATION, "confinement", "")
+    assert finding.where == "environment 'env_a'"
+    assert finding.what.endswith(
+        "its user is team_a:etl, memory 1.5 GiB by cgroup v2, cpu 1.5 by cgroup v2, pids 200 by cgroup v2"
+    )
+    (alone,) = judge(confined(user=("team_a", ""), limits={"memory": 64 * 2**20}, mechanisms={}))
+    assert alone.what.endswith("its user is team_a")
+    small = confined(user=None, limits={"memory": 1000}, mechanisms={"memory": "cgroup v1"})
+    assert judge(small)[0].what.endswith("memory 1000 by cgroup v1")
+    assert judge(confined(user=None, limits={}, mechanisms={})) == ()
+
+
+@pytest.mark.parametrize(
+    ("limit", "mechanism", "said"),
+    [
+        ("cpu", "none", "nothing here holds its limit of cpu: no cgroup"),
+        ("memory", "rlimit", "each process on its own"),
+        ("pids", "rlimit", "all processes of its user"),
+    ],
+)
+def test_a_limit_that_no_cgroup_holds_is_a_warning(limit: str, mechanism: str, said: str) -> None:
+    facts = confined(user=None, mechanisms={limit: mechanism}, reasons={limit: "no cgroup"})
+    finding = only(facts, Level.WARNING)
+    assert said in finding.what
+    assert "Delegate=yes" in finding.remedy
+
+
+def test_a_user_that_cannot_be_taken_is_an_error() -> None:
+    refused = "the user 'team_a' does not exist on this host; create it, or correct it; or not"
+    first, second = judge(confined(refusal=refused))
+    assert (first.level, first.check) == (Level.ERROR, "confinement")
+    assert first.what == "the user 'team_a' does not exist on this host"
+    assert first.remedy == "Create it, or correct it; or not."
+    assert "user" not in second.what
+
+
+def test_errors_come_before_warnings_and_those_before_information() -> None:
+    levels = [item.level for item in judge(replace(confined(refusal="a; b"), components=None))]
+    assert levels == [Level.ERROR, Level.WARNING, Level.INFORMATION]
