@@ -30,6 +30,8 @@ def main(arguments: list[str]) -> int:
         _say(arguments[0], rows)
         install()
         _close_memory()
+        if kind == "dag-processor":  # it needs all of them in its first second, and waits for each
+            _start_fork_servers(row[0] for row in rows)
     except EnvmanError as error:
         for problem in error.problems:
             sys.stderr.write(f"envman launch: {problem}\n")
@@ -97,6 +99,17 @@ def _prepare() -> None:
     os.environ[PREIMPORT] = "False"  # it would import the teams' providers into the manager
     for variable in START_METHODS:  # a child that begins anew would begin without the hooks
         os.environ[variable] = "fork"
+
+
+def _start_fork_servers(bundles: Iterable[str]) -> None:
+    """Have the bundles' fork servers started side by side; whatever fails is said at the first parse."""
+    from envman.airflow import warm
+    from envman.airflow.interpreters import of_bundle
+
+    for bundle in bundles:
+        with contextlib.suppress(EnvmanError, OSError), contextlib.closing(of_bundle(bundle)) as interpreter:
+            if interpreter.warm:
+                warm.Server(interpreter).start()
 
 
 def _close_memory() -> None:

@@ -51,6 +51,7 @@ NAMES = (
     Upstream("all", _SUPERVISOR, "WatchedSubprocess._exit_code", "learn how a child ended"),
     Upstream("all", _SUPERVISOR, "WatchedSubprocess._process_exit_monotonic", "stop reading an ended child"),
     Upstream("all", _SUPERVISOR, "PsutilTracker", "let Airflow watch and signal the child"),
+    Upstream("all", _SUPERVISOR, "ProcessTracker", "let Airflow watch and signal a fork server's child"),
     Upstream("all", _SUPERVISOR, "_make_process_nondumpable", "keep a task's memory from its neighbours"),
     Upstream("all", _SUPERVISOR, "_fork_main", "be the child that the supervisor expects"),
     Upstream(
