@@ -42,9 +42,10 @@ class ParseInBundle(DagFileProcessorProcess, InBundle):  # type: ignore[misc]
         if self.refusal:
             return f"This file was not parsed.\n{self.refusal}"
         ended = describe_end(self._exit_code)
+        reason = getattr(self._process, "reason", "")
         return (
             f"While it parsed this file, the interpreter of the bundle '{self.bundle_name}' {ended}.\n"
-            "What it wrote is in the Dag processor's log of this file."
+            f"{reason or 'What it wrote is in the log of this file that the Dag processor keeps.'}"
         )
 
 

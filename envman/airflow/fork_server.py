@@ -118,6 +118,8 @@ class Server:
                 connection.close()
                 return
             self._fork(connection, request, descriptors)
+        except ConnectionError:  # it only wanted this server to be there
+            connection.close()
         except (OSError, ValueError, KeyError) as error:
             say(f"a request could not be read: {error}")
             connection.close()
@@ -231,7 +233,7 @@ def received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
         while not data.endswith(b"\n"):
             more = connection.recv(65536)
             if not more:
-                raise ValueError("it ends too early")
+                raise ConnectionAbortedError
             data += more
         request = json.loads(data)
     except BaseException:

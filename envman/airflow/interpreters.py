@@ -7,9 +7,13 @@ import fcntl
 import functools
 import json
 import os
+import sys
 import zlib
 from importlib.metadata import version
 
+from envman.airflow import confine
+from envman.airflow.cgroups import prepare
+from envman.airflow.confine import refusal, variables_file
 from envman.errors import EnvmanError, Problem, ResolveError
 from envman.launch.airflow_config import read_airflow_bundles
 from envman.launch.own_component import COLD_VARIABLE, DEFAULT_QUEUE
@@ -27,8 +31,8 @@ if TYPE_CHECKING:
     from envman.resolver.resolve import AirflowBundles
 
 CORE = "apache-airflow-core"
-HIGHEST_DESCRIPTOR = HELD_DESCRIPTOR + 3
-"""The highest number that a child gets a descriptor at."""
+VARIABLES_DESCRIPTOR = HELD_DESCRIPTOR + 4
+"""Where `confine.py` reads the variables; the highest number that a child gets a descriptor at."""
 
 NO_DATABASE = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://",
@@ -42,19 +46,13 @@ class Interpreter:
 
     `held` is the descriptor of that lock: the child inherits it, this process closes its own. `warm` says
     whether workloads are forked by a server that has imported `preload`, too. `added` are variables that an
-    interpreter needs at its start, and a forked workload does not have.
+    interpreter needs at its start, and a forked workload does not have. `user` and `limits` confine its
+    processes.
     """
 
     __slots__ = (
-        "added",
-        "environment",
-        "generation",
-        "held",
-        "preload",
-        "python",
-        "root",
-        "variables",
-        "warm",
+        *("added", "environment", "generation", "held", "limits"),
+        *("preload", "python", "root", "user", "variables", "warm"),
     )
 
     def __init__(self, root: str, environment: str, teams: Collection[str]) -> None:
@@ -65,6 +63,11 @@ class Interpreter:
             raise ResolveError(Problem(f"environment '{environment}'", "is not published", remedy))
         self.root = root
         self.environment = environment
+        self.user = table.user(environment)
+        self.limits = table.limits(environment)
+        if self.user and (why := refusal(*self.user)):
+            what, _, remedy = why.partition("; ")
+            raise ResolveError(Problem(f"environment '{environment}': user", what, remedy))
         self.warm = COLD_VARIABLE not in os.environ and table.is_warm(environment)
         self.preload = table.preload(environment)
         self.generation, self.held = hold_current_generation(root, environment)
@@ -86,34 +89,56 @@ class Interpreter:
     def spawn(self, arguments: list[str], places: Iterable[tuple[int, int]], seeded: bool) -> int:
         """Start the interpreter with these arguments; `places` are descriptors and the numbers they get.
 
-        `seeded` has the order of its sets be the generation's. Returns the process ID; raises OSError.
-        posix_spawn, because it neither copies this process's page tables nor runs Python before the exec.
+        `seeded` has the order of its sets be the generation's. Returns the process ID; raises OSError, and
+        ConfinementError where its limits can't be set. It is posix_spawn because that neither copies this
+        process's page tables nor runs Python before the exec.
         """
+        variables = self.variables | self.added if seeded else self.variables
+        command = [self.python, *arguments]
         copies = [(_out_of_the_way(source), number) for source, number in places]
         copies.append((_out_of_the_way(self.held), HELD_DESCRIPTOR))
         try:
+            if self.is_confined():
+                copies.append((_above(variables_file(variables)), VARIABLES_DESCRIPTOR))
+                command = [*self._confined(), *command]
+                variables = {}
             return os.posix_spawn(
-                self.python,
-                [self.python, *arguments],
-                self.variables | self.added if seeded else self.variables,
+                command[0],
+                command,
+                variables,
                 file_actions=[(os.POSIX_SPAWN_DUP2, source, number) for source, number in copies],
             )
         finally:
             for source, _ in copies:
                 os.close(source)
 
-    def confinement(self) -> list[str]:
-        """How its processes are confined, in words that differ where it does."""
-        return []
+    def is_confined(self) -> bool:
+        """Whether its processes have a user or limits of their own."""
+        return bool(self.user or self.limits)
+
+    def _confined(self) -> list[str]:
+        """The words that put a command into this environment's cgroups and give it its user."""
+        held = prepare(self.environment, self.limits, own_user=self.user is not None)
+        return confine.command(
+            sys.executable, self.environment, self.user, held.procs, held.rlimits, VARIABLES_DESCRIPTOR
+        )
 
     def close(self) -> None:
         """Give this process's hold on the generation up; the child keeps its own."""
         os.close(self.held)
 
 
+def _above(descriptor: int) -> int:
+    """The descriptor moved above all numbers that a child gets."""
+    try:
+        return _out_of_the_way(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _out_of_the_way(descriptor: int) -> int:
     """A copy above all numbers that a child gets, so that placing one can't overwrite another."""
-    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGHEST_DESCRIPTOR + 1)
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, VARIABLES_DESCRIPTOR + 1)
 
 
 def root_folder() -> str:

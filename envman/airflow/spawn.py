@@ -22,6 +22,7 @@ from airflow.sdk.execution_time.supervisor import ProcessTracker, PsutilTracker,
 
 from envman.airflow import warm
 from envman.airflow.interpreters import Interpreter
+from envman.airflow.memory import WithinMemory
 from envman.errors import EnvmanError
 from envman.launch.process import HELD_DESCRIPTOR
 
@@ -73,20 +74,28 @@ class InBundle(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not there
         ours, theirs = _socket_pairs()
         try:
             tracker = _begin(interpreter, start, [end.fileno() for end in theirs])
-        except OSError as error:
+        except (EnvmanError, OSError) as error:
             for one in ours:
                 one.close()
-            return cls._refused(f"{interpreter.python}: can't be started: {error.strerror}", logger, fields)
+            why = (
+                f"{interpreter.python}: can't be started: {error.strerror}"
+                if isinstance(error, OSError)
+                else error
+            )
+            return cls._refused(str(why), logger, fields)
         finally:
             interpreter.close()
             for one in theirs:
                 one.close()
         requests, stdout, stderr, logs = ours
+        logger = logger or structlog.get_logger(logger_name="task").bind()
+        if limit := interpreter.limits.get("memory"):
+            tracker = WithinMemory(tracker, interpreter.environment, limit, logger)
         process = cls(
             pid=tracker.pid,
             stdin=requests,
             process=tracker,
-            process_log=logger or structlog.get_logger(logger_name="task").bind(),
+            process_log=logger,
             start_time=time.monotonic(),
             **fields,
         )

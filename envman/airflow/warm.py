@@ -196,7 +196,8 @@ def _key(interpreter: Interpreter) -> str:
         interpreter.generation,
         sorted(interpreter.variables.items()),
         interpreter.preload,
-        interpreter.confinement(),
+        interpreter.user,
+        interpreter.limits,
         os.stat(SERVER).st_mtime_ns,  # another envman speaks another protocol
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
