@@ -26,6 +26,7 @@ PURE = {
     "generation": {"errors", "spec", "lock"},
     "resolver": {"errors"},  # on the launch path; spec.names only for an error, inside of functions
     "deployment": {"errors", "resolver"},
+    "figures": set(),
 }
 PURE_LATER = {"resolver": {"envman.spec.names"}}
 
@@ -39,6 +40,7 @@ EFFECTS = {
     "venv": {"files", "processes"},
     "project": {"files", "processes"},
     "remote": {"files", "processes"},
+    "servers": set(),
     "launch": {"files", "processes"},  # and the module store.layout
 }
 LAUNCH_ALSO = "envman.store.layout"
@@ -47,7 +49,7 @@ BESIDE = {
     # what runs inside Airflow's processes, brought along by its path: nobody imports it
     "airflow": {"errors", "resolver", "launch"},  # and the module store.layout
 }
-AIRFLOW_BRINGS = {"airflow", "psutil", "structlog", "sqlalchemy"}
+AIRFLOW_BRINGS = {"airflow", "cryptography", "psutil", "structlog", "sqlalchemy"}
 """Airflow and those of its own dependencies that the hooks use."""
 
 ABOVE = {
@@ -59,7 +61,7 @@ TERMINAL = {"typer", "rich", "click"}
 
 WORLD = {
     *("os", "io", "subprocess", "socket", "urllib.request", "http", "shutil", "tempfile", "pathlib", "glob"),
-    *("signal", "threading", "fcntl", "time", "datetime", "random"),
+    *("signal", "threading", "fcntl", "time", "datetime", "random", "psutil"),
 }
 """What a pure room has no business with."""
 
@@ -180,7 +182,7 @@ def test_what_runs_inside_airflow_needs_airflow_and_the_launch_path_alone(name: 
             assert top in {*AIRFLOW_BRINGS, *sys.stdlib_module_names}, found
 
 
-@pytest.mark.parametrize("script", ["child", "check", "probe"])
+@pytest.mark.parametrize("script", ["child", "check", "probe", "imports"])
 def test_what_a_teams_interpreter_starts_with_stands_alone(script: str) -> None:
     assert f"envman.airflow.{script}" in FILES
     assert [found for found in INSIDE if found.importer == f"envman.airflow.{script}"] == []

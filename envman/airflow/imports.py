@@ -1,4 +1,4 @@
-"""A script: what the files of bundles import, what each import costs, and whether a fork server may preload it.
+"""A script: what bundles' files import, what each import costs, and whether a fork server may preload it.
 
     python imports.py '{"folders": ["/dags"], "modules": ["pandas"], "measure": true}'
 
@@ -105,7 +105,9 @@ class Scan:
     def _imports(self, file: str) -> tuple[set[Wanted], set[str]]:
         """What a file imports of others, and the bundle's own files that it imports."""
         if file not in self._read:
-            self._read[file] = (wanted, own) = (set(), set())
+            wanted: set[Wanted] = set()
+            own: set[str] = set()
+            self._read[file] = (wanted, own)
             for node in self._nodes(file):
                 for module, name, folders in _named(node, file, self.folder):
                     if folders:
@@ -200,7 +202,7 @@ def _real(module: str, names: list[str]) -> dict[str, tuple[str, bool]]:
 
     answer = _in_a_fork(resolved)
     if "problem" in answer:
-        return {name: (module, False) for name in names}
+        return dict.fromkeys(names, (module, False))
     return {name: (real, loaded) for name, (real, loaded) in answer["told"].items()}
 
 

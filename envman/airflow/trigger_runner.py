@@ -12,6 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
+from airflow.models.crypto import get_fernet
+from cryptography.fernet import InvalidToken
 
 from envman.airflow.interpreters import of_environment
 from envman.airflow.spawn import InBundle, Start
@@ -86,6 +88,19 @@ class EnvironmentRunner(TriggerRunnerSupervisor, InBundle):  # type: ignore[misc
     def fail(self, triggers: Collection[int], reason: str) -> None:
         """Fail triggers without running them."""
         self.failed_triggers.extend((trigger, [reason]) for trigger in triggers)
+
+    def build_trigger_workloads(self, new_trigger_ids: set[int], **options: Any) -> list[Any]:
+        """The triggers to start, their arguments decrypted here: the runner has no Fernet key.
+
+        One whose arguments can't be decrypted goes along as it is, and fails there as in stock Airflow.
+        """
+        built: list[Any] = super().build_trigger_workloads(new_trigger_ids, **options)
+        for workload in built:
+            if not workload.encrypted_kwargs.startswith("{"):
+                with suppress(InvalidToken):
+                    plain = get_fernet().decrypt(workload.encrypted_kwargs.encode())
+                    workload.encrypted_kwargs = plain.decode()
+        return built
 
     def known(self) -> set[int]:
         """All triggers that this runner has or is about to get."""

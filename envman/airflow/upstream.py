@@ -141,6 +141,7 @@ NAMES = (
         Upstream("triggerer", _TRIGGERER, f"TriggerRunnerSupervisor.{name}", why)
         for name, why in (
             ("update_triggers", "give a runner its share of the triggers"),
+            ("build_trigger_workloads", "overridden: the runner, without a key, gets plain arguments"),
             ("handle_events", "write what triggers have fired"),
             ("handle_failed_triggers", "write what has failed"),
             ("run_in_process", "what a runner's process runs"),
@@ -158,6 +159,7 @@ NAMES = (
     Upstream(
         "triggerer", "airflow.models.trigger", "Trigger.submit_failure", "fail a trigger that may not run"
     ),
+    Upstream("triggerer", "airflow.models.crypto", "get_fernet", "decrypt what only the component can"),
     Upstream("triggerer", "airflow.models.trigger", "Trigger.clean_unused", "what the stock loop does"),
     Upstream(
         "triggerer",
