@@ -65,7 +65,7 @@ class Served(ProcessTracker):  # type: ignore[misc]  # Airflow is not there when
         try:
             line = self._connection.recv(4096)
         except (BlockingIOError, TimeoutError):
-            raise psutil.TimeoutExpired(timeout, self._pid) from None
+            raise psutil.TimeoutExpired(timeout or 0.0, self._pid) from None
         except ConnectionError:
             line = b""
         if not line:

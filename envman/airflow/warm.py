@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import socket
+import struct
 import time
 from pathlib import Path
 
@@ -91,12 +92,18 @@ class Server:
 
     def _connected(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(ANSWER_LIMIT)
+        # not settimeout: a queue that is full for a moment would be an error at once
+        limit = struct.pack("ll", int(ANSWER_LIMIT), 0)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         try:
             connection.connect(self._socket)
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             connection.close()
             return None
+        except OSError as error:
+            connection.close()
+            raise self._error(f"can't be reached: {error.strerror}") from None
+        connection.settimeout(ANSWER_LIMIT)
         return connection
 
     def _started(self) -> socket.socket:
@@ -106,6 +113,7 @@ class Server:
             if connection := self._connected():
                 return connection
             self._look_back()
+            _sweep(os.path.dirname(self._socket))
             self._start()
             connection = self._connected()
         if connection is None:
@@ -186,6 +194,32 @@ class Server:
 def pause_after(failures: int) -> float:
     """Seconds until a server that has failed so often in a row is started again."""
     return min(LONGEST_PAUSE, 2.0 ** (failures - 2)) if failures > 1 else 0.0
+
+
+def _sweep(folder: str) -> None:
+    """Remove what servers have left that ended more than a day ago; nobody starts those again."""
+    yesterday = time.time() - 86400
+    for name in os.listdir(folder):
+        path = f"{folder}/{name.removesuffix('.log')}"
+        with contextlib.suppress(OSError):
+            if not name.endswith(".log") or os.stat(f"{path}.log").st_mtime > yesterday:
+                continue
+            with open(f"{path}.lock", "w", encoding="ascii") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_left(f"{path}.sock"):
+                    for ending in ("log", "failures", "sock", "lock"):
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(f"{path}.{ending}")
+
+
+def _is_left(path: str) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+    return False
 
 
 def _key(interpreter: Interpreter) -> str:
