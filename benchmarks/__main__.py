@@ -1,21 +1,38 @@
-"""`python -m benchmarks NAME...`: measure, print ratios, write JSON if asked to."""
+"""`python -m benchmarks NAME...`: measure, print ratios, write JSON if asked to.
+
+`python -m benchmarks chart RESULT.json OUT.svg` draws what an earlier run has written.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import launch, noop, real_teams
-from benchmarks.report import Comparison, write_json
+from benchmarks import chart
+from benchmarks.report import Comparison, machine_in_words, write_json
 from benchmarks.settings import Settings
 
-BENCHMARKS = {"exec": launch.compare, "noop": noop.compare, "teams": real_teams.compare}
+BENCHMARKS = {
+    "exec": "launch",
+    "noop": "noop",
+    "teams": "real_teams",
+    "parse": "parse_loop",
+    "task": "task_start",
+    "memory": "memory",
+}
+"""The modules, imported when they are asked for; each has a function `compare`."""
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["chart"]:
+        chart.main(sys.argv[2:])
+        return
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by way of every clean-up
     results: dict[str, list[Comparison]] = {}
     with tempfile.TemporaryDirectory(prefix="envman-bench-") as temporary:
         settings = Settings(
@@ -25,30 +42,54 @@ def main() -> None:
             runs=options.runs,
             rounds=options.rounds,
             jobs=options.jobs,
+            files=options.files,
+            loops=options.loops,
+            rivals=options.rivals,
         )
         settings.folder.mkdir(parents=True, exist_ok=True)
+        print(machine_in_words(), end="\n\n", flush=True)
         for name in options.names:
-            results[name] = BENCHMARKS[name](settings)
+            compare = importlib.import_module(f"benchmarks.{BENCHMARKS[name]}").compare
+            results[name] = compare(settings)
             for comparison in results[name]:
                 print(comparison.as_text(), end="\n\n", flush=True)
-    if options.json:
-        write_json(options.json, results)
+            if options.json:
+                write_json(options.json, results)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "names", nargs="+", metavar="NAME", choices=list(BENCHMARKS), help="exec, noop, teams"
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    names = ", ".join(BENCHMARKS)
+    parser.add_argument("names", nargs="+", metavar="NAME", choices=list(BENCHMARKS), help=names)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures into this file, too")
-    parser.add_argument("--environments", type=int, default=300, help="the large number of environments")
+    many = "numbers of environments: of exec and noop the large one (300), of parse and memory all (1,3,10)"
+    parser.add_argument("--environments", type=_numbers, default=(), metavar="N,N", help=many)
     parser.add_argument("--runs", type=int, default=60, help="counted runs of each row of exec")
-    parser.add_argument("--rounds", type=int, help="counted rounds of noop (7) and teams (2)")
+    rounds = "counted rounds of noop (7), teams (2), parse (3), task (20) and memory (1)"
+    parser.add_argument("--rounds", type=int, help=rounds)
     parser.add_argument("--jobs", type=int, default=2, help="environments that envman builds at once")
+    parser.add_argument(
+        "--files", type=_numbers, default=(10, 100, 1000), metavar="N,N", help="numbers of files of parse"
+    )
+    parser.add_argument("--loops", type=int, default=2, help="how often parse goes through the files")
+    rivals = "of parse, task and memory, the first one the measure: stock,cold,warm,preload"
+    parser.add_argument("--rivals", type=_words, default=(), metavar="A,B", help=rivals)
     parser.add_argument("--folder", type=Path, help="work there and keep it; else in a temporary folder")
     script = Path(sys.executable).with_name("envman")
     parser.add_argument("--envman", type=Path, default=script, help="the installed console script to measure")
     return parser
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split(","))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
 if __name__ == "__main__":

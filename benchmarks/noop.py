@@ -16,8 +16,8 @@ def compare(settings: Settings) -> list[Comparison]:
     projects = {
         f"{size} environments": make_project(settings, size, distinct=True) for size in settings.sizes
     }
-    title = f"{settings.environments} environments that share one generation"
-    projects[title] = make_project(settings, settings.environments, distinct=False)
+    title = f"{settings.many} environments that share one generation"
+    projects[title] = make_project(settings, settings.many, distinct=False)
     actions: dict[str, Action] = {}
     for title, project in projects.items():
         actions[f"{title}: {SYNC}"] = _sync(settings, project)

@@ -56,7 +56,7 @@ def make_project(settings: Settings, count: int, distinct: bool) -> TinyProject:
     project.wheelhouse.mkdir(parents=True)
     (folder / "environments").mkdir()
     for number in range(count if distinct else 1):
-        _write_wheel(project.wheelhouse, f"1.{number}")
+        write_wheel(project.wheelhouse, f"1.{number}")
     for number in range(count):
         spec = _spec(number, f"1.{number if distinct else 0}")
         (folder / "environments" / f"{project.environment(number)}.toml").write_text(spec, encoding="utf-8")
@@ -89,7 +89,8 @@ set = {{ BENCH_NUMBER = "{number}", BENCH_TEXT = "an environment of its own" }}
 """
 
 
-def _write_wheel(wheelhouse: Path, version: str) -> None:
+def write_wheel(wheelhouse: Path, version: str) -> None:
+    """Write a wheel of the package: its version makes an environment differ from all others."""
     name = PACKAGE.replace("-", "_")
     information = f"{name}-{version}.dist-info"
     files = {

@@ -63,7 +63,7 @@ class Comparison:
         header = ["", "median", "min", "max", *(f"x {rival}" for rival in self.rivals)]
         cells = [header]
         for name, values in self.values.items():
-            numbers = [self._number(value) for value in (self.median(name), min(values), max(values))]
+            numbers = [number(value, self.unit) for value in (self.median(name), min(values), max(values))]
             cells.append([name, *numbers, *(f"{self.ratio(name, rival):.2f}" for rival in self.rivals)])
         widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
         lines = [f"{self.title} ({runs} runs each, taking turns)"]
@@ -72,21 +72,29 @@ class Comparison:
             lines.append("  ".join(["", row[0].ljust(widths[0]), *padded]).rstrip())
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
-    def _number(self, value: float) -> str:
-        (large, factor), (small, small_factor) = _UNITS[self.unit]
-        if value * factor >= 1:
-            return f"{value * factor:.2f} {large}"
-        return f"{value * small_factor:.1f} {small}"
+
+def number(value: float, unit: str) -> str:
+    """A value of a comparison in words, in a unit that suits it."""
+    (large, factor), (small, small_factor) = _UNITS[unit]
+    if value * factor >= 1:
+        return f"{value * factor:.2f} {large}"
+    return f"{value * small_factor:.1f} {small}"
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on, without a name of anybody's."""
+    """What the figures were measured on, without a name of anybody's; `load` is of the minute before."""
     return {
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.system(),
         "architecture": platform.machine(),
         "python": platform.python_version(),
+        "load": os.getloadavg()[0],
     }
+
+
+def machine_in_words() -> str:
+    """The same as one line, for people."""
+    return ", ".join(f"{name} {value}" for name, value in machine().items())
 
 
 def write_json(file: Path, results: Mapping[str, Sequence[Comparison]]) -> None:

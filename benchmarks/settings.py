@@ -8,17 +8,26 @@ from pathlib import Path
 FEW = 3
 """The small number of environments, to compare the large one with."""
 
+MANY = 300
+"""The large number of tiny environments."""
+
 
 @dataclass(frozen=True)
 class Settings:
-    """`folder` holds everything that is made; `envman` is the installed console script that is measured."""
+    """`folder` holds everything that is made; `envman` is the installed console script that is measured.
+
+    `environments` and `rivals` are empty where a benchmark should take its own.
+    """
 
     folder: Path
     envman: Path
-    environments: int
+    environments: tuple[int, ...]
     runs: int
     rounds: int | None
     jobs: int
+    files: tuple[int, ...] = (10, 100, 1000)
+    loops: int = 2
+    rivals: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -31,6 +40,16 @@ class Settings:
         return self.envman.parent / "uv"
 
     @property
+    def many(self) -> int:
+        """The large number of tiny environments."""
+        return max(self.environments, default=MANY)
+
+    @property
     def sizes(self) -> tuple[int, ...]:
-        """The numbers of environments to compare."""
-        return tuple(sorted({FEW, self.environments}))
+        """The numbers of tiny environments to compare."""
+        return tuple(sorted({FEW, self.many}))
+
+    @property
+    def teams(self) -> tuple[int, ...]:
+        """The numbers of environments that hold an Airflow."""
+        return self.environments or (1, 3, 10)

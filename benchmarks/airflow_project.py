@@ -1,0 +1,166 @@
+"""Environments with a real Airflow and pandas, a metadata database, and the Dags of a benchmark.
+
+All rivals run what is built here, by envman and with compiled bytecode: stock Airflow runs in the first of
+the environments, which holds everything that the Dags import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import clean_environment, run
+from benchmarks.projects import PACKAGE, write_wheel
+from benchmarks.settings import Settings
+from envman.store.generations import read_manifest
+from tests.e2e.airflow import AirflowDeployment
+
+AIRFLOW = "3.3.2"
+PYTHON = "3.12"
+CORE, PLAIN = "core", "plain"
+"""The components' environment, without pandas; and pandas without Airflow, for ExternalPythonOperator."""
+
+_BUNDLE_CLASS = "airflow.dag_processing.bundles.local.LocalDagBundle"
+_QUIET = '[variables]\nset = { AIRFLOW__METRICS__STATSD_ON = "False" }'
+"""No metrics from children: a fork server refuses to start where an import has opened their connection."""
+
+SERVER = "/fork_server.py"
+"""How the command line of an environment's fork server is recognized."""
+
+_COMMON = ["apache-airflow-core", "apache-airflow-providers-standard", "statsd"]
+
+
+@dataclass(frozen=True)
+class AirflowProject:
+    """A project that is locked and built: `count` environments, alike but for one package of their own.
+
+    That package gives each a generation of its own, as real teams' environments have.
+    """
+
+    folder: Path
+    count: int
+
+    @property
+    def root(self) -> Path:
+        """Where its environments are published."""
+        return self.folder / "root"
+
+    @property
+    def first(self) -> str:
+        """The environment that stock Airflow runs in."""
+        return environment(0)
+
+    def bin(self, name: str) -> Path:
+        """The bin folder of an environment's current generation."""
+        return (self.root / name).resolve() / "bin"
+
+    def packages(self, name: str) -> Mapping[str, str]:
+        """The versions in an environment."""
+        manifest = read_manifest(str(self.root), (self.root / name).resolve().name)
+        assert manifest is not None  # it was built by `make_project`
+        return manifest.packages
+
+    def versions(self) -> str:
+        """What the figures were measured with, in words."""
+        packages = self.packages(self.first)
+        return f"Airflow {packages['apache-airflow-core']}, pandas {packages['pandas']}, Python {PYTHON}"
+
+
+def environment(number: int) -> str:
+    """The name of an environment."""
+    return f"env_{number:02}"
+
+
+def bundle(number: int) -> str:
+    """The name of a bundle; it has the environment of the same number."""
+    return f"bundle_{number:02}"
+
+
+def make_project(settings: Settings, count: int, preload: bool = False) -> AirflowProject:
+    """Write a project, lock it and build it; what is there already from an earlier run stays.
+
+    With `preload`, each environment's fork server imports pandas before it forks.
+    """
+    folder = settings.folder / ("airflow-preload" if preload else "airflow")
+    project = AirflowProject(folder, count)
+    for name in ("wheelhouse", "environments"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    specs = {CORE: _spec(_COMMON), PLAIN: _spec(["pandas"], "airflow = false")}
+    for number in range(count):
+        write_wheel(folder / "wheelhouse", f"1.{number}")
+        dependencies = [*_COMMON, "pandas", f"{PACKAGE}==1.{number}"]
+        line = 'preload = ["pandas"]\n' if preload else ""
+        specs[environment(number)] = _spec(dependencies, f"{line}{_QUIET}")
+    for name, spec in specs.items():
+        (folder / "environments" / f"{name}.toml").write_text(spec, encoding="utf-8")
+    head = [
+        'root = "root"',
+        f'airflow-version = "{AIRFLOW}"',
+        f'airflow-environment = "{CORE}"',
+        "",
+        "[bundles]",
+    ]
+    rows = [f'{bundle(number)} = {{ environment = "{environment(number)}" }}' for number in range(count)]
+    (folder / "envman.toml").write_text("\n".join([*head, *rows, ""]), encoding="utf-8")
+    (folder / "uv.toml").write_text('find-links = ["wheelhouse"]\n', encoding="utf-8")
+    for command in ("lock", "build"):
+        run([settings.envman, command, "--jobs", str(settings.jobs)], clean_environment(), folder)
+    return project
+
+
+def _spec(dependencies: list[str], line: str = "") -> str:
+    return f'requires-python = "=={PYTHON}.*"\ndependencies = {json.dumps(dependencies)}\n{line}\n'
+
+
+def bundle_list(dags: Path, count: int) -> list[dict[str, object]]:
+    """Airflow's list of bundles: the folders of `dags`."""
+    names = [bundle(number) for number in range(count)]
+    return [
+        {"name": name, "classpath": _BUNDLE_CLASS, "kwargs": {"path": str(dags / name)}} for name in names
+    ]
+
+
+def write_dags(folder: Path, files: Mapping[str, str]) -> Path:
+    """Write Dag files anew, by their paths `BUNDLE/NAME.py`; returns the folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+class Deployments:
+    """Makes Airflow deployments: each has a home folder of its own and a fresh, migrated SQLite database."""
+
+    def __init__(self, settings: Settings, project: AirflowProject) -> None:
+        self._folder = settings.folder / "homes"
+        self._template = settings.folder / "migrated"
+        self._made = 0
+        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._template, ignore_errors=True)
+        AirflowDeployment(self._template, project.bin(CORE), [], {}).migrate()
+
+    def make(
+        self, project: AirflowProject, stock: str, bundles: list[dict[str, object]], **variables: str
+    ) -> AirflowDeployment:
+        """A deployment whose stock commands run in the environment `stock`."""
+        self._made += 1
+        home = self._folder / str(self._made)
+        given = {"ENVMAN_ROOT": str(project.root), **variables}
+        deployment = AirflowDeployment(home, project.bin(stock), bundles, given)
+        for file in self._template.glob("airflow.db*"):
+            shutil.copy(file, home)
+        return deployment
+
+
+def end_servers(deployment: AirflowDeployment) -> None:
+    """End a deployment's fork servers, which outlive its components and would share memory with the next."""
+    for server in deployment.children(SERVER):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGTERM)
