@@ -60,14 +60,16 @@ class VirtualEnvironment:
             for distribution in distributions(path=folders)
         }
 
-    def check_imports(self, modules: Sequence[str], variables: dict[str, str]) -> None:
-        """Import modules, all in one process; raises BuildError naming each that fails."""
+    def check_imports(self, modules: Sequence[str], variables: dict[str, str], key: str) -> None:
+        """Import the modules of one of the spec's keys, all in one process; raises BuildError naming each
+        that fails.
+        """
         if not modules:
             return
         finished = self._run([str(self.python), "-c", _IMPORT_CHECK, *modules], variables)
         if finished.exit_code:
-            remedy = _remedy(finished, "Correct the dependencies, or take the module out of checks.imports.")
-            raise BuildError(Problem("checks.imports", _words(finished), remedy))
+            remedy = _remedy(finished, f"Correct the dependencies, or take the module out of {key}.")
+            raise BuildError(Problem(key, _words(finished), remedy))
 
     def check_command(self, words: Sequence[str], variables: dict[str, str]) -> None:
         """Run one of the spec's commands; raises BuildError where it does not end with 0."""

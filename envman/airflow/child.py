@@ -9,6 +9,7 @@ nothing of envman becomes importable in a team's interpreter.
 """
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -82,6 +83,17 @@ def let_it_crash() -> None:
     python_importer.signal = SimpleNamespace(**{**vars(signal), "signal": all_but_faults})
 
 
+def send_metrics() -> None:
+    """Send metrics where the configuration says so, as a fork of an Airflow component would."""
+    from airflow.configuration import conf
+
+    legacy = conf.getboolean("metrics", "legacy_names_on")
+    for package in ("airflow", "airflow.sdk"):
+        stats = importlib.import_module(f"{package}._shared.observability.metrics.stats")
+        utilities = importlib.import_module(f"{package}.observability.metrics.stats_utils")
+        stats.initialize(factory=utilities.get_stats_factory(), export_legacy_names=legacy)
+
+
 ENTRIES = {"parse": parse, "task": task, "triggers": triggers, "callback": callback}
 
 
@@ -93,6 +105,7 @@ def main(entry: str, log_descriptor: int) -> None:
 
     _make_process_nondumpable()  # as the supervisors of tasks are; exec has taken it back
     let_it_crash()
+    send_metrics()
     requests, stdout, stderr = socket(fileno=0), socket(fileno=1), socket(fileno=2)
     _fork_main(requests, stdout, stderr, log_descriptor, ENTRIES[entry])
 

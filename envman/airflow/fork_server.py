@@ -308,6 +308,7 @@ def become(request: dict[str, Any], descriptors: list[int], server: int) -> NoRe
     reseed()
     name_process(f"{entry} {name}")
     gc.enable()
+    PRELOAD.trace()
     CHILD.main(entry, LOG_DESCRIPTOR)
     os._exit(124)
 

@@ -8,6 +8,7 @@ import importlib
 import os
 import stat
 import threading
+from collections.abc import Iterator
 
 AIRFLOW = (
     "airflow.dag_processing.processor",
@@ -36,13 +37,50 @@ class PreloadError(Exception):
     """A module that can't be preloaded: which, and why."""
 
 
+class NotImportableError(PreloadError):
+    """A module that is not there, or fails."""
+
+
+OBSERVERS = (
+    "AIRFLOW__METRICS__STATSD_ON",
+    "AIRFLOW__METRICS__STATSD_DATADOG_ENABLED",
+    "AIRFLOW__METRICS__OTEL_ON",
+    "AIRFLOW__TRACES__OTEL_ON",
+)
+"""What would have Airflow open connections and start threads as it is imported: each fork sets it up anew."""
+
+
+@contextlib.contextmanager
+def unobserved() -> Iterator[None]:
+    """While inside, Airflow sends neither metrics nor traces."""
+    before = {name: os.environ.get(name) for name in OBSERVERS}
+    os.environ.update(dict.fromkeys(OBSERVERS, "False"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def trace() -> None:
+    """In a fork: send traces where the configuration says so. A child's metrics are `child.py`'s business."""
+    from airflow._shared.observability.traces import configure_otel
+    from airflow.configuration import conf
+
+    configure_otel(conf)
+
+
 def load(modules: list[str]) -> None:
     """Import what every workload needs, then what the spec names. Raises PreloadError."""
-    for module in AIRFLOW:
-        load_one(module)
-    for module in IF_INSTALLED:
-        with contextlib.suppress(PreloadError):
+    with unobserved():
+        for module in AIRFLOW:
             load_one(module)
+        for module in IF_INSTALLED:
+            with contextlib.suppress(NotImportableError):
+                load_one(module)
     for module in modules:
         load_one(module)
 
@@ -53,7 +91,7 @@ def load_one(module: str) -> None:
     try:
         importlib.import_module(module)
     except Exception as error:
-        raise PreloadError(f"{module} can't be imported: {type(error).__name__}: {error}") from error
+        raise NotImportableError(f"{module} can't be imported: {type(error).__name__}: {error}") from error
     others = [one.name for one in threading.enumerate() if one is not threading.main_thread()]
     if others or threads_survive():
         named = f" ({', '.join(others)})" if others else ""

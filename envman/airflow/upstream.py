@@ -53,6 +53,20 @@ NAMES = (
     Upstream("all", _SUPERVISOR, "PsutilTracker", "let Airflow watch and signal the child"),
     Upstream("all", _SUPERVISOR, "ProcessTracker", "let Airflow watch and signal a fork server's child"),
     Upstream("all", _SUPERVISOR, "_make_process_nondumpable", "keep a task's memory from its neighbours"),
+    *(
+        Upstream("all", f"{package}.{module}", name, "send a child's metrics, as a component's fork does")
+        for package in ("airflow", "airflow.sdk")
+        for module, name in (
+            ("_shared.observability.metrics.stats", "initialize"),
+            ("observability.metrics.stats_utils", "get_stats_factory"),
+        )
+    ),
+    Upstream(
+        "all",
+        "airflow._shared.observability.traces",
+        "configure_otel",
+        "send a fork's traces: its own thread",
+    ),
     Upstream("all", _SUPERVISOR, "_fork_main", "be the child that the supervisor expects"),
     Upstream(
         "all",

@@ -20,6 +20,7 @@ from envman.cli.looking import (
     verify_command,
 )
 from envman.cli.making import add_command, build_command, init_command, lock_command, remove_command
+from envman.cli.warming import preload_command, top_command
 from envman.launch.command import main as exec_main
 from envman.launch.components import main as launch_main
 from envman.launch.pod import main as pod_main
@@ -101,6 +102,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "wheelhouse": wheelhouse_command,
     "doctor": doctor_command,
     "check": check_command,
+    "preload": preload_command,
+    "top": top_command,
     "airflow-config": airflow_config_command,
     "schema": schema_command,
 }

@@ -98,11 +98,7 @@ class Reporter:
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
         """Show a table on standard output; `right` names the columns of numbers."""
         terminal = self.out.is_terminal
-        table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, justify="right" if column in right else "left", no_wrap=not terminal)
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+        table = make_table(columns, rows, right, terminal)
         if terminal:
             self.out.print(table)
             return
@@ -118,6 +114,18 @@ class Reporter:
     def note(self, text: str) -> None:
         """Say a sentence on standard error."""
         self.err.print(Text(text))
+
+
+def make_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str], terminal: bool
+) -> Table:
+    """A table; `right` names the columns of numbers."""
+    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=not terminal)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
 
 
 def size_text(size: int | None) -> str:

@@ -34,12 +34,15 @@ class EnvironmentFacts:
 
 @dataclass(frozen=True)
 class Probed:
-    """What an interpreter said of its Airflow; `classes` maps classes of bundles to why they don't import."""
+    """What an interpreter said of its Airflow; `classes` maps classes of bundles to why they don't import,
+    `preload` modules to why a fork server can't import them beforehand.
+    """
 
     where: str
     packages: Mapping[str, str] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
     problem: Problem | None = None
+    preload: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,16 @@ def _provider(where: str, probed: Probed) -> str:
     return f"Run: envman add {probed.where} PROVIDER-OF-THAT-CLASS; or correct the classpath."
 
 
+def _preloaded(facts: Facts) -> Found:
+    """A module that can't be preloaded keeps the fork server from starting."""
+    for name, probed in facts.probes.items():
+        for module, why in probed.preload.items():
+            if why:
+                what = f"{module}, which is to be preloaded, {why}; each workload starts an interpreter"
+                remedy = f"Take it out of preload in environments/{name}.toml; then: envman publish"
+                yield Level.ERROR, Problem(f"environment '{name}'", what, remedy)
+
+
 def _exposed(facts: Facts) -> Found:
     for item in facts.exposed:
         who = "everybody" if item.everybody else "its group"
@@ -340,6 +350,7 @@ CHECKS: dict[str, Callable[[Facts], Found]] = {
     "interpreters": _probes,
     "versions": _versions,
     "classes": _classes,
+    "preload": _preloaded,
     "permissions": _exposed,
     "queues": _queues,
     "triggerer": _triggerers,

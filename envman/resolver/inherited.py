@@ -32,7 +32,7 @@ SYSTEM = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NO_COLOR", "FORCE_COLOR"),
     *("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"),
     *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"),
-    *("KUBERNETES_*", "KRB5CCNAME", "KRB5_CONFIG", "ENVMAN_ROOT"),
+    *("KUBERNETES_*", "OTEL_*", "KRB5CCNAME", "KRB5_CONFIG", "ENVMAN_ROOT"),
 )
 """What the machine and its operator set for every program; a `*` at the end stands for any ending."""
 

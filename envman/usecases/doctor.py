@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from envman.deployment.facts import Database, Facts, Probed, TeamTriggers
+from envman.deployment.facts import CORE, Database, Facts, Probed, TeamTriggers
 from envman.deployment.findings import CHECKS, Finding, Level, environments_of_bundles, judge
 from envman.errors import EnvmanError, Problem, ResolveError
 from envman.launch.components import airflows_python
@@ -22,6 +22,7 @@ from envman.usecases.side_by_side import default_jobs, side_by_side
 from envman.usecases.workspace import Workspace
 
 SCRIPT = "probe.py"
+PRELOAD_SCRIPT = "imports.py"
 TIMEOUT = 120.0
 """Seconds that an interpreter has to import Airflow and answer."""
 
@@ -115,11 +116,21 @@ class Doctor:
 
         def work(name: str) -> tuple[str, Probed]:
             with inside_environment(self.root, self.table, name, self.environ, home) as inside:
-                return name, self._ask(name, inside, classes[name], database=False)[0]
+                probed = self._ask(name, inside, classes[name], database=False)[0]
+                return name, self._ask_preload(name, inside, probed)
 
         outcomes = side_by_side(classes, work, self._processes, default_jobs(), silent)
         failed = {name: Probed(name, problem=error.problems[0]) for name, error in outcomes.errors.items()}
         return {**dict(outcomes.results), **failed}
+
+    def _ask_preload(self, name: str, inside: Inside, probed: Probed) -> Probed:
+        """Try out what the environment's fork server is to import beforehand."""
+        modules = self.table.preload(name)
+        if not modules or not self.table.is_warm(name) or CORE not in probed.packages:
+            return probed
+        asked = {"folders": [], "modules": modules, "measure": False}
+        answer = inside.ask(self._processes, PRELOAD_SCRIPT, asked, timeout=TIMEOUT)
+        return replace(probed, preload={item["module"]: item["problem"] for item in answer["modules"]})
 
     def _probe_components(
         self, facts: Facts, request: DoctorRequest, home: str

@@ -84,7 +84,8 @@ class GenerationBuilder:
         declared = plan.environment
         variables = dict(declared.set_variables)
         self._report(Event(declared.name, Stage.CHECKING, "imports and commands"))
-        environment.check_imports(declared.check_imports, variables)
+        environment.check_imports(declared.check_imports, variables, "checks.imports")
+        environment.check_imports(declared.preload, variables, "preload")
         for words in declared.check_commands:
             environment.check_command(words, variables)
         self._report(Event(declared.name, Stage.CHECKING, "installed set"))

@@ -192,6 +192,13 @@ def test_a_class_that_does_not_import_is_an_error_where_it_is_missing(place: str
     assert all("No module named 'module'" in item.what and CLASS in item.what for item in found)
 
 
+def test_what_cannot_be_preloaded_is_an_error() -> None:
+    probed = Probed("env_b", PACKAGES, preload={"numpy": "", "client": "starts a thread, which no fork has"})
+    finding = only(replace(SOUND, probes={**SOUND.probes, "env_b": probed}))
+    assert (finding.level, finding.check, finding.where) == (Level.ERROR, "preload", "environment 'env_b'")
+    assert finding.what.startswith("client, which is to be preloaded, starts a thread")
+
+
 def test_an_interpreter_that_does_not_answer_is_an_error() -> None:
     silent = Probed("env_b", problem=Problem("environment 'env_b'", "gave no answer", "Look."))
     assert only(replace(SOUND, probes={**SOUND.probes, "env_b": silent})).check == "interpreters"

@@ -33,6 +33,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "rollback": ("rollback", "env_a"),
     "gc": ("gc", "--keep", "0", "--dry-run"),
     "publish": ("publish",),
+    "top": ("top", "--run-folder", "."),
     "doctor": ("doctor",),
     "export": ("export", "env_a", "--format", "requirements"),
     "wheelhouse": ("wheelhouse", "env_a", "wheels"),
