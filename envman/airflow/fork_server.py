@@ -8,12 +8,11 @@ it the descriptors that the child is to have (see `child.py`). The answers are l
 ID, and later its exit status. The connection is the component's hold on the child: where it ends, the child
 ends. Where this server ends, its children end.
 
-It takes `child.py`, `peers.py` and `preload.py` from beside it; nothing of envman becomes importable in a
+It takes `child.py` and other files from beside it; nothing of envman becomes importable in a
 team's interpreter.
 """
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import importlib.util
@@ -24,10 +23,8 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, NoReturn
+from typing import Any
 
-LOG_DESCRIPTOR = 101
-CALL_DESCRIPTOR = 102
 LISTEN_DESCRIPTOR = 103
 
 START_LIMIT = 120
@@ -39,7 +36,6 @@ RECEIVE_LIMIT = 5.0
 ROUND = 2.0
 """Seconds between two looks at whether this server is still wanted."""
 
-PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -64,7 +60,9 @@ class Child:
 class Server:
     """Takes requests, forks, and reports what became of the children."""
 
-    def __init__(self, environment: str, generation: str, settings: dict[str, Any]) -> None:
+    def __init__(self, environment: str, generation: str, settings: dict[str, Any], score: int) -> None:
+        self._score = score
+        self._own_score = os.pread(score, 16, 0)
         self._environment = environment
         self._generation = generation
         self._settings = settings
@@ -105,6 +103,10 @@ class Server:
             connection, _ = listener.accept()
         except BlockingIOError:
             return
+        except OSError as error:  # no descriptor is free: it waits in the queue until one is
+            say(f"a connection could not be taken: {error}")
+            time.sleep(0.1)
+            return
         connection.settimeout(RECEIVE_LIMIT)
         descriptors: list[int] = []
         try:
@@ -120,7 +122,7 @@ class Server:
             self._fork(connection, request, descriptors)
         except ConnectionError:  # it only wanted this server to be there
             connection.close()
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             say(f"a request could not be read: {error}")
             connection.close()
         finally:
@@ -128,15 +130,22 @@ class Server:
                 os.close(one)
 
     def _fork(self, connection: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
-        entry, name = str(request["entry"]), str(request["name"])
+        check(request, descriptors)
+        entry, name = request["entry"], request["name"]
         server = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        os.pwrite(self._score, b"500", 0)
+        try:
+            pid = os.fork()
+        finally:
+            os.pwrite(self._score, self._own_score, 0)
         if pid == 0:
             try:
                 self._let_go(connection)
-                become(request, descriptors, server)
+                FORKED.become(request, descriptors, server)
+                PRELOAD.trace()
+                CHILD.main(entry, FORKED.LOG_DESCRIPTOR)
             except BaseException:  # noqa: BLE001  # whatever it is: never back into the server's loop
                 import traceback
 
@@ -161,6 +170,7 @@ class Server:
                 child.connection.close()
         for one in (connection, self._selector, self._listener, self._woken, self._wake):
             one.close()
+        os.close(self._score)
 
     def _status(self) -> dict[str, Any]:
         minute = time.monotonic() - 60
@@ -193,8 +203,8 @@ class Server:
                     continue
                 exited = ended.si_code == os.CLD_EXITED
                 child.status = ended.si_status if exited else -ended.si_status
-                self._crashes += child.status < 0 and -child.status not in {signal.SIGTERM, signal.SIGINT}
-                if child.connection is not None:
+                if child.connection is not None:  # else it was this server that has killed it
+                    self._crashes += child.status < 0 and -child.status not in {signal.SIGTERM, signal.SIGINT}
                     answer(child.connection, {"status": child.status})
             if child.connection is None:  # until then its number is not given to another process
                 os.waitpid(child.pid, 0)
@@ -236,11 +246,23 @@ def received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
                 raise ConnectionAbortedError
             data += more
         request = json.loads(data)
+        if not isinstance(request, dict):
+            raise ValueError("it is no table")  # noqa: TRY004  # as for all that is wrong with one
     except BaseException:
         for one in descriptors:
             os.close(one)
         raise
     return request, descriptors
+
+
+def check(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Raises ValueError where a child could not start as it is asked to."""
+    kinds = {"entry": str, "name": str, "umask": int, "folder": str, "added": list}
+    wrong = [key for key, kind in kinds.items() if not isinstance(request.get(key), kind)]
+    if wrong or request["entry"] not in CHILD.ENTRIES:
+        raise ValueError(f"not as it has to be: {', '.join(wrong) or 'entry'}")
+    if len(descriptors) not in {4, 5}:  # too few where the kernel found no free numbers for them
+        raise ValueError(f"{len(descriptors)} descriptors came with it")
 
 
 def say(words: str) -> None:
@@ -279,66 +301,13 @@ def current_generation(link: str) -> str | None:
         return None
 
 
-# in the child
-
-
-def become(request: dict[str, Any], descriptors: list[int], server: int) -> NoReturn:
-    """Turn this fork into the workload: descriptors, folder, rights, and no trace of the server."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != server:
-        os._exit(124)
-    numbers = (0, 1, 2, LOG_DESCRIPTOR, CALL_DESCRIPTOR)
-    for number, source in zip(numbers, descriptors, strict=False):
-        os.dup2(source, number)
-    if len(descriptors) < len(numbers):
-        os.close(CALL_DESCRIPTOR)
-    for one in descriptors:
-        os.close(one)
-    entry, name = str(request["entry"]), str(request["name"])
-    if entry == "task":
-        with contextlib.suppress(OSError):
-            os.setpgid(0, 0)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:
-        stream.write("500")  # memory runs out: a workload goes, not the server with all others
-    os.umask(int(request["umask"]))
-    with contextlib.suppress(OSError):  # another user may have no right to it; the server's folder it is then
-        os.chdir(request["folder"])
-    for added in request["added"]:
-        os.environ.pop(added, None)
-    reseed()
-    name_process(f"{entry} {name}")
-    gc.enable()
-    PRELOAD.trace()
-    CHILD.main(entry, LOG_DESCRIPTOR)
-    os._exit(124)
-
-
-def reseed() -> None:
-    """Give this child random numbers of its own. Python's own module has seen to itself."""
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
-
-
-def name_process(what: str) -> None:
-    """What `ps` shows."""
-    with contextlib.suppress(ImportError):
-        importlib.import_module("setproctitle").setproctitle(f"envman: {what}")
-
-
 # at the start
-
-
-def prctl(option: int, value: int) -> None:
-    """Raises OSError where the kernel refuses."""
-    if LIBC.prctl(option, value, 0, 0, 0):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def reserve_descriptors() -> None:
     """Keep the numbers that children get from ever being given to anything of the server's."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (LOG_DESCRIPTOR, CALL_DESCRIPTOR):
+    for number in (FORKED.LOG_DESCRIPTOR, FORKED.CALL_DESCRIPTOR):
         os.dup2(nothing, number)
     os.close(nothing)
 
@@ -364,8 +333,11 @@ def beside(name: str) -> Any:
 def main(environment: str, generation: str, settings: dict[str, Any]) -> int:
     """Load, then serve; returns the exit code."""
     signal.alarm(START_LIMIT)
-    prctl(PR_SET_DUMPABLE, 0)
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    # Memory runs out: a workload goes, not this server with all others. Children inherit the score that this
+    # server has while it forks; once its memory is closed, only root could open the file.
+    score = os.open("/proc/self/oom_score_adj", os.O_RDWR)
+    FORKED.prctl(PR_SET_DUMPABLE, 0)
+    FORKED.prctl(PR_SET_CHILD_SUBREAPER, 1)
     reserve_descriptors()
     try:
         PRELOAD.load(settings["preload"])
@@ -376,15 +348,15 @@ def main(environment: str, generation: str, settings: dict[str, Any]) -> int:
     gc.collect()
     gc.freeze()
     gc.disable()
-    say(f"ended: {Server(environment, generation, settings).serve()}")
+    say(f"ended: {Server(environment, generation, settings, score).serve()}")
     return 0
 
 
-LIBC = ctypes.CDLL(None, use_errno=True)
-CHILD, PEERS, PRELOAD = beside("child"), beside("peers"), beside("preload")
+CHILD, FORKED, PEERS, PRELOAD = (beside(name) for name in ("child", "forked", "peers", "preload"))
 
 if __name__ == "__main__":
     if sys.path[0] == __file__.rpartition("/")[0]:  # with PYTHONSAFEPATH it is not there
         del sys.path[0]
     leave_the_component()
-    sys.exit(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
+    # at once: whoever connects sees that nobody is there, no thread is waited for, no word follows the last
+    os._exit(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))

@@ -88,21 +88,24 @@ def load(modules: list[str]) -> None:
 def load_one(module: str) -> None:
     """Import a module; raises PreloadError where it can't be, or leaves what a fork must not inherit."""
     before = descriptors_now()
+    problem = None
     try:
         importlib.import_module(module)
-    except Exception as error:
-        raise NotImportableError(f"{module} can't be imported: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever it is: nobody else's fault
+        problem = NotImportableError(f"{module} can't be imported: {type(error).__name__}: {error}")
     others = [one.name for one in threading.enumerate() if one is not threading.main_thread()]
     if others or threads_survive():
         named = f" ({', '.join(others)})" if others else ""
         raise PreloadError(f"{module} starts a thread{named}, which no fork has")
-    for descriptor, target in descriptors_now().items():
-        if before.get(descriptor) == target:
+    for descriptor, (target, locked) in descriptors_now().items():
+        if before.get(descriptor) == (target, locked):
             continue
         if is_socket(descriptor):
             raise PreloadError(f"{module} opens a connection, which all forks would share")
-        if is_locked(descriptor):
+        if locked:
             raise PreloadError(f"{module} holds a lock on {target}, which all forks would share")
+    if problem:
+        raise problem
 
 
 def threads_survive() -> bool:
@@ -116,12 +119,12 @@ def threads_survive() -> bool:
     return len(os.listdir("/proc/self/task")) > 1
 
 
-def descriptors_now() -> dict[int, str]:
-    """The open descriptors, and what each stands for."""
+def descriptors_now() -> dict[int, tuple[str, bool]]:
+    """The open descriptors: what each stands for, and whether this process holds a lock on it."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}"), is_locked(int(name))
     return found
 
 

@@ -6,9 +6,9 @@ import contextlib
 import enum
 import json
 import os
+import select
 import signal
 import socket
-import time
 
 import psutil
 import structlog
@@ -49,7 +49,10 @@ class Served(ProcessTracker):  # type: ignore[misc]  # Airflow is not there when
         if self._status is not None:
             raise psutil.NoSuchProcess(self._pid)
         try:
-            os.kill(self._pid, s)
+            if self._handle >= 0:  # the number could be another process's once the server is gone
+                signal.pidfd_send_signal(self._handle, s)
+            else:
+                os.kill(self._pid, s)
         except ProcessLookupError:
             raise psutil.NoSuchProcess(self._pid) from None
 
@@ -71,20 +74,21 @@ class Served(ProcessTracker):  # type: ignore[misc]  # Airflow is not there when
         if not line:
             return self._orphaned()
         status = int(json.loads(line)["status"])
-        return Ended(status) if status < 0 else status
+        with contextlib.suppress(ValueError):  # a real-time signal without a name
+            return Ended(status) if status < 0 else status
+        return status
 
     def _orphaned(self) -> int:
         """The server has ended, and its children with it; make sure of this one."""
         log.error(
             "The fork server ended, and this workload with it", environment=self._environment, pid=self._pid
         )
-        until = time.monotonic() + 5
-        while self._handle >= 0 and time.monotonic() < until:
-            try:
+        if self._handle >= 0:
+            with contextlib.suppress(OSError):  # no longer there, or another user's by now
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-            except OSError:  # no longer there, or another user's by now
-                break
-            time.sleep(0.01)
+            poll = select.poll()  # readable once it has ended, waited for or not
+            poll.register(self._handle, select.POLLIN)
+            poll.poll(5000)
         return Ended(-signal.SIGKILL)
 
     def _close(self) -> None:

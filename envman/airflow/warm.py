@@ -60,6 +60,12 @@ class Server:
 
     def fork(self, entry: str, name: str, descriptors: list[int]) -> Served:
         """Have a child forked that gets the descriptors; where ServerError is raised no user code has run."""
+        try:
+            return self._forked(entry, name, descriptors)
+        except OSError as error:  # of the run folder: full, read-only, a path longer than sockets may have
+            raise self._error(f"can't be reached: {error}") from None
+
+    def _forked(self, entry: str, name: str, descriptors: list[int]) -> Served:
         request = {
             "entry": entry,
             "name": name,
@@ -71,8 +77,9 @@ class Server:
         for connect in (self._connected, self._started):
             connection = connect() or self._started()
             try:
-                socket.send_fds(connection, [line], descriptors)
-                answer = json.loads(connection.recv(4096) or b"{}")
+                with contextlib.suppress(BrokenPipeError):  # a refusal may be there before it is sent
+                    socket.send_fds(connection, [line], descriptors)
+                answer = json.loads(_line(connection) or b"{}")
             except TimeoutError:
                 connection.close()
                 raise self._error(f"gives no answer within {ANSWER_LIMIT:.0f} s") from None
@@ -102,7 +109,7 @@ class Server:
             return None
         except OSError as error:
             connection.close()
-            raise self._error(f"can't be reached: {error.strerror}") from None
+            raise self._error(f"can't be reached: {error}") from None
         connection.settimeout(ANSWER_LIMIT)
         return connection
 
@@ -191,9 +198,15 @@ class Server:
         return ServerError(Problem(where, what, f"What it wrote stands in {self._log}."))
 
 
+def _line(connection: socket.socket) -> bytes:
+    """One line, and nothing of the next: a child that ends quickly has its status there, too."""
+    length = connection.recv(4096, socket.MSG_PEEK).find(b"\n") + 1
+    return connection.recv(length) if length else b""
+
+
 def pause_after(failures: int) -> float:
     """Seconds until a server that has failed so often in a row is started again."""
-    return min(LONGEST_PAUSE, 2.0 ** (failures - 2)) if failures > 1 else 0.0
+    return min(LONGEST_PAUSE, 2.0 ** min(failures - 2, 10)) if failures > 1 else 0.0
 
 
 def _sweep(folder: str) -> None:

@@ -1,0 +1,619 @@
+"""The components' side of the fork servers: how one is found or started, what becomes of it and its children.
+
+Airflow, psutil and structlog are stand-ins; the servers are real, and so is whoever starts them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envman.airflow import interpreters
+from envman.errors import ResolveError
+from envman.launch.run_folder import run_folder
+from tests.airflow.stand_in import (
+    LIMIT,
+    MODULES,
+    PYTHON,
+    SCRIPT,
+    Watched,
+    children_of,
+    descriptors_of,
+    subreaper,
+    until,
+    write_modules,
+)
+
+LIBRARIES = {
+    "psutil": """
+        class NoSuchProcess(Exception): pass
+        class TimeoutExpired(Exception): pass
+        """,
+    "structlog": """
+        class Log:
+            def __getattr__(self, name): return lambda *words, **values: None
+        def get_logger(**_): return Log()
+        """,
+}
+FRESH = ("envman.airflow.served", "envman.airflow.warm")
+
+
+class Bare(interpreters.Interpreter):
+    """An environment's interpreter without an environment."""
+
+    def __init__(self, root: Path, modules: Path, **changed: Any) -> None:
+        self.root = str(root)
+        self.environment = "env_a"
+        self.user = None
+        self.limits = {}
+        self.warm = True
+        self.preload = []
+        self.generation = "first"
+        self.python = PYTHON
+        self.variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(modules)}
+        self.added = {"PYTHONHASHSEED": "7"}
+        for name, value in changed.items():
+            setattr(self, name, value)
+        self.held = os.open(root / "manifest", os.O_RDONLY | os.O_CREAT)
+        fcntl.flock(self.held, fcntl.LOCK_SH)
+
+
+class Component:
+    """A component: its root and run folder, the modules that stand in, and what it has open."""
+
+    def __init__(self, folder: Path, warm: Any, served: Any, psutil: Any) -> None:
+        self.root = folder / "root"
+        self.root.mkdir()
+        (self.root / "env_a").symlink_to(".gen/first")
+        self.run = folder / "run"
+        self.modules = folder / "modules"
+        self.warm, self.served, self.psutil = warm, served, psutil
+        self.interpreters: list[Bare] = []
+        self.ends: list[socket.socket] = []
+        self.children: list[Any] = []
+
+    def interpreter(self, **changed: Any) -> Bare:
+        self.interpreters.append(Bare(self.root, self.modules, **changed))
+        return self.interpreters[-1]
+
+    def server(self, **changed: Any) -> Any:
+        return self.warm.Server(self.interpreter(**changed))
+
+    def fork(self, server: Any, entry: str = "parse", code: str | None = None) -> tuple[Any, socket.socket]:
+        """A child as the supervisor has it, and the socket of its requests."""
+        pairs = [socket.socketpair() for _ in range(4)]
+        try:
+            child = server.fork(entry, "bundle_a", [pair[1].fileno() for pair in pairs])
+        finally:
+            for pair in pairs:
+                pair[1].close()
+            for pair in pairs[1:]:
+                pair[0].close()
+            requests = pairs[0][0]
+            self.ends.append(requests)
+        requests.settimeout(LIMIT)
+        self.children.append(child)
+        if code is not None:
+            requests.sendall(json.dumps(textwrap.dedent(code)).encode() + b"\n")
+        return child, requests
+
+    def break_it(self) -> None:
+        """From now on, a server that starts fails."""
+        write_modules(self.modules, {"airflow.dag_processing.processor": "raise RuntimeError('no luck')\n"})
+
+    def mend_it(self) -> None:
+        write_modules(self.modules, {"airflow.dag_processing.processor": "mended = True\n"})
+
+    def file(self, server: Any, ending: str) -> Path:
+        return self.run / f"{server.key}.{ending}"
+
+    def failures(self, server: Any, count: int, seconds_ago: float) -> None:
+        path = self.file(server, "failures")
+        path.write_text(str(count))
+        os.utime(path, (time.time() - seconds_ago,) * 2)
+
+
+def forget(names: tuple[str, ...]) -> None:
+    for name in list(sys.modules):
+        if name in names or name.split(".")[0] in {"airflow", *LIBRARIES}:
+            del sys.modules[name]
+    package = importlib.import_module("envman.airflow")
+    for name in names:
+        vars(package).pop(name.rpartition(".")[2], None)
+
+
+@pytest.fixture
+def component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Component]:
+    modules = tmp_path / "modules"
+    write_modules(modules, {**MODULES, **LIBRARIES})
+    monkeypatch.syspath_prepend(modules)
+    monkeypatch.setenv("ENVMAN_RUN", str(tmp_path / "run"))
+    forget(FRESH)
+    warm, served = (importlib.import_module(name) for name in reversed(FRESH))
+    made = Component(tmp_path, warm, served, importlib.import_module("psutil"))
+    known = set(children_of(os.getpid()))
+    with subreaper():
+        yield made
+        for one in made.ends:
+            one.close()
+        for child in made.children:
+            if child._status is None:
+                child._close()
+        for interpreter in made.interpreters:
+            interpreter.close()
+        for pid in set(children_of(os.getpid())) - known:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    forget(FRESH)
+
+
+def server_of(child: Any) -> int:
+    return int(Path(f"/proc/{child.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+
+
+def reap(pid: int) -> int:
+    """Wait for a server's end, as whatever has the number 1 would: its exit code."""
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+# a child, as Airflow's supervisors see it
+
+
+def test_a_child_is_forked_with_what_the_component_has(component: Component, tmp_path: Path) -> None:
+    code = """
+    import os
+    tell([target, os.getcwd(), os.umask(0), "PYTHONHASHSEED" in os.environ, hash("a word")])
+    """
+    old = os.umask(0o027)
+    try:
+        told = []
+        for _ in range(2):
+            child, requests = component.fork(component.server(), "task", code)
+            assert isinstance(
+                child, importlib.import_module("airflow.sdk.execution_time.supervisor").ProcessTracker
+            )
+            told.append(json.loads(requests.recv(4096)))
+            assert child.wait(LIMIT) == 0
+    finally:
+        os.umask(old)
+    alone = [PYTHON, "-c", "print(hash('a word'))"]
+    seeded = subprocess.check_output(alone, env={"PYTHONHASHSEED": "7"}, text=True)
+    assert told == [["task", str(Path.cwd()), 0o027, False, int(seeded)]] * 2
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "name"),
+    [
+        ("pass", 0, ""),
+        ("raise SystemExit(3)", 3, ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9, "SIGKILL"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", -11, "SIGSEGV"),
+        ("import os; os.kill(os.getpid(), 40)", -40, ""),
+    ],
+)
+def test_the_status_is_as_psutil_gives_it(component: Component, code: str, status: int, name: str) -> None:
+    child, _ = component.fork(component.server(), code=code)
+    assert child.wait(LIMIT) == status
+    assert child.wait(0) == status
+    assert getattr(child.wait(None), "name", "") == name
+    with pytest.raises(component.psutil.NoSuchProcess):
+        child.send_signal(signal.SIGTERM)
+
+
+def test_a_wait_may_run_out(component: Component) -> None:
+    child, _ = component.fork(component.server(), code="import time; time.sleep(1000)")
+    for seconds in (0, 0.01, -1):
+        with pytest.raises(component.psutil.TimeoutExpired):
+            child.wait(seconds)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(LIMIT) == -signal.SIGTERM
+
+
+def test_a_signal_to_a_child_that_has_just_ended_does_no_harm(component: Component) -> None:
+    """Nobody has waited for it: its number is not another process's yet."""
+    child, requests = component.fork(component.server(), code="pass")
+    assert requests.recv(1) == b""
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(LIMIT) in {0, -signal.SIGTERM}
+
+
+def test_a_child_that_ends_before_its_component_has_looked_is_served(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both answers are there at once then."""
+    server = component.server()
+    send = socket.send_fds
+
+    def send_and_be_slow(connection: socket.socket, *arguments: Any) -> int:
+        sent = send(connection, *arguments)
+        requests.close()  # the child reads, finds nothing, and ends
+        until(lambda: connection.recv(4096, socket.MSG_PEEK).count(b"\n") == 2, "no status comes")
+        return sent
+
+    requests, theirs = socket.socketpair()
+    monkeypatch.setattr(socket, "send_fds", send_and_be_slow)
+    with theirs, Path(os.devnull).open("r+b") as nothing:
+        others = [socket.socketpair() for _ in range(2)]
+        descriptors = [theirs.fileno(), *(pair[1].fileno() for pair in others), nothing.fileno()]
+        child = server.fork("parse", "bundle_a", descriptors)
+        for one in (one for pair in others for one in pair):
+            one.close()
+        theirs.close()
+        assert child.wait(LIMIT) in {99, 0}
+
+
+def test_a_server_that_is_killed_gives_its_childrens_end(component: Component) -> None:
+    child, _ = component.fork(component.server(), code="import time; time.sleep(1000)")
+    watched = Watched(child.pid)
+    server = server_of(child)
+    os.kill(server, signal.SIGKILL)
+    assert child.wait(LIMIT) == -signal.SIGKILL
+    assert child.wait(None).name == "SIGKILL"
+    assert watched.has_ended()
+    watched.close()
+    assert reap(server) == -signal.SIGKILL
+
+
+def test_a_component_keeps_no_descriptor(component: Component) -> None:
+    server = component.server()
+    before = None
+    for _ in range(20):
+        child, requests = component.fork(server, code="pass")
+        assert child.wait(LIMIT) == 0
+        requests.close()
+        before = before or descriptors_of(os.getpid())
+        assert descriptors_of(os.getpid()) == before
+
+
+# which server
+
+
+def test_the_same_interpreter_has_the_same_server_and_another_another(component: Component) -> None:
+    first = component.fork(component.server(), code="heard()")[0]
+    again = component.fork(component.server(), code="heard()")[0]
+    assert server_of(first) == server_of(again)
+    changes: list[dict[str, Any]] = [
+        {"generation": "second"},
+        {"preload": ["json"]},
+        {"variables": {**component.interpreter().variables, "MORE": "1"}},
+    ]
+    others = {server_of(component.fork(component.server(**one), code="heard()")[0]) for one in changes}
+    assert len(others | {server_of(first)}) == 4
+
+
+def test_each_thing_that_matters_is_part_of_the_name(component: Component) -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"root": "/another"},
+        {"environment": "env_b"},
+        {"generation": "second"},
+        {"variables": {}},
+        {"preload": ["json"]},
+        {"preload": ["json", "csv"]},
+        {"user": ("team_a", "")},
+        {"limits": {"pids": 5}},
+    ]
+    held = component.interpreter()
+    keys = []
+    for one in changes:
+        interpreter = component.interpreter()
+        for name, value in one.items():
+            setattr(interpreter, name, value)
+        keys.append(component.warm.Server(interpreter).key)
+    assert len({*keys}) == len(changes)
+    assert component.warm.Server(held).key == keys[0]
+
+
+START = """
+import importlib, os, sys
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+from pathlib import Path
+from tests.airflow.test_served import Bare
+from envman.airflow import warm
+server = warm.Server(Bare(Path(sys.argv[3]), Path(sys.argv[2])))
+print("ready", flush=True)
+sys.stdin.readline()
+server.start()
+"""
+
+
+def test_two_components_that_start_the_same_server_at_once_make_one(component: Component) -> None:
+    server = component.server()
+    project = str(Path(__file__).parents[2])
+    words = [sys.executable, "-c", START, project, str(component.modules), str(component.root)]
+    processes = [
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.communicate("now\n", timeout=LIMIT)
+        assert process.returncode == 0
+    child, _ = component.fork(server, code="heard()")
+    mine = {pid for pid in children_of(os.getpid()) if SCRIPT in Path(f"/proc/{pid}/cmdline").read_text()}
+    assert mine == {server_of(child)}
+
+
+def test_a_start_waits_for_the_lock_of_another(component: Component) -> None:
+    server = component.server()
+    with component.file(server, "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        thread = threading.Thread(target=server.start)
+        thread.start()
+        waits = f"-> FLOCK .*:{os.fstat(lock.fileno()).st_ino} "
+        until(lambda: re.search(waits, Path("/proc/locks").read_text()), "it does not wait")
+        assert not component.file(server, "sock").exists()
+    thread.join()
+    child, _ = component.fork(server, code="pass")
+    assert child.wait(LIMIT) == 0
+
+
+def test_threads_of_a_component_share_a_server(component: Component) -> None:
+    server = component.server()
+    found: list[int] = []
+
+    def run() -> None:
+        child, _ = component.fork(server, code="heard()")
+        found.append(server_of(child))
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len({*found}) == 1
+
+
+# one that ends or fails
+
+
+def test_a_server_that_has_crashed_is_started_again(component: Component) -> None:
+    server = component.server()
+    child, _ = component.fork(server, code="heard()")
+    os.kill(server_of(child), signal.SIGKILL)
+    assert child.wait(LIMIT) == -signal.SIGKILL
+    another, _ = component.fork(server, code="pass")
+    assert another.wait(LIMIT) == 0
+    assert component.file(server, "failures").read_text() == "1"
+
+
+@pytest.mark.parametrize("why", ["idle", "another generation is published"])
+def test_a_server_that_has_ended_by_itself_has_not_failed(
+    component: Component, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(component.warm, "IDLE_LIMIT", 0.05 if why == "idle" else 600.0)
+    server = component.server()
+    child, _ = component.fork(server, code="heard()")
+    process = server_of(child)
+    if why != "idle":
+        (component.root / "env_a").unlink()
+        (component.root / "env_a").symlink_to(".gen/second")
+    child.send_signal(signal.SIGTERM)
+    child.wait(LIMIT)
+    assert reap(process) == 0
+    assert component.file(server, "log").read_text().splitlines()[-1] == f"ended: {why}"
+    another, _ = component.fork(server, code="pass")
+    assert another.wait(LIMIT) == 0
+    assert not component.file(server, "failures").exists()
+
+
+def test_who_connects_as_a_server_ends_is_given_a_new_one(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits in the queue of the old one, which never looks there again."""
+    server = component.server()
+    child, _ = component.fork(server, code="heard()")
+    process = server_of(child)
+    send = socket.send_fds
+
+    def kill_and_send(*arguments: Any) -> int:
+        if not killed:
+            killed.append(process)
+            os.kill(process, signal.SIGSTOP)
+            sent = send(*arguments)
+            os.kill(process, signal.SIGKILL)
+            return sent
+        return send(*arguments)
+
+    killed: list[int] = []
+    monkeypatch.setattr(socket, "send_fds", kill_and_send)
+    another, _ = component.fork(server, code="pass")
+    assert another.wait(LIMIT) == 0
+    assert killed == [process]
+    assert reap(process) == -signal.SIGKILL
+
+
+def error_of(component: Component, server: Any) -> str:
+    with pytest.raises(component.warm.ServerError) as caught:
+        component.fork(server)
+    return str(caught.value)
+
+
+def test_a_server_that_fails_says_why_and_is_given_a_rest(component: Component) -> None:
+    component.break_it()
+    server = component.server()
+    words = error_of(component, server)
+    cause = "preload: airflow.dag_processing.processor can't be imported: RuntimeError: no luck"
+    assert f"environment 'env_a': its fork server {cause}" in words.replace(": preload", " preload")
+    assert str(component.file(server, "log")) in words
+    resting = error_of(component, server)
+    assert "failed 2 times and rests for" in resting
+    assert cause in resting
+
+
+def test_the_rest_grows_to_a_minute_and_failures_are_forgotten(component: Component) -> None:
+    pauses = [component.warm.pause_after(count) for count in range(10)]
+    assert pauses == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert component.warm.pause_after(5000) == 60
+    server = component.server()
+    component.run.joinpath(f"{server.key}.sock").touch()
+    component.failures(server, 6, seconds_ago=5)
+    assert "failed 7 times and rests for" in error_of(component, server)
+    component.failures(server, 7, seconds_ago=20)
+    assert "failed 7 times and rests for 1" in error_of(component, server)
+    component.failures(server, 7, seconds_ago=40)  # the rest is over
+    child, _ = component.fork(server, code="pass")
+    assert child.wait(LIMIT) == 0
+
+
+def test_an_old_failure_does_not_count(component: Component) -> None:
+    server = component.server()
+    component.run.joinpath(f"{server.key}.sock").touch()
+    component.failures(server, 9, seconds_ago=component.warm.FORGOTTEN_AFTER + 1)
+    child, _ = component.fork(server, code="pass")
+    assert child.wait(LIMIT) == 0
+    assert component.file(server, "failures").read_text() == "1"
+
+
+def test_a_server_that_is_mended_serves_after_its_rest(component: Component) -> None:
+    component.break_it()
+    server = component.server()
+    error_of(component, server)
+    error_of(component, server)
+    component.mend_it()
+    component.failures(server, 2, seconds_ago=2)
+    child, _ = component.fork(server, code="pass")
+    assert child.wait(LIMIT) == 0
+
+
+def test_an_interpreter_that_is_not_there_is_a_server_error(component: Component) -> None:
+    assert "/gone/python: can't be started: No such file" in error_of(
+        component, component.server(python="/gone/python")
+    )
+
+
+def test_a_refusal_is_told(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is there before the request is sent."""
+    monkeypatch.setattr(component.warm, "ANSWER_LIMIT", 5)
+    server = component.server()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(component.file(server, "sock")))
+        listener.listen()
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b'{"refused": "it is a workload itself"}\n')
+            closed.set()
+
+        closed = threading.Event()
+        send = socket.send_fds
+
+        def send_late(*arguments: Any) -> int:
+            assert closed.wait(LIMIT)
+            return send(*arguments)
+
+        monkeypatch.setattr(socket, "send_fds", send_late)
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        words = error_of(component, server)
+        thread.join()
+    assert "refuses this process: it is a workload itself" in words
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(component.warm, "ANSWER_LIMIT", 1)
+    server = component.server()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(component.file(server, "sock")))
+        listener.listen()
+        assert "gives no answer within 1 s" in error_of(component, server)
+
+
+# where it all stands
+
+
+def test_the_run_folder_is_made_for_this_user_alone(component: Component) -> None:
+    server = component.server()
+    child, _ = component.fork(server, code="pass")
+    assert child.wait(LIMIT) == 0
+    assert stat.S_IMODE(component.run.stat().st_mode) == 0o700
+    assert stat.S_IMODE(component.file(server, "log").stat().st_mode) == 0o600
+    assert all(len(os.fsencode(entry.name)) <= 25 for entry in component.run.iterdir())
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_a_server_error(
+    component: Component, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workload starts an interpreter of its own then, and is not refused."""
+    folder = tmp_path / ("long" * 30)
+    monkeypatch.setenv("ENVMAN_RUN", str(folder))
+    assert "too long" in error_of(component, component.server())
+
+
+def test_a_run_folder_that_cant_be_written_is_a_server_error(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = component.server()
+    component.file(server, "lock").mkdir()
+    assert "Is a directory" in error_of(component, server)
+
+
+def make_folder(mode: int, path: Path) -> None:
+    path.mkdir()
+    path.chmod(mode)
+
+
+Arrange = Callable[[Path], object]
+REFUSED: Mapping[str, tuple[Arrange, str]] = {
+    "others may enter": (partial(make_folder, 0o710), "may be entered by others (mode 0710)"),
+    "others may read": (partial(make_folder, 0o704), "may be entered by others (mode 0704)"),
+    "a link": (lambda path: path.symlink_to(path.parent), "is no folder"),
+    "a dangling link": (lambda path: path.symlink_to("gone"), "is no folder"),
+    "a file": (lambda path: path.touch(), "is no folder"),
+    "no parent": (lambda path: path.parent.rmdir(), "can't be made: No such file or directory"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_run_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    arrange, words = REFUSED[what]
+    folder = tmp_path / "parent/run"
+    folder.parent.mkdir()
+    arrange(folder)
+    monkeypatch.setenv("ENVMAN_RUN", str(folder))
+    with pytest.raises(ResolveError) as caught:
+        run_folder()
+    assert f"{folder}: {words}" in str(caught.value)
+    assert "ENVMAN_RUN" in str(caught.value)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_another_users_run_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 65534, 65534)
+    monkeypatch.setenv("ENVMAN_RUN", str(folder))
+    with pytest.raises(ResolveError, match=r"belongs to another user \(65534\)"):
+        run_folder()
+
+
+def test_where_the_run_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENVMAN_RUN", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert run_folder() == f"{tmp_path}/envman"
+    assert run_folder() == f"{tmp_path}/envman"
+    monkeypatch.setenv("ENVMAN_RUN", str(tmp_path / "mine"))
+    assert run_folder() == f"{tmp_path}/mine"
