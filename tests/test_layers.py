@@ -182,7 +182,9 @@ def test_what_runs_inside_airflow_needs_airflow_and_the_launch_path_alone(name: 
             assert top in {*AIRFLOW_BRINGS, *sys.stdlib_module_names}, found
 
 
-@pytest.mark.parametrize("script", ["child", "check", "probe", "imports"])
+@pytest.mark.parametrize(
+    "script", ["child", "fork_server", "forked", "peers", "preload", "check", "probe", "imports"]
+)
 def test_what_a_teams_interpreter_starts_with_stands_alone(script: str) -> None:
     assert f"envman.airflow.{script}" in FILES
     assert [found for found in INSIDE if found.importer == f"envman.airflow.{script}"] == []

@@ -36,7 +36,7 @@ from tests.airflow.stand_in import (
     until,
 )
 
-WORKLOADS = int(os.environ.get("ENVMAN_TEST_WORKLOADS", "2000"))
+WORKLOADS = int(os.environ.get("ENVMAN_TEST_WORKLOADS", "1000"))
 AT_ONCE = 200
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="a client of another user is needed")
 

@@ -136,6 +136,9 @@ def copy_bundles(folder: Path) -> None:
 Deploy = Callable[..., AirflowDeployment]
 
 
+BOTH_WAYS = ["warm", "cold"]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a module's tests in each of its WAYS: with fork servers (warm), with an interpreter each (cold)."""
     if "way" in metafunc.fixturenames:

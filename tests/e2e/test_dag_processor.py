@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.airflow import AirflowDeployment
-from tests.e2e.conftest import LOCAL_BUNDLE, Deploy, Estate
+from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, Deploy, Estate
 from tests.e2e.kinds import envman
 
 pytestmark = pytest.mark.registry
 
-WAYS = ["warm", "cold"]
+WAYS = BOTH_WAYS
 
 DAG = "from airflow.sdk import DAG\ndag = DAG('{name}', schedule=None)\n"
 
@@ -88,7 +88,7 @@ def test_a_parse_that_takes_too_long_is_killed(deploy: Deploy, tmp_path: Path) -
     assert time.monotonic() - started < 90
     assert "exceeding the timeout" in finished.stdout
     assert dags(airflow) == {"fine"}
-    assert airflow.children("child.py parse") == []
+    assert airflow.workloads("parse bundle_b") == []
 
 
 def test_every_channel_of_a_parse_arrives_in_its_log(estate: Estate, deploy: Deploy) -> None:

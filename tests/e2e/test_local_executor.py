@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.airflow import AirflowDeployment
-from tests.e2e.conftest import GRIDS, PYTHONS, Deploy
+from tests.e2e.conftest import BOTH_WAYS, GRIDS, PYTHONS, Deploy
 from tests.e2e.kinds import ENDS, LETTERS, Kinds, envman, in_its_own
 
 pytestmark = pytest.mark.registry
 
-WAYS = ["warm", "cold"]
+WAYS = BOTH_WAYS
 
 by_letter = pytest.mark.parametrize("letter", LETTERS)
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tests.e2e.airflow import AirflowDeployment
-from tests.e2e.conftest import LOCAL_BUNDLE, Deploy, Estate
+from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, Deploy, Estate
 from tests.e2e.kinds import envman
 
 pytestmark = pytest.mark.registry
 
-WAYS = ["warm", "cold"]
+WAYS = BOTH_WAYS
 
 TABLES = {
     "serialized": "select dag_id, data from serialized_dag order by dag_id",

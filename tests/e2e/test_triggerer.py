@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.airflow import AirflowDeployment
-from tests.e2e.conftest import GRIDS, PYTHONS, Deploy, Estate
+from tests.e2e.conftest import BOTH_WAYS, GRIDS, PYTHONS, Deploy, Estate
 from tests.e2e.kinds import envman
 
 pytestmark = pytest.mark.registry
 
-WAYS = ["warm", "cold"]
+WAYS = BOTH_WAYS if os.environ.get("ENVMAN_E2E_ALL") else ["warm"]
 
 ALERTS = '''
 """Deadlines that pass at once, with a callback in the executor and one in the triggerer."""
