@@ -122,7 +122,10 @@ class AirflowDeployment:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for name in list(self._running):
+            group = self._running[name].pid
             self.stop(name, patience=15)
+            with contextlib.suppress(ProcessLookupError):  # a scheduler that is told twice leaves its workers
+                os.killpg(group, signal.SIGKILL)
         for server in self.fork_servers():
             os.kill(server["pid"], signal.SIGTERM)
 
@@ -154,6 +157,11 @@ class AirflowDeployment:
             if ours and words in command:
                 found.append(int(entry.name))
         return found
+
+    def workloads(self, what: str) -> list[int]:
+        """The processes of workloads, such as `task bundle_a`, forked or started."""
+        kind, bundle = what.split()
+        return self.children(f"envman: {what}") + self.children(f"child.py {kind} 101 {bundle}")
 
     def check_alive(self) -> None:
         for name, process in self._running.items():
@@ -247,3 +255,49 @@ class AirflowDeployment:
             return json.dumps(self.api("GET", path))
         except urllib.error.HTTPError as error:
             return f"no log: {error}"
+
+
+def reached_by_all(*folders: Path, pythons: Sequence[Path] = ()) -> list[str]:
+    """The words that start a command where every user reaches these folders and interpreters.
+
+    A home folder and pytest's are closed to others. In a mount namespace of the command's own an open folder
+    stands in the place of each closed one, with what is needed in it. What is the command's own in the
+    folders keeps its mode. Only root may do this.
+    """
+    needed = {folder.absolute(): None for folder in folders}
+    for python in pythons:  # links on the way to an interpreter are looked at, too
+        step = python
+        while True:
+            needed[step.parent.parent] = None
+            if not step.is_symlink():
+                break
+            step = step.parent / step.readlink()
+    lines = ["set -e", "mount -t tmpfs -o mode=0755 none /mnt"]
+    stands: dict[Path, list[str]] = {}
+    for number, folder in enumerate(needed):
+        closed = [above for above in reversed(folder.parents) if not above.stat().st_mode & 0o001]
+        if closed and not any(above in needed for above in folder.parents):
+            lines += [f"mkdir /mnt/{number}", f"mount --bind '{folder.resolve()}' /mnt/{number}"]
+            back = [f"mkdir -p '{folder}'", f"mount --bind /mnt/{number} '{folder}'"]
+            stands.setdefault(closed[0], []).extend(back)
+    for closed_one, back in stands.items():
+        lines += [f"mount -t tmpfs -o mode=0755 none '{closed_one}'", *back]
+    return ["unshare", "--mount", "sh", "-c", "\n".join([*lines, f"cd '{folders[0]}'", 'exec "$@"']), "sh"]
+
+
+def another_root(root: Path, folder: Path, *records: str) -> Path:
+    """A root folder with the same generations whose published table has further records."""
+    (folder / ".state").mkdir(parents=True)
+    for entry in root.iterdir():
+        if entry.is_symlink():
+            (folder / entry.name).symlink_to(entry.readlink())
+    (folder / ".gen").symlink_to(root / ".gen")
+    publish(folder, (root / ".state/table").read_text() + "".join(f"{record}\n" for record in records))
+    return folder
+
+
+def publish(root: Path, table: str) -> None:
+    """Put a table into the place of the published one, as `envman publish` does: whole."""
+    new = root / ".state/table.new"
+    new.write_text(table)
+    new.replace(root / ".state/table")
