@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from envman.launch.run_folder import run_folder
+
 V2, V1 = "cgroup v2", "cgroup v1"
 
 COMPONENTS = "envman.components"
@@ -192,13 +194,13 @@ def set_limit(place: Place, name: str, limit: str, value: float | None) -> None:
 
 @contextmanager
 def _alone(folder: str) -> Iterator[None]:
-    """Several files make up one limit, and another component may write others at the same time."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    """Several files make up one limit, and another component may write others at the same time.
+
+    The lock is not on the cgroup's folder: a workload can read that, and could hold the lock for ever.
+    """
+    with open(f"{run_folder()}/{os.path.basename(folder)}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _pids(folder: str, value: float | None) -> None:
