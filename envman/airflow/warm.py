@@ -1,6 +1,7 @@
 """The components' side of the fork servers: find or start an environment's, and hand it a workload.
 
-A server is there for all processes of a host that would start the same interpreter with the same variables.
+A server is there for all processes of a host, container or service that would start the same interpreter with
+the same variables.
 Its socket, lock and log stand in a folder that only the components' user may enter; their names are a digest
 of all that the server was started with, so that whatever changes makes a new server, and the old one ends.
 """
@@ -17,6 +18,7 @@ import struct
 import time
 from pathlib import Path
 
+from envman.airflow.cgroup_files import COMPONENTS
 from envman.airflow.interpreters import Interpreter
 from envman.airflow.served import Served
 from envman.errors import EnvmanError, Problem
@@ -246,8 +248,22 @@ def _key(interpreter: Interpreter) -> str:
         interpreter.user,
         interpreter.limits,
         os.stat(SERVER).st_mtime_ns,  # another envman speaks another protocol
+        unit("/proc/self/cgroup"),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def unit(file: str) -> str:
+    """The container or service that a process belongs to, by its file of cgroups; empty where it has none.
+
+    A service that is stopped ends all processes that it has started: servers are not shared between services.
+    """
+    try:
+        with open(file, encoding="utf-8", errors="surrogateescape") as stream:
+            lines = stream.read().splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n".join(line.removesuffix(f"/{COMPONENTS}").rstrip("/") for line in lines)
 
 
 def _umask() -> int:

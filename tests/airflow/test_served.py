@@ -322,6 +322,26 @@ def test_each_thing_that_matters_is_part_of_the_name(component: Component) -> No
     assert component.warm.Server(held).key == keys[0]
 
 
+def test_services_have_servers_of_their_own(component: Component, tmp_path: Path) -> None:
+    """One that is stopped would take the other's workloads with it. The leaf is envman's own, below a service."""
+    services = {}
+    for name in (
+        "/",
+        "/envman.components",
+        "/system.slice/a.service",
+        "/system.slice/a.service/envman.components",
+    ):
+        file = tmp_path / "cgroup"
+        file.write_text(f"4:memory:{name}\n0::{name}\n")
+        services[name] = component.warm.unit(str(file))
+    top, top_leaf, below, below_leaf = services.values()
+    assert top == top_leaf
+    assert below == below_leaf
+    assert top != below
+    assert component.warm.unit("/proc/self/cgroup") != ""
+    assert component.warm.unit(str(tmp_path / "missing")) == ""
+
+
 START = """
 import importlib, os, sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
