@@ -42,10 +42,6 @@ from tests.airflow.stand_in import (
 )
 
 LIBRARIES = {
-    "psutil": """
-        class NoSuchProcess(Exception): pass
-        class TimeoutExpired(Exception): pass
-        """,
     "structlog": """
         class Log:
             def __getattr__(self, name): return lambda *words, **values: None
