@@ -27,9 +27,13 @@ class ParseInBundle(DagFileProcessorProcess, InBundle):  # type: ignore[misc]
     def is_ready(self) -> bool:
         """Whether the parse has ended and all its output was read."""
         ready: bool = super().is_ready
-        if ready and self._exit_code and self.parsing_result is None and not self.had_callbacks:
+        if ready and self._exit_code and self.parsing_result is None and self._is_the_files_fault():
             self._note_failure()
         return ready
+
+    def _is_the_files_fault(self) -> bool:
+        """Whether it was a parse that failed; where a fork server has ended the file is parsed again."""
+        return not self.had_callbacks and not getattr(self._process, "lost", False)
 
     def _note_failure(self) -> None:
         self.parsing_result = DagFileParsingResult(

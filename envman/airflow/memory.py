@@ -29,6 +29,11 @@ class WithinMemory(ProcessTracker):  # type: ignore[misc]  # Airflow is not ther
         """Why the process was ended; empty unless it was for its environment's memory."""
 
     @property
+    def lost(self) -> bool:
+        """Whether its fork server has ended, and it for no other reason."""
+        return getattr(self._process, "lost", False)
+
+    @property
     def pid(self) -> int:
         """The process ID."""
         return int(self._process.pid)

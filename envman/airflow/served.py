@@ -35,6 +35,8 @@ class Served(ProcessTracker):  # type: ignore[misc]  # Airflow is not there when
         self._pid = pid
         self._environment = environment
         self._status: int | None = None
+        self.lost = False
+        """Whether its server has ended, and it for no other reason."""
         self._handle = -1
         with contextlib.suppress(OSError):  # it has ended already; the server says how
             self._handle = os.pidfd_open(pid)
@@ -80,6 +82,7 @@ class Served(ProcessTracker):  # type: ignore[misc]  # Airflow is not there when
 
     def _orphaned(self) -> int:
         """The server has ended, and its children with it; make sure of this one."""
+        self.lost = True
         log.error(
             "The fork server ended, and this workload with it", environment=self._environment, pid=self._pid
         )

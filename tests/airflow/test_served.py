@@ -263,6 +263,7 @@ def test_a_server_that_is_killed_gives_its_childrens_end(component: Component) -
     os.kill(server, signal.SIGKILL)
     assert child.wait(LIMIT) == -signal.SIGKILL
     assert child.wait(None).name == "SIGKILL"
+    assert child.lost
     assert watched.has_ended()
     watched.close()
     assert reap(server) == -signal.SIGKILL
