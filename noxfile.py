@@ -47,7 +47,15 @@ def tests(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """A whole Airflow, component by component: on SQLite, and on PostgreSQL with Celery over Redis."""
     _install(session, "test")
-    session.run("pytest", *(session.posargs or ["tests/e2e"]), env=LEFT_OUT)
+    arguments = session.posargs or ["tests/e2e", "--ignore", "tests/e2e/test_chaos.py"]
+    session.run("pytest", *arguments, env=LEFT_OUT)
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Processes are killed at random under load; ENVMAN_CHAOS_SECONDS says for how long."""
+    _install(session, "test")
+    session.run("pytest", "tests/e2e/test_chaos.py", *session.posargs, env=LEFT_OUT)
 
 
 @nox.session
