@@ -44,6 +44,10 @@ ENDED = "ended: "
 """What the last line of a server begins with that has ended of its own accord."""
 
 
+NAMESPACES = ("mnt", "net", "pid", "user", "ipc", "uts")
+"""What a child must have of the component that asks for it: its files, its network and so on."""
+
+
 class ServerError(EnvmanError):
     """An environment's fork server can't be had at the moment."""
 
@@ -249,6 +253,7 @@ def _key(interpreter: Interpreter) -> str:
         interpreter.limits,
         os.stat(SERVER).st_mtime_ns,  # another envman speaks another protocol
         unit("/proc/self/cgroup"),
+        [os.readlink(f"/proc/self/ns/{kind}") for kind in NAMESPACES],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

@@ -339,6 +339,21 @@ def test_services_have_servers_of_their_own(component: Component, tmp_path: Path
     assert component.warm.unit(str(tmp_path / "missing")) == ""
 
 
+@pytest.mark.parametrize("kind", ["mnt", "net", "pid", "user"])
+def test_another_view_of_the_system_has_a_server_of_its_own(
+    component: Component, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A component in a namespace of its own, as systemd makes one for ReadOnlyPaths, say."""
+    interpreter = component.interpreter()
+    key = component.warm.Server(interpreter).key
+    real = os.readlink
+    elsewhere = f"/proc/self/ns/{kind}"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "readlink", lambda path: "elsewhere" if path == elsewhere else real(path))
+        assert component.warm.Server(interpreter).key != key
+    assert component.warm.Server(interpreter).key == key
+
+
 START = """
 import importlib, os, sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
