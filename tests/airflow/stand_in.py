@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from typing import Any
 
 import envman
 from envman.airflow import preload
+from envman.interpreters import discover
 
 HOUSE = Path(envman.__file__).parent / "airflow"
 SCRIPT = str(HOUSE / "fork_server.py")
@@ -97,11 +97,10 @@ def write_modules(folder: Path, modules: Mapping[str, str]) -> None:
 def interpreters() -> list[str]:
     """Interpreters that know nothing of envman: the one that runs the tests, Python 3.10 and 3.13."""
     found = [str(getattr(sys, "_base_executable", sys.executable))]
+    known = discover(None, os.environ)
     for minor in ("3.10", "3.13"):
-        installed = sorted(Path.home().glob(f".pyenv/versions/{minor}.*/bin/python"))
-        candidate = str(installed[-1]) if installed else shutil.which(f"python{minor}")
-        if candidate and f"{sys.version_info.major}.{sys.version_info.minor}" != minor:
-            found.append(candidate)
+        if f"{sys.version_info.major}.{sys.version_info.minor}" != minor:
+            found.append(known.choose("a test's", f"=={minor}.*").executable)
     return found
 
 
