@@ -12,6 +12,7 @@ It takes `child.py` and other files from beside it; nothing of envman becomes im
 team's interpreter.
 """
 
+import collections
 import contextlib
 import gc
 import importlib
@@ -72,7 +73,7 @@ class Server:
         self._children: dict[int, Child] = {}
         self._started = time.time()
         self._idle_since = time.monotonic()
-        self._recent: list[float] = []
+        self._recent: collections.deque[float] = collections.deque()
         self._workloads = 0
         self._crashes = 0
 
@@ -157,6 +158,7 @@ class Server:
                 os.setpgid(pid, pid)
         self._workloads += 1
         self._recent.append(time.monotonic())
+        self._forget_the_old()
         child = self._children[pid] = Child(pid, connection, entry, name)
         self._selector.register(connection, selectors.EVENT_READ, lambda _: self._hang_up(child))
         answer(connection, {"pid": pid})
@@ -172,9 +174,13 @@ class Server:
             one.close()
         os.close(self._score)
 
+    def _forget_the_old(self) -> None:
+        """Keep the workloads of the last minute: nobody may ever ask, and a server may live for months."""
+        while self._recent and self._recent[0] < time.monotonic() - 60:
+            self._recent.popleft()
+
     def _status(self) -> dict[str, Any]:
-        minute = time.monotonic() - 60
-        self._recent = [moment for moment in self._recent if moment >= minute]
+        self._forget_the_old()
         return {
             "version": 1,
             "environment": self._environment,
