@@ -8,6 +8,7 @@ the process that it would have seen.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,9 @@ CALL_DESCRIPTOR = HELD_DESCRIPTOR + 2
 
 FORKED = ("parse", "task", "callback")
 """What a fork server is for; a trigger loop starts once, and stays."""
+
+END_LIMIT = 0.1
+"""Seconds between the end of all that a child has open, and its exit status."""
 
 log = structlog.get_logger(logger_name="envman.spawn")
 
@@ -101,6 +105,17 @@ class InBundle(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not there
         )
         process._register_pipe_readers(stdout, stderr, requests, logs, data={})
         return process
+
+    def _check_subprocess_exit(self, **how: Any) -> int | None:
+        """Wait for the exit status of a child that has closed everything.
+
+        Nothing else would wake the component then: it would see the end a second, or five seconds, later.
+        """
+        if self._exit_code is None and not self._open_sockets:
+            with contextlib.suppress(self._process.TimeoutExpired):
+                self._process.wait(timeout=END_LIMIT)
+        exit_code: int | None = super()._check_subprocess_exit(**how)
+        return exit_code
 
     @classmethod
     def _refused(cls, message: str, logger: Any, fields: dict[str, Any]) -> Any:

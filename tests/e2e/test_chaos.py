@@ -134,13 +134,33 @@ class Chaos:
                 lines.append(f"{pid} below {stat[1]}: {stat[0]} in {wchan}: {words}\n    {opened}")
         return "\n".join(lines)
 
+    def unended(self) -> str:
+        """The tasks that have not ended, as the API tells them."""
+        return "\n".join(
+            f"{dag} {run} {name}: {task}"
+            for dag, run in self.runs
+            for name, task in self.airflow.tasks(dag, run).items()
+            if task["state"] not in {"success", "failed"}
+        )
+
     # what happens
 
     def start(self, component: str) -> None:
         self.airflow.start(component, *envman(*COMMANDS[component]))
 
     def restart(self, component: str) -> None:
+        """Kill a component and start it anew, as a service manager does: with what stock Airflow left behind.
+
+        A LocalExecutor's workers are forks of the scheduler. They outlive it with its database connections,
+        and with the locks of a transaction that it was in: no other scheduler could queue a task.
+        """
         self.airflow.stop(component, signal.SIGKILL)
+        if component == "scheduler":
+            words = self.processes()
+            for pid in words:
+                if is_worker(words[pid]):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
         self.start(component)
 
     def kill_one(self) -> None:
@@ -191,7 +211,10 @@ class Chaos:
         self.restart("scheduler")
         until = time.monotonic() + END_LIMIT
         for run in self.runs:
-            self.airflow.finished(*run, timeout=max(1.0, until - time.monotonic()))
+            try:
+                self.airflow.finished(*run, timeout=max(1.0, until - time.monotonic()))
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.unended()}\n{self.report()}") from None
 
 
 def is_worker(words: str) -> bool:
