@@ -66,6 +66,23 @@ def _fork_main(requests, stdout, stderr, log_descriptor, target):
 
 class ProcessTracker:
     pass
+
+
+class PsutilTracker(ProcessTracker):
+    pass
+
+
+class WatchedSubprocess:
+    def __init__(self, process):
+        self._process = process
+        self._exit_code = None
+        self._open_sockets = {}
+
+    def _check_subprocess_exit(self, **_):
+        if self._exit_code is None:
+            with contextlib.suppress(self._process.TimeoutExpired):
+                self._exit_code = self._process.wait(timeout=0)
+        return self._exit_code
 '''
 METRICS = {
     "_shared.observability.metrics.stats": "calls = []\ndef initialize(**given): calls.append(given)\n",

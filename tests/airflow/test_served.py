@@ -48,7 +48,7 @@ LIBRARIES = {
         def get_logger(**_): return Log()
         """,
 }
-FRESH = ("envman.airflow.served", "envman.airflow.warm")
+FRESH = tuple(f"envman.airflow.{name}" for name in ("served", "warm", "spawn", "memory"))
 
 
 class Bare(interpreters.Interpreter):
@@ -142,7 +142,7 @@ def component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compo
     monkeypatch.syspath_prepend(modules)
     monkeypatch.setenv("ENVMAN_RUN", str(tmp_path / "run"))
     forget(FRESH)
-    warm, served = (importlib.import_module(name) for name in reversed(FRESH))
+    served, warm = (importlib.import_module(name) for name in FRESH[:2])
     made = Component(tmp_path, warm, served, importlib.import_module("psutil"))
     known = set(children_of(os.getpid()))
     with subreaper():
@@ -193,6 +193,25 @@ def test_a_child_is_forked_with_what_the_component_has(component: Component, tmp
     alone = [PYTHON, "-c", "print(hash('a word'))"]
     seeded = subprocess.check_output(alone, env={"PYTHONHASHSEED": "7"}, text=True)
     assert told == [["task", str(Path.cwd()), 0o027, False, int(seeded)]] * 2
+
+
+def test_the_end_is_seen_with_the_end_of_all_sockets(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing would wake the component afterwards: here the server tells it late."""
+    spawn: Any = importlib.import_module("envman.airflow.spawn")
+    monkeypatch.setattr(spawn, "END_LIMIT", LIMIT)
+    child, requests = component.fork(component.server())
+    supervisor = spawn.InBundle(child)
+    supervisor._open_sockets = {requests: "requests"}
+    assert supervisor._check_subprocess_exit() is None  # without waiting for it
+    server = server_of(child)
+    os.kill(server, signal.SIGSTOP)
+    requests.sendall(b'"pass"\n')
+    assert requests.recv(1) == b""
+    supervisor._open_sockets = {}
+    threading.Timer(0.05, os.kill, (server, signal.SIGCONT)).start()
+    assert supervisor._check_subprocess_exit() == 0
 
 
 @pytest.mark.parametrize(
