@@ -1,6 +1,6 @@
 """`python -m benchmarks NAME...`: measure, print ratios, write JSON if asked to.
 
-`python -m benchmarks chart RESULT.json OUT.svg` draws what an earlier run has written.
+`python -m benchmarks chart RESULT.json... OUT.svg` draws what earlier runs have written.
 """
 
 from __future__ import annotations

@@ -33,17 +33,18 @@ _STYLE = """\
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`python -m benchmarks chart RESULT.json OUT.svg`."""
+    """`python -m benchmarks chart RESULT.json... OUT.svg`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks chart", description=__doc__)
-    parser.add_argument("result", type=Path, help="what a run has written with --json")
+    parser.add_argument("results", type=Path, nargs="+", help="what runs have written with --json")
     parser.add_argument("picture", type=Path, help="the SVG to write")
-    parser.add_argument("--only", default="", metavar="TEXT", help="draw the tables with this in their title")
+    only = "draw the tables with this in their title, in the order of these options"
+    parser.add_argument("--only", action="append", metavar="TEXT", help=only)
     options = parser.parse_args(arguments)
-    document = json.loads(options.result.read_text(encoding="utf-8"))
-    tables = [table for tables in document["benchmarks"].values() for table in tables]
-    chosen = [table for table in tables if options.only in table["title"]]
+    documents = [json.loads(result.read_text(encoding="utf-8")) for result in options.results]
+    tables = [table for one in documents for tables in one["benchmarks"].values() for table in tables]
+    chosen = [table for text in options.only or [""] for table in tables if text in table["title"]]
     if not chosen:
-        parser.error(f"no table of {options.result.name} has '{options.only}' in its title")
+        parser.error(f"no table has {' or '.join(options.only)} in its title")
     options.picture.parent.mkdir(parents=True, exist_ok=True)
     options.picture.write_text(draw(chosen), encoding="utf-8")
 
