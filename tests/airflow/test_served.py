@@ -120,6 +120,14 @@ class Component:
     def file(self, server: Any, ending: str) -> Path:
         return self.run / f"{server.key}.{ending}"
 
+    def status(self, server: Any) -> Any:
+        """What the server says of itself, once it has done what it was asked for before."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(LIMIT)
+            connection.connect(str(self.file(server, "sock")))
+            connection.sendall(b'{"ask": "status"}\n')
+            return json.loads(connection.makefile().readline())
+
     def failures(self, server: Any, count: int, seconds_ago: float) -> None:
         path = self.file(server, "failures")
         path.write_text(str(count))
@@ -201,11 +209,12 @@ def test_the_end_is_seen_with_the_end_of_all_sockets(
     """Nothing would wake the component afterwards: here the server tells it late."""
     spawn: Any = importlib.import_module("envman.airflow.spawn")
     monkeypatch.setattr(spawn, "END_LIMIT", LIMIT)
-    child, requests = component.fork(component.server())
+    child, requests = component.fork(warm := component.server())
     supervisor = spawn.InBundle(child)
     supervisor._open_sockets = {requests: "requests"}
     assert supervisor._check_subprocess_exit() is None  # without waiting for it
     server = server_of(child)
+    component.status(warm)  # it has let go of the child's sockets by now
     os.kill(server, signal.SIGSTOP)
     requests.sendall(b'"pass"\n')
     assert requests.recv(1) == b""
