@@ -7,6 +7,7 @@ import grp
 import json
 import os
 import pwd
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -265,7 +266,9 @@ def test_signals_are_as_a_program_expects_them() -> None:
     finished = subprocess.run(
         [*words(), "/bin/grep", "SigIgn", "/proc/self/status"], capture_output=True, text=True, check=True
     )
-    assert int(finished.stdout.split()[1], 16) == 0
+    ignored = int(finished.stdout.split()[1], 16)
+    # what Python ignores; whoever runs the tests may have others ignored, as nohup does
+    assert [one for one in (signal.SIGPIPE, signal.SIGXFSZ) if ignored >> (one - 1) & 1] == []
 
 
 @pytest.mark.parametrize(
