@@ -120,6 +120,9 @@ class Server:
                 answer(connection, self._status())
                 connection.close()
                 return
+            if has_left(connection):  # while this server started: its child runs elsewhere by now
+                connection.close()
+                return
             self._fork(connection, request, descriptors)
         except ConnectionError:  # it only wanted this server to be there
             connection.close()
@@ -275,6 +278,17 @@ def say(words: str) -> None:
     """Write a line where whoever has started this server finds it."""
     sys.stderr.write(f"{words}\n")
     sys.stderr.flush()
+
+
+def has_left(connection: socket.socket) -> bool:
+    """Whether the component has closed its end. It sends nothing after its request."""
+    connection.setblocking(False)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    finally:
+        connection.settimeout(RECEIVE_LIMIT)
 
 
 def answer(connection: socket.socket, content: dict[str, Any]) -> None:

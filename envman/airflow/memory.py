@@ -25,13 +25,17 @@ class WithinMemory(ProcessTracker):  # type: ignore[misc]  # Airflow is not ther
         self._before = oom_kills(environment)
         self.ProcessNotFound = process.ProcessNotFound
         self.TimeoutExpired = process.TimeoutExpired
-        self.reason = ""
-        """Why the process was ended; empty unless it was for its environment's memory."""
+        self._reason = ""
 
     @property
     def lost(self) -> bool:
         """Whether its fork server has ended, and it for no other reason."""
         return getattr(self._process, "lost", False)
+
+    @property
+    def reason(self) -> str:
+        """Why the process was ended for its environment's memory, or was never started; else empty."""
+        return self._reason or getattr(self._process, "reason", "")
 
     @property
     def pid(self) -> int:
@@ -45,10 +49,10 @@ class WithinMemory(ProcessTracker):  # type: ignore[misc]  # Airflow is not ther
     def wait(self, timeout: float | None) -> int:
         """The exit status, as the process's own tracker gives it."""
         status: int = self._process.wait(timeout)
-        if status == -signal.SIGKILL and not self.reason and oom_kills(self._environment) > self._before:
-            self.reason = (
+        if status == -signal.SIGKILL and not self._reason and oom_kills(self._environment) > self._before:
+            self._reason = (
                 f"The environment '{self._environment}' has used up its memory: its workloads may have "
                 f"{self._limit / 2**20:.0f} MiB together (limits.memory of its spec)."
             )
-            self._log.error(self.reason)
+            self._log.error(self._reason)
         return status

@@ -22,6 +22,7 @@ import structlog
 from airflow.sdk.execution_time.supervisor import ProcessTracker, PsutilTracker, WatchedSubprocess
 
 from envman.airflow import warm
+from envman.airflow.awaited import Awaited
 from envman.airflow.interpreters import Interpreter
 from envman.airflow.memory import WithinMemory
 from envman.errors import EnvmanError
@@ -31,8 +32,14 @@ CHILD = str(Path(__file__).with_name("child.py"))
 LOG_DESCRIPTOR = HELD_DESCRIPTOR + 1
 CALL_DESCRIPTOR = HELD_DESCRIPTOR + 2
 
-FORKED = ("parse", "task", "callback")
-"""What a fork server is for; a trigger loop starts once, and stays."""
+NOT_WAITED_FOR = ("parse", "triggers")
+"""Children of components that look after others meanwhile, whom a server that starts slowly must not stop."""
+
+READY_LIMIT = 0.05
+"""Seconds that a server takes at most which is not just starting."""
+
+START_LIMIT = 30.0
+"""Seconds that such a child waits for a server that is; less than Airflow gives to the parse of a file."""
 
 END_LIMIT = 0.1
 """Seconds between the end of all that a child has open, and its exit status."""
@@ -88,7 +95,6 @@ class InBundle(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not there
             )
             return cls._refused(str(why), logger, fields)
         finally:
-            interpreter.close()
             for one in theirs:
                 one.close()
         requests, stdout, stderr, logs = ours
@@ -111,6 +117,7 @@ class InBundle(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not there
 
         Nothing else would wake the component then: it would see the end a second, or five seconds, later.
         """
+        self.pid = int(self._process.pid)  # that of a child whose server was just starting is known by now
         if self._exit_code is None and not self._open_sockets:
             with contextlib.suppress(self._process.TimeoutExpired):
                 self._process.wait(timeout=END_LIMIT)
@@ -137,16 +144,35 @@ def _socket_pairs() -> tuple[list[socket], list[socket]]:
 
 
 def _begin(interpreter: Interpreter, start: Start, theirs: list[int]) -> ProcessTracker:
-    """Have the child forked by the environment's server, else start an interpreter. Raises OSError."""
+    """Have the child forked by the environment's server, else start an interpreter. Raises OSError.
+
+    The interpreter is closed once it is no longer needed.
+    """
     descriptors = [*theirs, *([start.call] if start.call >= 0 else [])]
-    if interpreter.warm and start.entry in FORKED:
+    cold = partial(_started, interpreter, start)
+    held = contextlib.ExitStack()
+    held.callback(interpreter.close)
+    with held:
+        if not interpreter.warm:
+            return cold(descriptors)
         try:
-            child = warm.Server(interpreter).fork(start.entry, start.name, descriptors)
+            patience = START_LIMIT if start.entry in NOT_WAITED_FOR else warm.ANSWER_LIMIT
+            asked = warm.Server(interpreter).ask(start.entry, start.name, descriptors, patience)
         except EnvmanError as error:
-            _warn_once(interpreter.environment, str(error))
-        else:
-            _cold.discard(interpreter.environment)
-            return child
+            return cold(descriptors, str(error))
+        waiting = Awaited(asked, cold, held.pop_all(), partial(_cold.discard, interpreter.environment))
+    waiting.look(READY_LIMIT if start.entry in NOT_WAITED_FOR else patience)
+    if waiting.error:
+        raise waiting.error
+    return waiting
+
+
+def _started(
+    interpreter: Interpreter, start: Start, descriptors: list[int], reason: str = ""
+) -> ProcessTracker:
+    """A fresh interpreter with the child in it; with the reason why no server has forked one."""
+    if reason:
+        _warn_once(interpreter.environment, reason)
     numbers = (0, 1, 2, LOG_DESCRIPTOR, CALL_DESCRIPTOR)
     arguments = [CHILD, start.entry, str(LOG_DESCRIPTOR), start.name]
     places = zip(descriptors, numbers, strict=False)

@@ -17,6 +17,7 @@ import socket
 import struct
 import time
 from pathlib import Path
+from typing import Any
 
 from envman.airflow.cgroup_files import COMPONENTS
 from envman.airflow.interpreters import Interpreter
@@ -57,6 +58,7 @@ class Server:
 
     def __init__(self, interpreter: Interpreter) -> None:
         self._interpreter = interpreter
+        self.environment = interpreter.environment
         folder = run_folder()
         self.key = _key(interpreter)
         self._socket = f"{folder}/{self.key}.sock"
@@ -64,14 +66,11 @@ class Server:
         self._log = f"{folder}/{self.key}.log"
         self._failures = f"{folder}/{self.key}.failures"
 
-    def fork(self, entry: str, name: str, descriptors: list[int]) -> Served:
-        """Have a child forked that gets the descriptors; where ServerError is raised no user code has run."""
-        try:
-            return self._forked(entry, name, descriptors)
-        except OSError as error:  # of the run folder: full, read-only, a path longer than sockets may have
-            raise self._error(f"can't be reached: {error}") from None
+    def ask(self, entry: str, name: str, descriptors: list[int], patience: float | None = None) -> Asked:
+        """Ask for a child that gets the descriptors, without waiting for it. Raises ServerError.
 
-    def _forked(self, entry: str, name: str, descriptors: list[int]) -> Served:
+        `patience` is how many seconds the answer may take; else it is ANSWER_LIMIT.
+        """
         request = {
             "entry": entry,
             "name": name,
@@ -79,29 +78,18 @@ class Server:
             "folder": os.getcwd(),
             "added": [*self._interpreter.added],
         }
-        line = json.dumps(request).encode() + b"\n"
-        for connect in (self._connected, self._started):
-            connection = connect() or self._started()
-            try:
-                with contextlib.suppress(BrokenPipeError):  # a refusal may be there before it is sent
-                    socket.send_fds(connection, [line], descriptors)
-                answer = json.loads(_line(connection) or b"{}")
-            except TimeoutError:
-                connection.close()
-                raise self._error(f"gives no answer within {ANSWER_LIMIT:.0f} s") from None
-            except OSError:
-                answer = {}
-            if "pid" in answer:
-                return Served(connection, answer["pid"], self._interpreter.environment)
-            connection.close()
-            if "refused" in answer:
-                raise self._error(f"refuses this process: {answer['refused']}")
-            # a server that has ended at this very moment has forked nothing: once more, with a new one
-        raise self._error(self._last_words() or "ended as it was started")
+        return Asked(self, json.dumps(request).encode() + b"\n", descriptors, patience or ANSWER_LIMIT)
 
     def start(self) -> None:
         """Have the server started, without waiting until it is ready."""
         self._started().close()
+
+    def connection(self, anew: bool) -> socket.socket:
+        """A connection to a server, which is started where none listens; `anew`: where none can be had."""
+        try:
+            return (None if anew else self._connected()) or self._started()
+        except OSError as error:  # of the run folder: full, read-only, a path longer than sockets may have
+            raise self.error(f"can't be reached: {error}") from None
 
     def _connected(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -115,7 +103,7 @@ class Server:
             return None
         except OSError as error:
             connection.close()
-            raise self._error(f"can't be reached: {error}") from None
+            raise self.error(f"can't be reached: {error}") from None
         connection.settimeout(ANSWER_LIMIT)
         return connection
 
@@ -130,7 +118,7 @@ class Server:
             self._start()
             connection = self._connected()
         if connection is None:
-            raise self._error(self._last_words() or "ended as it was started")
+            raise self.error(self.last_words() or "ended as it was started")
         return connection
 
     def _start(self) -> None:
@@ -158,7 +146,7 @@ class Server:
             try:
                 pid = interpreter.spawn(command, places, seeded=True)
             except OSError as error:
-                raise self._error(f"{interpreter.python}: can't be started: {error.strerror}") from None
+                raise self.error(f"{interpreter.python}: can't be started: {error.strerror}") from None
         with contextlib.suppress(ChildProcessError):  # it leaves its child behind and ends at once
             os.waitpid(pid, 0)
 
@@ -168,15 +156,15 @@ class Server:
         """Count an earlier server that ended without a word; raises ServerError while a pause lasts."""
         count, last = self._failed()
         if os.path.exists(self._socket):  # and nobody listens there any more
-            if not self._last_words().startswith(ENDED):
+            if not self.last_words().startswith(ENDED):
                 count = count + 1 if time.time() - last < FORGOTTEN_AFTER else 1
                 last = time.time()
                 self._note(count)
             os.unlink(self._socket)
         wait = last + pause_after(count) - time.time()
         if wait > 0:
-            words = self._last_words()
-            raise self._error(f"failed {count} times and rests for {wait:.0f} s{words and f'; {words}'}")
+            words = self.last_words()
+            raise self.error(f"failed {count} times and rests for {wait:.0f} s{words and f'; {words}'}")
 
     def _failed(self) -> tuple[int, float]:
         """How often it has failed in a row, and when it last did (seconds since the epoch)."""
@@ -190,7 +178,7 @@ class Server:
         with open(self._failures, "w", encoding="ascii") as stream:
             stream.write(str(failures))
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
         """The last line that the server wrote; empty where it wrote none."""
         try:
             with open(self._log, encoding="utf-8", errors="replace") as stream:
@@ -199,9 +187,84 @@ class Server:
             return ""
         return lines[-1] if lines else ""
 
-    def _error(self, what: str) -> ServerError:
+    def error(self, what: str) -> ServerError:
+        """That the server can't be had, and where what it wrote stands."""
         where = f"environment '{self._interpreter.environment}': its fork server"
         return ServerError(Problem(where, what, f"What it wrote stands in {self._log}."))
+
+
+class Asked:
+    """A child that a server was asked for. Where ServerError is raised no user code has run.
+
+    `descriptors` are copies of those that the child is to have; they are closed once it has them.
+    """
+
+    def __init__(self, server: Server, request: bytes, descriptors: list[int], patience: float) -> None:
+        self._server = server
+        self._patience = patience
+        self._request = request
+        self.descriptors = [os.dup(one) for one in descriptors]
+        self._attempts = 0
+        self._until = 0.0
+        try:
+            self._connection = self._sent()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _sent(self) -> socket.socket:
+        """Send the request; a server that ends meanwhile is seen when its answer is read."""
+        connection = self._server.connection(anew=self._attempts > 0)
+        self._attempts += 1
+        self._until = time.monotonic() + self._patience
+        try:
+            socket.send_fds(connection, [self._request], self.descriptors)
+        except BrokenPipeError:  # a refusal may be there before it is sent
+            pass
+        except OSError:
+            connection.close()
+        return connection
+
+    def child(self, seconds: float) -> Served | None:
+        """The child, once the server has answered; None where it has not within so many seconds.
+
+        Raises ServerError where it refuses, or has not answered for too long.
+        """
+        while (answer := self._answer(seconds)) is not None:
+            if "pid" in answer:
+                self._let_go()
+                return Served(self._connection, answer["pid"], self._server.environment)
+            self._connection.close()
+            if "refused" in answer:
+                raise self._server.error(f"refuses this process: {answer['refused']}")
+            if self._attempts > 1:
+                raise self._server.error(self._server.last_words() or "ended as it was started")
+            # a server that has ended at this very moment has forked nothing: once more, with a new one
+            self._connection = self._sent()
+        return None
+
+    def _answer(self, seconds: float) -> dict[str, Any] | None:
+        left = self._until - time.monotonic()
+        try:
+            self._connection.settimeout(max(0.0, min(seconds, left)))
+            answer: dict[str, Any] = json.loads(_line(self._connection) or b"{}")
+        except (BlockingIOError, TimeoutError):
+            if seconds < left:
+                return None
+            self._connection.close()
+            raise self._server.error(f"gives no answer within {self._patience:.0f} s") from None
+        except OSError:
+            return {}
+        return answer
+
+    def close(self) -> None:
+        """Give up: the server ends the child, or forks none."""
+        self._let_go()
+        self._connection.close()
+
+    def _let_go(self) -> None:
+        while self.descriptors:
+            os.close(self.descriptors.pop())
 
 
 def _line(connection: socket.socket) -> bytes:

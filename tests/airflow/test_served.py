@@ -5,6 +5,7 @@ Airflow, psutil and structlog are stand-ins; the servers are real, and so is who
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import json
@@ -48,7 +49,7 @@ LIBRARIES = {
         def get_logger(**_): return Log()
         """,
 }
-FRESH = tuple(f"envman.airflow.{name}" for name in ("served", "warm", "spawn", "memory"))
+FRESH = tuple(f"envman.airflow.{name}" for name in ("served", "warm", "awaited", "spawn", "memory"))
 
 
 class Bare(interpreters.Interpreter):
@@ -96,7 +97,7 @@ class Component:
         """A child as the supervisor has it, and the socket of its requests."""
         pairs = [socket.socketpair() for _ in range(4)]
         try:
-            child = server.fork(entry, "bundle_a", [pair[1].fileno() for pair in pairs])
+            child = forked(server, entry, [pair[1].fileno() for pair in pairs])
         finally:
             for pair in pairs:
                 pair[1].close()
@@ -166,6 +167,16 @@ def component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compo
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
     forget(FRESH)
+
+
+def forked(server: Any, entry: str, descriptors: list[int]) -> Any:
+    """A child, as a component gets it that waits for the answer."""
+    asked = server.ask(entry, "bundle_a", descriptors)
+    try:
+        return asked.child(LIMIT)
+    except Exception:
+        asked.close()
+        raise
 
 
 def server_of(child: Any) -> int:
@@ -277,7 +288,7 @@ def test_a_child_that_ends_before_its_component_has_looked_is_served(
     with theirs, Path(os.devnull).open("r+b") as nothing:
         others = [socket.socketpair() for _ in range(2)]
         descriptors = [theirs.fileno(), *(pair[1].fileno() for pair in others), nothing.fileno()]
-        child = server.fork("parse", "bundle_a", descriptors)
+        child = forked(server, "parse", descriptors)
         for one in (one for pair in others for one in pair):
             one.close()
         theirs.close()
@@ -295,6 +306,122 @@ def test_a_server_that_is_killed_gives_its_childrens_end(component: Component) -
     assert watched.has_ended()
     watched.close()
     assert reap(server) == -signal.SIGKILL
+
+
+# a child of a server that is just starting
+
+
+class Waiting:
+    """What a component has meanwhile: a tracker, its ends of the sockets, and what became of the rest."""
+
+    def __init__(self, component: Component, server: Any, **ask: float) -> None:
+        awaited: Any = importlib.import_module("envman.airflow.awaited")
+        self.nobody = awaited.NO_PROCESS
+        self.events: list[str] = []
+        self.reasons: list[str] = []
+        self.cold: Callable[[list[int]], Any] = lambda _: pytest.fail("it is started cold")
+        self.requests, theirs = socket.socketpair()
+        held = contextlib.ExitStack()
+        held.callback(self.events.append, "let go")
+        ours, output = socket.socketpair()
+        component.ends.append(ours)
+        with theirs, output:
+            descriptors = [theirs.fileno(), *[output.fileno()] * 3]
+            self.asked = server.ask("parse", "bundle_a", descriptors, **ask)
+        self.tracker = awaited.Awaited(self.asked, self._start, held, lambda: self.events.append("warm"))
+        component.ends.append(self.requests)
+        self.requests.settimeout(LIMIT)
+
+    def _start(self, descriptors: list[int], reason: str) -> Any:
+        self.reasons.append(reason)
+        return self.cold(descriptors)
+
+
+@pytest.fixture
+def slow(component: Component) -> Iterator[Callable[[], int]]:
+    """A server that is there, and answers nobody until the function is called, which gives its process ID."""
+    child, _ = component.fork(component.server(), code="heard()")
+    server = server_of(child)
+    os.kill(server, signal.SIGSTOP)
+
+    def go_on() -> int:
+        os.kill(server, signal.SIGCONT)
+        return server
+
+    yield go_on
+    with contextlib.suppress(ProcessLookupError):
+        go_on()
+
+
+def test_nobody_waits_for_a_server_that_starts(component: Component, slow: Callable[[], int]) -> None:
+    server = component.server()
+    before = descriptors_of(os.getpid())
+    waiting = Waiting(component, server)
+    with pytest.raises(component.psutil.TimeoutExpired):
+        waiting.tracker.wait(0)
+    assert waiting.tracker.pid == waiting.nobody
+    assert waiting.events == []
+    slow()
+    waiting.requests.sendall(b'"tell(1)"\n')
+    assert waiting.requests.recv(1) == b"1"
+    assert waiting.tracker.wait(LIMIT) == 0
+    assert waiting.tracker.pid != waiting.nobody
+    assert (waiting.events, waiting.reasons) == (["let go", "warm"], [])
+    for one in component.ends[-2:]:
+        one.close()
+    assert descriptors_of(os.getpid()) == before
+
+
+def test_a_child_that_nobody_wants_any_more_is_not_left(
+    component: Component, slow: Callable[[], int]
+) -> None:
+    waiting = Waiting(component, component.server())
+    waiting.tracker.send_signal(signal.SIGTERM)
+    assert waiting.tracker.wait(0) == -signal.SIGTERM
+    assert waiting.events == ["let go"]
+    slow()
+    assert waiting.requests.recv(1) == b""
+    assert component.status(component.server())["workloads"] == 1  # the fixture's
+
+
+def test_one_that_waits_for_too_long_is_started_cold(component: Component, slow: Callable[[], int]) -> None:
+    """With the descriptors that it would have had."""
+    waiting = Waiting(component, component.server(), patience=0.1)
+
+    def cold(descriptors: list[int]) -> Any:
+        os.write(descriptors[0], b"cold")
+        return component.psutil.Process()
+
+    waiting.cold = cold
+    waiting.tracker.look(LIMIT)
+    assert waiting.requests.recv(10) == b"cold"
+    slow()
+    assert waiting.requests.recv(10) == b""  # nobody has the other end any more
+    assert component.status(component.server())["workloads"] == 1  # the fixture's
+    assert waiting.tracker.pid == os.getpid()
+    assert "gives no answer within 0 s" in waiting.reasons[0]
+    assert waiting.events == ["let go"]
+
+
+def test_one_that_can_not_be_started_at_all_says_why(component: Component, slow: Callable[[], int]) -> None:
+    waiting = Waiting(component, component.server(), patience=0.1)
+
+    def cold(_: list[int]) -> Any:
+        raise PermissionError("no luck")
+
+    waiting.cold = cold
+    assert waiting.tracker.wait(LIMIT) == 1
+    assert waiting.tracker.reason == "no luck"
+    slow()
+    assert waiting.requests.recv(1) == b""
+
+
+def test_a_server_that_breaks_while_it_starts(component: Component) -> None:
+    component.break_it()
+    waiting = Waiting(component, component.server())
+    waiting.cold = lambda _: component.psutil.Process()
+    waiting.tracker.look(LIMIT)
+    assert "no luck" in waiting.reasons[0]
 
 
 def test_a_component_keeps_no_descriptor(component: Component) -> None:
