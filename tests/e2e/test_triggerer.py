@@ -59,7 +59,7 @@ later = late("async", AsyncCallback("envman_e2e_{letter}.late", {{}}))
 
 def runner_of(airflow: AirflowDeployment, environment: str) -> int:
     """The process that runs an environment's triggers."""
-    found = airflow.children(f"child.py triggers 101 {environment}")
+    found = airflow.workloads(f"triggers {environment}")
     assert len(found) == 1, found
     return found[0]
 
