@@ -70,7 +70,8 @@ class Awaited(ProcessTracker):  # type: ignore[misc]  # Airflow is not there whe
         """Its exit status, negative for a signal; raises psutil.TimeoutExpired after so many seconds."""
         self.look(math.inf if timeout is None else timeout)
         if self._child:
-            return int(self._child.wait(timeout))
+            status: int = self._child.wait(timeout)
+            return status  # as it is: Airflow prints the signal's name
         if self._status is None:
             raise psutil.TimeoutExpired(timeout or 0.0)
         return self._status

@@ -372,6 +372,15 @@ def test_nobody_waits_for_a_server_that_starts(component: Component, slow: Calla
     assert descriptors_of(os.getpid()) == before
 
 
+def test_a_signal_that_ended_it_keeps_its_name(component: Component, slow: Callable[[], int]) -> None:
+    """Airflow prints it in the task's log."""
+    waiting = Waiting(component, component.server())
+    slow()
+    waiting.tracker.look(LIMIT)
+    waiting.tracker.send_signal(signal.SIGKILL)
+    assert waiting.tracker.wait(LIMIT).name == "SIGKILL"
+
+
 def test_a_child_that_nobody_wants_any_more_is_not_left(
     component: Component, slow: Callable[[], int]
 ) -> None:
