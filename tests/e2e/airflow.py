@@ -151,12 +151,15 @@ class AirflowDeployment:
                 continue
             try:
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                ours = f"AIRFLOW_HOME={self.home}\0".encode() in (entry / "environ").read_bytes()
+                if words in command and (self._is_ours(entry) or self._is_ours(_parent(entry))):
+                    found.append(int(entry.name))
             except OSError:
                 continue
-            if ours and words in command:
-                found.append(int(entry.name))
         return found
+
+    def _is_ours(self, process: Path) -> bool:
+        """A title may have taken the place of a process's variables: its parent has them, too."""
+        return f"AIRFLOW_HOME={self.home}\0".encode() in (process / "environ").read_bytes()
 
     def workloads(self, what: str) -> list[int]:
         """The processes of workloads, such as `task bundle_a`, forked or started."""
@@ -301,3 +304,8 @@ def publish(root: Path, table: str) -> None:
     new = root / ".state/table.new"
     new.write_text(table)
     new.replace(root / ".state/table")
+
+
+def _parent(process: Path) -> Path:
+    number = (process / "stat").read_text().rpartition(")")[2].split()[1]
+    return process.parent / number
