@@ -25,9 +25,9 @@ VERSION = 1
 
 
 def ask_all(folder: Path, limit: float = ANSWER_LIMIT) -> list[Status | Unanswered]:
-    """What the servers say whose sockets stand in a folder; a socket that one left behind says nothing.
+    """What the servers say whose sockets stand in a folder, in the order of the sockets' names.
 
-    Raises OSError for a folder that can't be read.
+    A socket that a server left behind says nothing. Raises OSError for a folder that can't be read.
     """
     until = time.monotonic() + limit
     found: list[Status | Unanswered] = []
@@ -53,7 +53,7 @@ def ask_all(folder: Path, limit: float = ANSWER_LIMIT) -> list[Status | Unanswer
         for key in list(waiting.get_map().values()):
             found.append(Unanswered(key.data.path, "does not answer"))
             _close(waiting, key.fileobj)
-    return found
+    return sorted(found, key=lambda answer: answer.socket)
 
 
 def _asked(path: str, limit: float) -> socket.socket | None:

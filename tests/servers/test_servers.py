@@ -93,7 +93,7 @@ def test_one_that_is_busy_does_not_keep_the_others_from_being_shown(run_folder: 
         started = time.monotonic()
         answers = ask_all(run_folder, 0.5)
         assert time.monotonic() - started < 3
-    status, unanswered = answers
+    unanswered, status = answers
     assert isinstance(status, Status)
     assert unanswered == Unanswered(str(run_folder / "busy.sock"), "does not answer")
 
