@@ -52,9 +52,13 @@ class VirtualEnvironment:
             remedy = _remedy(finished, f"Check the interpreter {interpreter}.")
             raise BuildError(Problem("virtualenv", _words(finished), remedy))
 
+    def packages(self) -> list[Path]:
+        """Its `site-packages` folders; there is one."""
+        return sorted(self.folder.glob("lib/python3*/site-packages"))
+
     def installed(self) -> dict[str, str]:
         """What is installed: versions by normalized name (PEP 503), read from its metadata."""
-        folders = [str(folder) for folder in self.folder.glob("lib/python3*/site-packages")]
+        folders = [str(folder) for folder in self.packages()]
         return {
             canonicalize_name(distribution.name): distribution.version
             for distribution in distributions(path=folders)

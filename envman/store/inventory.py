@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from envman.digests import Digests
 from envman.store import layout
 
 OWN_FILES = frozenset({layout.MANIFEST, layout.FILES})
@@ -49,7 +50,7 @@ class Inventory:
         return "".join(f"{line}\n" for line in lines)
 
 
-def take_inventory(folder: Path) -> Inventory:
+def take_inventory(folder: Path, digests: Digests) -> Inventory:
     """Read and digest every file below a folder, links not followed."""
     entries: dict[str, FileEntry] = {}
     size = 0
@@ -59,7 +60,7 @@ def take_inventory(folder: Path) -> Inventory:
             continue
         status = os.lstat(path)
         size += status.st_size
-        entries[relative] = FileEntry(f"{status.st_mode:o}", _digest(path, status.st_mode))
+        entries[relative] = FileEntry(f"{status.st_mode:o}", _digest(path, status, digests))
     return Inventory(entries, size)
 
 
@@ -72,16 +73,10 @@ def _walk(folder: str) -> Iterator[str]:
                 yield f"{parent}/{name}"
 
 
-def _digest(path: str, mode: int) -> str:
-    if stat.S_ISLNK(mode):
+def _digest(path: str, status: os.stat_result, digests: Digests) -> str:
+    if stat.S_ISLNK(status.st_mode):
         return hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()
-    if not stat.S_ISREG(mode):
-        return "-"
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return digests.of(path, status) if stat.S_ISREG(status.st_mode) else "-"
 
 
 def altered_since_packed(folder: Path, inventory: Inventory) -> list[str]:

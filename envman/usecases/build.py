@@ -12,6 +12,8 @@ from enum import Enum
 
 from packaging.specifiers import SpecifierSet
 
+from envman.bytecode.store import cache_folder
+from envman.digests import Digests
 from envman.errors import BuildError, LockError, Problem
 from envman.generation.history import Action
 from envman.generation.manifest import Interpreter, Manifest, generation_identifier, options_digest
@@ -23,9 +25,9 @@ from envman.store.generations import generation_name, is_whole, read_manifest, r
 from envman.store.locks import locked
 from envman.store.publish import current, publish_generation, publish_table
 from envman.usecases.events import Event, Report, Stage
-from envman.usecases.generation_builder import GenerationBuilder, Plan
+from envman.usecases.generation_builder import Bytecode, GenerationBuilder, Plan
 from envman.usecases.lock_state import LockStatus, lock_state, read_lock_text
-from envman.usecases.side_by_side import Outcomes, side_by_side
+from envman.usecases.side_by_side import Outcomes, default_jobs, side_by_side
 from envman.usecases.workspace import Workspace
 from envman.uv.runner import Source, Uv
 
@@ -87,6 +89,7 @@ def build(
     environments = {environment.name: environment for environment in workspace.choose(names)}
     root = workspace.project.root
     interpreters = _Interpreters(options.python)
+    bytecode = Bytecode(cache_folder(os.environ), Digests(), default_jobs())
     remove_leftovers(root)
 
     def work(name: str) -> BuildOutcome:
@@ -97,7 +100,7 @@ def build(
             report(Event(name, Stage.DONE, "nothing to do"))
             return _outcome(name, BuildStatus.UNCHANGED, manifest, time.monotonic() - started)
         plan = _plan(root, environment, text, interpreters.choose(environment), options)
-        status, manifest = _built(workspace, plan, options, report)
+        status, manifest = _built(workspace, plan, options, bytecode, report)
         outcome = _outcome(name, status, manifest, time.monotonic() - started)
         report(Event(name, Stage.DONE, f"{outcome.interpreter}, {outcome.packages} packages"))
         return outcome
@@ -167,7 +170,7 @@ def _plan(
 
 
 def _built(
-    workspace: Workspace, plan: Plan, options: BuildOptions, report: Report
+    workspace: Workspace, plan: Plan, options: BuildOptions, bytecode: Bytecode, report: Report
 ) -> tuple[BuildStatus, Manifest]:
     """Make the generation if it is not there whole, and point the environment's name to it."""
     root, name = workspace.project.root, plan.environment.name
@@ -179,7 +182,7 @@ def _built(
     with locked(root, plan.generation, waiting) as held:
         if not is_whole(root, plan.generation):
             uv = Uv(workspace.processes, options.source)
-            GenerationBuilder(root, workspace.processes, uv, held, report).make(plan)
+            GenerationBuilder(root, workspace.processes, uv, bytecode, held, report).make(plan)
             status = BuildStatus.BUILT
         report(Event(name, Stage.PUBLISHING))
         switched = publish_generation(root, name, plan.generation, Action.BUILD)

@@ -15,6 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from envman import __version__
+from envman.bytecode.store import BytecodeStore, Compiler
+from envman.digests import Digests
 from envman.errors import BuildError, EnvmanError, Problem
 from envman.files import write_atomic
 from envman.generation.manifest import Interpreter, Manifest, spec_digest
@@ -23,7 +25,6 @@ from envman.spec.project import Environment
 from envman.store import layout
 from envman.store.inventory import altered_since_packed, take_inventory
 from envman.usecases.events import Event, Report, Stage
-from envman.uv.messages import installed
 from envman.uv.runner import Uv
 from envman.venv import VirtualEnvironment, virtualenv_version
 
@@ -42,16 +43,36 @@ class Plan:
     generation: str
 
 
+@dataclass(frozen=True)
+class Bytecode:
+    """What the builds of one command share: `folder` has the stores, `jobs` is how many processes compile."""
+
+    folder: Path
+    digests: Digests
+    jobs: int
+
+    def store(self, interpreter: Interpreter) -> BytecodeStore:
+        """The store of an interpreter's version; its bytecode files are named as PEP 3147 says."""
+        implementation = interpreter.implementation.lower()
+        major, minor = interpreter.version.split(".")[:2]
+        tag = f"cpython-{major}{minor}" if implementation == "cpython" else f"{implementation}{major}{minor}"
+        version = f"{implementation}-{interpreter.version}"
+        return BytecodeStore(self.folder, version, f".{tag}.pyc", self.digests)
+
+
 class GenerationBuilder:
     """Builds a generation in its final place, where its scripts' first lines already point to.
 
     The caller holds the generation's lock (`held`), which every child inherits.
     """
 
-    def __init__(self, root: str, processes: Processes, uv: Uv, held: int, report: Report) -> None:
+    def __init__(
+        self, root: str, processes: Processes, uv: Uv, bytecode: Bytecode, held: int, report: Report
+    ) -> None:
         self._root = root
         self._processes = processes
         self._uv = uv
+        self._bytecode = bytecode
         self._held = (held,)
         self._report = report
 
@@ -62,6 +83,7 @@ class GenerationBuilder:
         with _removed_on_failure(folder):
             environment = VirtualEnvironment(folder, self._processes, self._held)
             self._install(plan, environment)
+            self._compile(plan, environment)
             self._check(plan, environment)
             self._write_manifest(plan, folder, started)
 
@@ -76,9 +98,21 @@ class GenerationBuilder:
             str(lock_file),
             environment.python,
             self._held,
-            lambda line: self._report(Event(name, _stage_after(line), line.strip())),
+            lambda line: self._report(Event(name, Stage.INSTALLING, line.strip())),
         )
         (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
+
+    def _compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
+        name, interpreter = plan.environment.name, plan.interpreter
+        store = self._bytecode.store(interpreter)
+        compiler = Compiler(environment.python, self._processes, self._bytecode.jobs, self._held)
+        self._report(Event(name, Stage.COMPILING, "bytecode"))
+        for packages in environment.packages():
+            store.fill(
+                packages,
+                compiler,
+                lambda files: self._report(Event(name, Stage.COMPILING, f"{files} files")),
+            )
 
     def _check(self, plan: Plan, environment: VirtualEnvironment) -> None:
         declared = plan.environment
@@ -96,7 +130,7 @@ class GenerationBuilder:
 
     def _write_manifest(self, plan: Plan, folder: Path, started: float) -> None:
         self._report(Event(plan.environment.name, Stage.LISTING))
-        inventory = take_inventory(folder)
+        inventory = take_inventory(folder, self._bytecode.digests)
         if altered := altered_since_packed(folder, inventory):
             raise BuildError(_altered_problem(altered))
         listing = inventory.to_text()
@@ -118,10 +152,6 @@ class GenerationBuilder:
             tools={"envman": __version__, "uv": self._uv.version(), "virtualenv": virtualenv_version()},
         )
         write_atomic(folder / layout.MANIFEST, manifest.to_json())
-
-
-def _stage_after(line: str) -> Stage:
-    return Stage.COMPILING if installed(line) else Stage.INSTALLING
 
 
 def _altered_problem(altered: list[str]) -> Problem:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from envman.digests import Digests
 from envman.errors import Problem, StoreError, UsageError
 from envman.generation.history import Action, recent, standing
 from envman.spec.names import nearest
@@ -223,7 +224,7 @@ def _verify(root: str, environment: str) -> VerifyOutcome:
     except (OSError, ValueError) as error:
         what = f"the file list of {generation} can't be read: {error}"
         raise StoreError(Problem(f"environment '{environment}'", what, remedy)) from None
-    found = take_inventory(folder)
+    found = take_inventory(folder, Digests())
     result = differences(listed, found.entries)
     if _digest(text) != manifest.files:
         result = (Difference("changed", layout.FILES), *result)

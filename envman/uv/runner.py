@@ -97,19 +97,12 @@ class Uv:
     def install(
         self, lock_file: str, python: Path, held: Sequence[int], on_line: Callable[[str], None]
     ) -> None:
-        """Install exactly a lock into a virtual environment, every hash checked, and compile its bytecode.
+        """Install exactly a lock into a virtual environment, every hash checked, without bytecode.
 
         Raises BuildError.
         """
-        command = [
-            "pip",
-            "sync",
-            lock_file,
-            "--python",
-            str(python),
-            "--require-hashes",
-            "--compile-bytecode",
-        ]
+        command = ["pip", "sync", lock_file, "--python", str(python), "--require-hashes"]
+        command += ["--no-compile-bytecode"]  # whatever UV_COMPILE_BYTECODE says
         with uv_folder(self._source.config, indexes=self._source.wheelhouse is None) as folder:
             finished = self._run(command, folder, held, on_line)
         if finished.exit_code:
