@@ -34,7 +34,9 @@ EFFECTS = {
     # room: which other effect rooms it may use; all may use the pure rooms
     "processes": set(),
     "files": set(),
-    "store": {"files", "processes"},
+    "digests": set(),
+    "store": {"files", "processes", "digests"},
+    "bytecode": {"files", "processes", "digests"},
     "uv": {"files", "processes"},
     "interpreters": {"files", "processes"},
     "venv": {"files", "processes"},
@@ -183,11 +185,16 @@ def test_what_runs_inside_airflow_needs_airflow_and_the_launch_path_alone(name: 
 
 
 @pytest.mark.parametrize(
-    "script", ["child", "fork_server", "forked", "peers", "preload", "check", "probe", "imports"]
+    "script",
+    [
+        f"airflow.{name}"
+        for name in ("child", "fork_server", "forked", "peers", "preload", "check", "probe", "imports")
+    ]
+    + ["bytecode.compiler"],
 )
 def test_what_a_teams_interpreter_starts_with_stands_alone(script: str) -> None:
-    assert f"envman.airflow.{script}" in FILES
-    assert [found for found in INSIDE if found.importer == f"envman.airflow.{script}"] == []
+    assert f"envman.{script}" in FILES
+    assert [found for found in INSIDE if found.importer == f"envman.{script}"] == []
 
 
 def test_only_the_command_line_knows_the_terminal() -> None:

@@ -81,15 +81,19 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 
 class BytecodeStore:
-    """The bytecode of one Python version. `tag` tells versions apart, such as `cpython-3.12.1`.
+    """The bytecode of one Python version.
 
-    `suffix` is what the version's bytecode files end with, such as `.cpython-312.pyc`.
+    `version` tells versions apart, such as `cpython-3.12.1`; `suffix` is how the names of its bytecode files
+    end, such as `.cpython-312.pyc`. With `renewed`, what is not in that set of names is compiled anew.
     """
 
-    def __init__(self, folder: Path, tag: str, suffix: str, digests: Digests) -> None:
-        self._folder = folder / "bytecode" / tag
+    def __init__(
+        self, folder: Path, version: str, suffix: str, digests: Digests, renewed: set[str] | None = None
+    ) -> None:
+        self._folder = folder / "bytecode" / version
         self._suffix = suffix
         self._digests = digests
+        self._renewed = renewed
 
     def fill(self, packages: Path, compiler: Compiler, report: Callable[[int], None]) -> Filled:
         """Give every source below `packages` (a `site-packages`) its bytecode.
@@ -119,6 +123,9 @@ class BytecodeStore:
     def _placed(self, sources: Sequence[_Source], counts: dict[str, int]) -> Iterator[_Source]:
         """Place what the store has, and give back what it lacks."""
         for source in sources:
+            if self._renewed is not None and source.name not in self._renewed:
+                yield source
+                continue
             stored = self._stored(source.name)
             try:
                 counts[_place(f"{stored}.pyc", source.bytecode)] += 1
@@ -157,6 +164,8 @@ class BytecodeStore:
                     Path(f"{stored}.none").touch()
                 else:
                     Path(f"{name}/{source.name}.pyc").replace(f"{stored}.pyc")
+        if self._renewed is not None:
+            self._renewed.update(source.name for source in sources)
         return failed
 
     @contextlib.contextmanager

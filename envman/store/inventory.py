@@ -39,10 +39,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All files of a generation by path relative to it, and their size in bytes."""
+    """All files of a generation by path relative to it, and their size in bytes.
+
+    `unshared` is the size of those files that have no other name, so that nobody else has them.
+    """
 
     entries: dict[str, FileEntry]
     size: int
+    unshared: int = 0
 
     def to_text(self) -> str:
         """One line for each file, sorted by path."""
@@ -53,15 +57,16 @@ class Inventory:
 def take_inventory(folder: Path, digests: Digests) -> Inventory:
     """Read and digest every file below a folder, links not followed."""
     entries: dict[str, FileEntry] = {}
-    size = 0
+    size = unshared = 0
     for path in _walk(str(folder)):
         relative = path[len(str(folder)) + 1 :]
         if relative in OWN_FILES:
             continue
         status = os.lstat(path)
         size += status.st_size
+        unshared += status.st_size * (status.st_nlink == 1)
         entries[relative] = FileEntry(f"{status.st_mode:o}", _digest(path, status, digests))
-    return Inventory(entries, size)
+    return Inventory(entries, size, unshared)
 
 
 def _walk(folder: str) -> Iterator[str]:

@@ -89,7 +89,9 @@ def build(
     environments = {environment.name: environment for environment in workspace.choose(names)}
     root = workspace.project.root
     interpreters = _Interpreters(options.python)
-    bytecode = Bytecode(cache_folder(os.environ), Digests(), default_jobs())
+    bytecode = Bytecode(
+        cache_folder(os.environ), Digests(), default_jobs(), set() if options.rebuild else None
+    )
     remove_leftovers(root)
 
     def work(name: str) -> BuildOutcome:

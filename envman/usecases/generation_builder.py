@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from envman.generation.manifest import Interpreter, Manifest, spec_digest
 from envman.processes import Processes
 from envman.spec.project import Environment
 from envman.store import layout
-from envman.store.inventory import altered_since_packed, take_inventory
+from envman.store.inventory import Inventory, altered_since_packed, take_inventory
 from envman.usecases.events import Event, Report, Stage
 from envman.uv.runner import Uv
 from envman.venv import VirtualEnvironment, virtualenv_version
@@ -45,11 +46,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Bytecode:
-    """What the builds of one command share: `folder` has the stores, `jobs` is how many processes compile."""
+    """What the builds of one command share: `folder` has the stores, `jobs` is how many processes compile.
+
+    With `renewed` nothing is taken from the stores that this command has not compiled: a build that is to
+    mend what is there trusts no file that a crash may have left.
+    """
 
     folder: Path
     digests: Digests
     jobs: int
+    renewed: set[str] | None = None
 
     def store(self, interpreter: Interpreter) -> BytecodeStore:
         """The store of an interpreter's version; its bytecode files are named as PEP 3147 says."""
@@ -57,7 +63,7 @@ class Bytecode:
         major, minor = interpreter.version.split(".")[:2]
         tag = f"cpython-{major}{minor}" if implementation == "cpython" else f"{implementation}{major}{minor}"
         version = f"{implementation}-{interpreter.version}"
-        return BytecodeStore(self.folder, version, f".{tag}.pyc", self.digests)
+        return BytecodeStore(self.folder, version, f".{tag}.pyc", self.digests, self.renewed)
 
 
 class GenerationBuilder:
@@ -133,6 +139,7 @@ class GenerationBuilder:
         inventory = take_inventory(folder, self._bytecode.digests)
         if altered := altered_since_packed(folder, inventory):
             raise BuildError(_altered_problem(altered))
+        self._tell_of_copies(plan.environment.name, folder, inventory)
         listing = inventory.to_text()
         write_atomic(folder / layout.FILES, listing)
         manifest = Manifest(
@@ -152,6 +159,22 @@ class GenerationBuilder:
             tools={"envman": __version__, "uv": self._uv.version(), "virtualenv": virtualenv_version()},
         )
         write_atomic(folder / layout.MANIFEST, manifest.to_json())
+
+    def _tell_of_copies(self, name: str, folder: Path, inventory: Inventory) -> None:
+        """Say what it costs that files could not be linked, unless somebody has chosen that."""
+        caches = (self._uv.cache_folder(), self._bytecode.folder)
+        elsewhere = [str(one) for one in caches if one and _device(one) != _device(folder)]
+        if elsewhere and "UV_LINK_MODE" not in os.environ:
+            what = f"{inventory.unshared / 1e6:.0f} MB are copies, not links, since {' and '.join(elsewhere)}"
+            remedy = f"is on another file system than {self._root}; UV_LINK_MODE=copy says that this is known"
+            self._report(Event(name, Stage.LISTING, f"warning: {what} {remedy}"))
+
+
+def _device(path: Path) -> int:
+    """The file system of a folder, or of what is above it where it is not there yet."""
+    while not path.exists():
+        path = path.parent
+    return path.stat().st_dev
 
 
 def _altered_problem(altered: list[str]) -> Problem:

@@ -61,11 +61,6 @@ def resolution_error(environment: str, finished: Finished) -> EnvmanError:
     )
 
 
-def installed(line: str) -> bool:
-    """Whether uv says this once the packages are in place and bytecode is being compiled, or later."""
-    return line.startswith(("Installed ", "Bytecode ", " + ", " - "))
-
-
 def last_words(finished: Finished) -> str:
     """uv's error, its lines indented, without the list of what it has done before and without its hints."""
     text = finished.stderr if finished.stderr.strip() else finished.stdout

@@ -64,6 +64,12 @@ class Uv:
         finished = self._processes.run([self._binary, "--version"], uv_environment(os.environ), "/")
         return finished.stdout.split()[1] if finished.exit_code == 0 else "unknown"
 
+    def cache_folder(self) -> Path | None:
+        """Where uv keeps what it has unpacked; None where it does not say."""
+        command = [self._binary, "cache", "dir", "--quiet"]
+        finished = self._processes.run(command, uv_environment(os.environ), "/")
+        return Path(finished.stdout.strip()) if finished.exit_code == 0 else None
+
     def resolve(self, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
         """Resolve an environment for all its platforms; returns pinned requirements with hashes.
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envman.digests import Digests
 from envman.store import layout
 from envman.store.inventory import (
     Difference,
@@ -42,7 +43,7 @@ def generation(tmp_path: Path) -> Path:
 
 
 def test_every_file_and_link_is_listed_with_its_type_bits_and_content(generation: Path) -> None:
-    inventory = take_inventory(generation)
+    inventory = take_inventory(generation, Digests())
     assert inventory.entries == {
         "bin/tool": FileEntry("100755", sha256(b"#!x\n")),
         "bin/python": FileEntry("120777", sha256(b"/usr/bin/python3")),
@@ -56,7 +57,7 @@ def test_envmans_own_files_are_not_listed_but_namesakes_are(generation: Path) ->
     for folder in (generation, generation / "lib"):
         (folder / layout.MANIFEST).write_text("{}")
         (folder / layout.FILES).write_text("")
-    found = take_inventory(generation).entries
+    found = take_inventory(generation, Digests()).entries
     assert not {layout.MANIFEST, layout.FILES} & set(found)
     assert {f"lib/{layout.MANIFEST}", f"lib/{layout.FILES}"} <= set(found)
 
@@ -64,40 +65,40 @@ def test_envmans_own_files_are_not_listed_but_namesakes_are(generation: Path) ->
 def test_a_long_file_is_read_to_its_end(tmp_path: Path) -> None:
     content = b"x" * (1 << 20) + b"the end"
     (tmp_path / "long").write_bytes(content)
-    assert take_inventory(tmp_path).entries["long"].digest == sha256(content)
+    assert take_inventory(tmp_path, Digests()).entries["long"].digest == sha256(content)
 
 
 def test_what_is_no_file_has_no_content(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert take_inventory(tmp_path).entries["pipe"].digest == "-"
+    assert take_inventory(tmp_path, Digests()).entries["pipe"].digest == "-"
 
 
 def test_a_name_of_any_bytes_survives(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\n\xe2\x80\xa8")).write_bytes(b"x")
-    inventory = take_inventory(tmp_path)
+    inventory = take_inventory(tmp_path, Digests())
     assert parse_inventory(inventory.to_text().encode("utf-8").decode("utf-8")) == inventory.entries
 
 
 def test_no_files_are_an_empty_list(tmp_path: Path) -> None:
-    inventory = take_inventory(tmp_path)
+    inventory = take_inventory(tmp_path, Digests())
     assert (inventory.entries, inventory.size, inventory.to_text()) == ({}, 0, "")
     assert parse_inventory("") == {}
 
 
 def test_an_unaltered_generation_does_not_differ(generation: Path) -> None:
-    listed = take_inventory(generation).entries
-    assert differences(listed, take_inventory(generation).entries) == ()
+    listed = take_inventory(generation, Digests()).entries
+    assert differences(listed, take_inventory(generation, Digests()).entries) == ()
 
 
 def test_every_kind_of_alteration_is_found(generation: Path) -> None:
-    listed = take_inventory(generation).entries
+    listed = take_inventory(generation, Digests()).entries
     (generation / "bin" / "tool").chmod(0o700)
     (generation / "lib" / "deep" / "a.py").write_bytes(b"x = 1\n")
     (generation / "lib64").unlink()
     (generation / "lib64").symlink_to("bin")
     (generation / "bin" / "python").unlink()
     (generation / "empty" / "new.pth").touch()
-    assert differences(listed, take_inventory(generation).entries) == (
+    assert differences(listed, take_inventory(generation, Digests()).entries) == (
         Difference("missing", "bin/python"),
         Difference("changed", "bin/tool"),
         Difference("added", "empty/new.pth"),
@@ -107,11 +108,13 @@ def test_every_kind_of_alteration_is_found(generation: Path) -> None:
 
 
 def test_a_link_in_place_of_a_file_of_the_same_content_is_a_change(generation: Path) -> None:
-    listed = take_inventory(generation).entries
+    listed = take_inventory(generation, Digests()).entries
     tool = generation / "bin" / "tool"
     tool.rename(generation / "bin" / "moved")
     tool.symlink_to("moved")
-    assert Difference("changed", "bin/tool") in differences(listed, take_inventory(generation).entries)
+    assert Difference("changed", "bin/tool") in differences(
+        listed, take_inventory(generation, Digests()).entries
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def of(content: bytes) -> bytes:
 
 
 def altered(generation: Path) -> list[str]:
-    return altered_since_packed(generation, take_inventory(generation))
+    return altered_since_packed(generation, take_inventory(generation, Digests()))
 
 
 def test_a_file_that_is_not_as_its_package_recorded_it_is_told_of(generation: Path) -> None:

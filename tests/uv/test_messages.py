@@ -4,7 +4,7 @@ import pytest
 
 from envman.errors import ExitCode, LockError, UnsatisfiableError
 from envman.processes import Finished
-from envman.uv.messages import installed, last_words, remedy_for, resolution_error, unwanted_conflicts
+from envman.uv.messages import last_words, remedy_for, resolution_error, unwanted_conflicts
 
 CONFLICT = """\
 error: No solution found when resolving dependencies
@@ -229,22 +229,6 @@ def test_a_check_that_failed_otherwise_is_not_taken_for_wanted() -> None:
     assert unwanted_conflicts(failed("error: no such environment\n"), {"grid"}) == [
         "error: no such environment"
     ]
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("Resolved 2 packages in 2ms", False),
-        ("Prepared 2 packages in 2ms", False),
-        ("   Building frame==1.0", False),
-        ("Installed 2 packages in 4ms", True),
-        ("Bytecode compiled 12 files in 40ms", True),
-        (" + frame==1.0", True),
-        (" - frame==0.9", True),
-    ],
-)
-def test_from_a_line_on_the_packages_are_in_place(line: str, expected: bool) -> None:
-    assert installed(line) is expected
 
 
 @pytest.mark.parametrize(
