@@ -22,6 +22,7 @@ class ExitCode:
     BUILD = 6
     RESOLVE = 7
     STORE = 8
+    IMAGE = 9
     LAUNCH = 125
     NOT_EXECUTABLE = 126
     NOT_FOUND = 127
@@ -105,6 +106,12 @@ class StoreError(EnvmanError):
     """The root folder of the environments is damaged, altered or can't be written."""
 
     exit_code = ExitCode.STORE
+
+
+class ImageError(EnvmanError):
+    """An image could not be read, built or pushed; what was there before is as it was."""
+
+    exit_code = ExitCode.IMAGE
 
 
 class InterruptedByUserError(EnvmanError):

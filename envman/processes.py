@@ -46,6 +46,10 @@ class Processes:
         self._stopped_by: int | None = None
         self._main_thread_starts_one = False
 
+    def seen(self, path: str) -> str:
+        """A path of this machine as the children see it: here the same."""
+        return path
+
     def run(
         self,
         command: Sequence[str],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-import sys
-from collections.abc import Sequence
-from importlib.metadata import distributions, version
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from envman.errors import BuildError, Problem
@@ -33,6 +36,49 @@ def virtualenv_version() -> str:
     return version("virtualenv")
 
 
+def portable_virtualenv(folder: Path) -> Path:
+    """A folder that any Python from 3.8 on runs as virtualenv: `python FOLDER --help`; made below `folder`.
+
+    It holds virtualenv and what that needs, as installed beside envman, all in Python. Raises OSError.
+    """
+    target = folder / "virtualenv" / virtualenv_version()
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as name:
+            new = Path(name) / "it"
+            for one in _with_requirements("virtualenv"):
+                for file in one.files or ():
+                    source = Path(str(one.locate_file(file)))
+                    if ".." not in file.parts and file.suffix != ".pyc" and source.is_file():
+                        (new / file).parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(source, new / file)
+            (new / "__main__.py").write_text(_RUN_VIRTUALENV, encoding="utf-8")
+            try:
+                new.rename(target)
+            except OSError:  # another envman was faster
+                if not target.exists():
+                    raise
+    return target
+
+
+_RUN_VIRTUALENV = "from virtualenv.__main__ import run_with_catch\n\nrun_with_catch()\n"
+
+
+def _with_requirements(name: str, known: set[str] | None = None) -> Iterator[Distribution]:
+    """A distribution and those that it requires, on whichever Python, as far as they are installed."""
+    known = set() if known is None else known
+    if name in known:
+        return
+    known.add(name)
+    with contextlib.suppress(PackageNotFoundError):
+        found = distribution(name)
+        yield found
+        for line in found.requires or ():
+            requirement = Requirement(line)
+            if "extra" not in str(requirement.marker):
+                yield from _with_requirements(canonicalize_name(requirement.name), known)
+
+
 class VirtualEnvironment:
     """A virtual environment that is being built in a folder; `held` are the locks that children inherit."""
 
@@ -42,14 +88,14 @@ class VirtualEnvironment:
         self._processes = processes
         self._held = held
 
-    def create(self, interpreter: str) -> None:
-        """Create it, without pip; raises BuildError."""
-        command = [sys.executable, "-m", "virtualenv", "--quiet", "--no-seed", "--no-vcs-ignore"]
-        command += ["--activators", "bash,fish", "--python", interpreter, str(self.folder)]
+    def create(self, virtualenv: Sequence[str]) -> None:
+        """Create it, without pip; `virtualenv` are the words that start it. Raises BuildError."""
+        command = [*virtualenv, "--quiet", "--no-seed", "--no-vcs-ignore"]
+        command += ["--activators", "bash,fish", str(self.folder)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VIRTUALENV_")}
         finished = self._processes.run(command, environment, str(self.folder.parent), self._held)
         if finished.exit_code:
-            remedy = _remedy(finished, f"Check the interpreter {interpreter}.")
+            remedy = _remedy(finished, f"Check the interpreter: {shlex.join(virtualenv)}")
             raise BuildError(Problem("virtualenv", _words(finished), remedy))
 
     def packages(self) -> list[Path]:

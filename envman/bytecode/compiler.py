@@ -3,8 +3,8 @@
     python compiler.py JOBS.json PROCESSES
 
 JOBS.json is a list of [source, the file name that its code objects get, destination]. It writes bytecode that
-does not depend on the source's time (PEP 552, unchecked hash), and prints the sources that can't be compiled,
-as a JSON list. It needs the standard library only, of Python 3.8 and newer.
+does not depend on the source's time (PEP 552, unchecked hash), and prints which can't be compiled, as a JSON
+list of their positions. It needs the standard library only, of Python 3.8 and newer.
 
 The same source gives the same bytes, whatever else is compiled with it: run it with PYTHONHASHSEED=0, since
 Python 3.10 writes sets in the order of their hashes.
@@ -26,10 +26,10 @@ MODE = 0o644
 """Of a bytecode file, whatever the umask is: it is the same file in every environment."""
 
 
-def compile_all(jobs: list[tuple[str, str, str]]) -> list[str]:
-    """Compile one after the other; returns the sources that are no Python of this version."""
+def compile_all(jobs: list[tuple[str, str, str]]) -> list[bool]:
+    """Compile one after the other; returns which are Python of this version."""
     warnings.simplefilter("ignore")  # about other people's code
-    failed = []
+    compiled = []
     for source, name, destination in jobs:
         try:
             py_compile.compile(
@@ -40,10 +40,11 @@ def compile_all(jobs: list[tuple[str, str, str]]) -> list[str]:
                 invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
             )
         except (py_compile.PyCompileError, SyntaxError, ValueError, RecursionError, MemoryError):
-            failed.append(source)
+            compiled.append(False)
         else:
             os.chmod(destination, MODE)  # noqa: PTH101
-    return failed
+            compiled.append(True)
+    return compiled
 
 
 def main(jobs_file: str, processes: int) -> None:
@@ -53,8 +54,8 @@ def main(jobs_file: str, processes: int) -> None:
     chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     # for one chunk, too: Python 3.10 writes other bytes in a process that has imported other modules
     with concurrent.futures.ProcessPoolExecutor(processes) as pool:
-        failed = list(pool.map(compile_all, chunks))
-    print(json.dumps([source for sources in failed for source in sources]))  # noqa: T201
+        compiled = [one for chunk in pool.map(compile_all, chunks) for one in chunk]
+    print(json.dumps([position for position, done in enumerate(compiled) if not done]))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -53,14 +53,15 @@ class Compiler:
 
     def run(self, jobs: Sequence[tuple[str, str, str]], folder: Path) -> list[str]:
         """Compile (source, name, destination); returns the sources that are no Python. Raises BuildError."""
+        seen = self.processes.seen
         list_file = folder / "jobs.json"
-        list_file.write_text(json.dumps(jobs), encoding="utf-8")
+        places = [(seen(source), name, seen(destination)) for source, name, destination in jobs]
+        list_file.write_text(json.dumps(places), encoding="utf-8")
         command = [str(self.python), "-s", "-S", str(COMPILER), str(list_file), str(self.jobs)]
         finished = self.processes.run(command, {"PYTHONHASHSEED": "0"}, str(folder), self.held)
         if finished.exit_code:
             raise BuildError(_failed(finished))
-        failed: list[str] = json.loads(finished.stdout)
-        return failed
+        return [jobs[position][0] for position in json.loads(finished.stdout)]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import typer
 
 from envman import __version__
 from envman.cli.deploying import airflow_config_command, check_command, doctor_command, publish_command
+from envman.cli.imaging import image_app
 from envman.cli.keeping import export_command, gc_command, rollback_command, wheelhouse_command
 from envman.cli.looking import (
     diff_command,
@@ -109,6 +110,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(image_app)
 
 
 def main() -> None:

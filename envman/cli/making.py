@@ -31,6 +31,7 @@ from envman.usecases.build import BuildOptions, BuildOutcome, BuildStatus, build
 from envman.usecases.init import init
 from envman.usecases.lock import LockOptions, LockOutcome, lock
 from envman.usecases.lock_state import LockStatus, check_locks
+from envman.usecases.machine import ThisMachine
 from envman.usecases.side_by_side import Outcomes
 from envman.usecases.workspace import Workspace
 from envman.uv.runner import Upgrade
@@ -154,7 +155,9 @@ def build_command(
     reporter = Reporter("build", as_json)
     with reporter.errors():
         workspace = require_workspace(project, root)
-        options = BuildOptions(source(workspace, offline, wheelhouse), jobs_or_default(jobs), python, rebuild)
+        options = BuildOptions(
+            source(workspace, offline, wheelhouse), jobs_or_default(jobs), ThisMachine(python), rebuild
+        )
         with progress(reporter) as report:
             outcomes = build(workspace, environments or [], options, report)
         if as_json:

@@ -15,12 +15,15 @@ from envman.usecases.events import Event, Report, Stage, silent
 _ENDED = (Stage.DONE, Stage.FAILED)
 _WORDS = {
     Stage.WAITING: "waiting",
+    Stage.FETCHING: "fetching",
     Stage.RESOLVING: "resolving",
     Stage.CREATING: "creating",
     Stage.INSTALLING: "installing",
     Stage.COMPILING: "compiling bytecode",
     Stage.CHECKING: "checking",
     Stage.LISTING: "listing files",
+    Stage.PACKING: "packing",
+    Stage.PUSHING: "pushing",
     Stage.PUBLISHING: "publishing",
     Stage.DONE: "done",
     Stage.FAILED: "failed",

@@ -1,8 +1,8 @@
 """Inheritance: `[defaults]`, then the extended specs in their order, then the environment's own file.
 
 Lists are joined in that order, without repeating an entry. Tables (`variables.set`) are joined by key. Of
-single values (`requires-python`, `platforms`, `airflow`, `warm`, `user`, `group`, each key of `limits`) the
-last one stated wins.
+single values (`requires-python`, `platforms`, `airflow`, `warm`, `user`, `group`, `image.base`, each key of
+`limits`) the last one stated wins.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from envman.errors import Problem
+from envman.spec.image_names import FILE_SCHEMES
 from envman.spec.model import Content, EnvironmentSpec, PyprojectSource
 from envman.spec.names import nearest
 from envman.spec.project import Environment, Limits
@@ -36,6 +37,13 @@ class Layer:
     def path(self, text: str) -> str:
         """A declared path relative to the project; URLs and absolute paths stay as they are."""
         return text if "://" in text else posixpath.normpath(posixpath.join(self.folder, text))
+
+    def base(self) -> str | None:
+        """The base image, the path of one that is a file relative to the project."""
+        scheme, separator, path = (self.content.image.base or "").partition(":")
+        if separator and scheme in FILE_SCHEMES:
+            return f"{scheme}:{self.path(path)}"
+        return self.content.image.base
 
     def pyproject(self, source: PyprojectSource) -> PyprojectSource:
         """The source with its path relative to the project."""
@@ -182,6 +190,8 @@ def _merged(name: str, layers: list[Layer]) -> Environment:
         user=_last((c.user for c in contents), ""),
         group=_last((c.group for c in contents), ""),
         limits=_limits(contents),
+        image_base=_last((x.base() for x in layers), ""),
+        apt=_joined(c.image.apt for c in contents),
     )
 
 

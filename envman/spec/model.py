@@ -12,6 +12,8 @@ from envman.spec.values import (
     DEFAULT_PLATFORMS,
     LEAST_MEMORY,
     LEAST_PROCESSES,
+    AptPackage,
+    BaseImage,
     Command,
     GroupName,
     ImageName,
@@ -98,6 +100,17 @@ class Limits(Table):
     pids: ProcessCount | None = Field(None, description=f"Processes and threads; at least {LEAST_PROCESSES}.")
 
 
+class Image(Table):
+    """What an environment's image stands on."""
+
+    base: BaseImage | None = Field(
+        None,
+        description="Base image: a registry's name, or oci:FOLDER:NAME, oci-archive:FILE or "
+        "docker-archive:FILE with a path relative to the file that names it.",
+    )
+    apt: tuple[AptPackage, ...] = Field((), description="Debian packages that the environment needs.")
+
+
 class Content(Table):
     """The keys that `[defaults]`, an abstract base and an environment share."""
 
@@ -143,6 +156,7 @@ class Content(Table):
         Variables(), description="Environment variables to set, to keep out and to pass on."
     )
     checks: Checks = Field(Checks(), description="What has to work before a build counts.")
+    image: Image = Field(Image(), description="What an image of the environment stands on.")
 
 
 class EnvironmentSpec(Content):

@@ -26,7 +26,7 @@ class Environment:
     """An environment after `[defaults]` and `extends` are applied.
 
     Paths are POSIX paths relative to the project (the folder of envman.toml); what the files at them say is
-    read by `envman.project.load_inputs`. `user` and `group` are empty where none is stated.
+    read by `envman.project.load_inputs`. `user`, `group` and `image_base` are empty where none is stated.
     """
 
     name: str
@@ -49,6 +49,8 @@ class Environment:
     user: str = ""
     group: str = ""
     limits: Limits = Limits()
+    image_base: str = ""
+    apt: tuple[str, ...] = ()
 
     @property
     def lock_file(self) -> str:

@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, StrictStr
 
 from envman.redaction import redact
+from envman.spec.image_names import FORMS, parse_reference
 from envman.spec.names import name_problem
 
 RESERVED_VARIABLES = frozenset(
@@ -33,6 +34,7 @@ LEAST_PROCESSES, MOST_PROCESSES = 4, 4_194_304
 
 _MEMORY = re.compile(r"([0-9]{1,19})([KMGT]?)")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]*\$?|[0-9]{1,10}")
 _LONGEST_ACCOUNT = 32
 _NO_NUMBER = 2**32 - 1
@@ -146,6 +148,21 @@ def _queue(text: str) -> str:
     return text
 
 
+def _base_image(text: str) -> str:
+    try:
+        parse_reference(text)
+    except ValueError as error:
+        raise WrongValueError(str(error), FORMS) from None
+    return text
+
+
+def _apt_package(text: str) -> str:
+    if not _DEBIAN_PACKAGE.fullmatch(text):
+        what = f"'{text}' is not the name of a Debian package"
+        raise WrongValueError(what, "Write one such as 'libpq5', or with a version 'libpq5=15.8-0'.")
+    return text
+
+
 def _image(text: str) -> str:
     if not text or any(character.isspace() for character in text):
         remedy = "Write one such as 'registry.example/team/image_a@sha256:...'."
@@ -215,6 +232,8 @@ PassedPattern = Annotated[VariablePattern, AfterValidator(_passed)]
 ModuleName = Annotated[StrictStr, AfterValidator(_module)]
 QueueName = Annotated[StrictStr, AfterValidator(_queue)]
 ImageName = Annotated[StrictStr, AfterValidator(_image)]
+BaseImage = Annotated[StrictStr, AfterValidator(_base_image)]
+AptPackage = Annotated[StrictStr, AfterValidator(_apt_package)]
 TriggerPattern = Annotated[StrictStr, AfterValidator(_trigger)]
 Command = Annotated[tuple[StrictStr, ...], AfterValidator(_command)]
 GroupName = Annotated[StrictStr, AfterValidator(_account)]

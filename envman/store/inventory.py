@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +50,7 @@ class Inventory:
 
     def to_text(self) -> str:
         """One line for each file, sorted by path."""
-        lines = (json.dumps([entry.mode, entry.digest, path]) for path, entry in sorted(self.entries.items()))
-        return "".join(f"{line}\n" for line in lines)
+        return listing_text(self.entries)
 
 
 def take_inventory(folder: Path, digests: Digests) -> Inventory:
@@ -110,6 +109,12 @@ def _as_recorded(digest: str) -> str:
         return "sha256=" + base64.urlsafe_b64encode(bytes.fromhex(digest)).rstrip(b"=").decode()
     except ValueError:  # of a device or a socket there is none
         return ""
+
+
+def listing_text(entries: Mapping[str, FileEntry]) -> str:
+    """A list of files: one line for each, sorted by path."""
+    lines = (json.dumps([entry.mode, entry.digest, path]) for path, entry in sorted(entries.items()))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def parse_inventory(text: str) -> dict[str, FileEntry]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from envman.digests import Digests
 from envman.errors import BuildError, LockError, Problem
 from envman.generation.history import Action
 from envman.generation.manifest import Interpreter, Manifest, generation_identifier, options_digest
-from envman.interpreters import Interpreters, discover, stamp
 from envman.lock.lockfile import Lock, body_digest, parse_header, parse_lock
 from envman.lock.platforms import host_platform
 from envman.spec.project import Environment
@@ -25,8 +23,9 @@ from envman.store.generations import generation_name, is_whole, read_manifest, r
 from envman.store.locks import locked
 from envman.store.publish import current, publish_generation, publish_table
 from envman.usecases.events import Event, Report, Stage
-from envman.usecases.generation_builder import Bytecode, GenerationBuilder, Plan
+from envman.usecases.generation_builder import Bytecode, GenerationBuilder, Plan, Tools
 from envman.usecases.lock_state import LockStatus, lock_state, read_lock_text
+from envman.usecases.machine import Machine
 from envman.usecases.side_by_side import Outcomes, default_jobs, side_by_side
 from envman.usecases.workspace import Workspace
 from envman.uv.runner import Source, Uv
@@ -55,27 +54,12 @@ class BuildOutcome:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build: from where, how many at once, with which interpreter; `rebuild`: what is there, too."""
+    """How to build: from where, how many at once, for which machine; `rebuild`: what is there, too."""
 
     source: Source
     jobs: int
-    python: str | None = None
+    machine: Machine
     rebuild: bool = False
-
-
-class _Interpreters:
-    """The machine's interpreters, looked for once and only if a build needs one."""
-
-    def __init__(self, requested: str | None) -> None:
-        self._requested = requested
-        self._lock = threading.Lock()
-        self._found: Interpreters | None = None
-
-    def choose(self, environment: Environment) -> Interpreter:
-        with self._lock:
-            if self._found is None:
-                self._found = discover(self._requested, os.environ)
-        return self._found.choose(environment.name, environment.requires_python)
 
 
 def build(
@@ -88,7 +72,6 @@ def build(
     """
     environments = {environment.name: environment for environment in workspace.choose(names)}
     root = workspace.project.root
-    interpreters = _Interpreters(options.python)
     bytecode = Bytecode(
         cache_folder(os.environ), Digests(), default_jobs(), set() if options.rebuild else None
     )
@@ -101,7 +84,7 @@ def build(
         if (manifest := _unchanged(root, environment, text, options)) is not None:
             report(Event(name, Stage.DONE, "nothing to do"))
             return _outcome(name, BuildStatus.UNCHANGED, manifest, time.monotonic() - started)
-        plan = _plan(root, environment, text, interpreters.choose(environment), options)
+        plan = _plan(root, environment, text, options.machine.choose(environment), options)
         status, manifest = _built(workspace, plan, options, bytecode, report)
         outcome = _outcome(name, status, manifest, time.monotonic() - started)
         report(Event(name, Stage.DONE, f"{outcome.interpreter}, {outcome.packages} packages"))
@@ -132,14 +115,9 @@ def _unchanged(root: str, environment: Environment, text: str, options: BuildOpt
     """
     generation = current(root, environment.name)
     manifest = read_manifest(root, generation) if generation else None
-    if (
-        manifest is None
-        or options.python
-        or options.rebuild
-        or manifest.options != options_digest(environment)
-    ):
+    if manifest is None or options.rebuild or manifest.options != options_digest(environment):
         return None
-    if manifest.interpreter.stamp != stamp(manifest.interpreter.executable):
+    if not options.machine.is_same(manifest.interpreter):
         return None
     if not SpecifierSet(environment.requires_python).contains(manifest.interpreter.version):
         return None
@@ -184,7 +162,8 @@ def _built(
     with locked(root, plan.generation, waiting) as held:
         if not is_whole(root, plan.generation):
             uv = Uv(workspace.processes, options.source)
-            GenerationBuilder(root, workspace.processes, uv, bytecode, held, report).make(plan)
+            tools = Tools(workspace.processes, uv, options.machine, bytecode)
+            GenerationBuilder(root, tools, held, report).make(plan)
             status = BuildStatus.BUILT
         report(Event(name, Stage.PUBLISHING))
         switched = publish_generation(root, name, plan.generation, Action.BUILD)

@@ -11,12 +11,15 @@ class Stage(Enum):
     """Where the work on an environment has got to; the value is its share of the whole, in percent."""
 
     WAITING = 0
+    FETCHING = 3
     RESOLVING = 10
     CREATING = 5
     INSTALLING = 15
     COMPILING = 40
     CHECKING = 80
     LISTING = 90
+    PACKING = 50
+    PUSHING = 60
     PUBLISHING = 98
     DONE = 100
     FAILED = 101

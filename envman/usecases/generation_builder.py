@@ -26,6 +26,7 @@ from envman.spec.project import Environment
 from envman.store import layout
 from envman.store.inventory import Inventory, altered_since_packed, take_inventory
 from envman.usecases.events import Event, Report, Stage
+from envman.usecases.machine import Machine
 from envman.uv.runner import Uv
 from envman.venv import VirtualEnvironment, virtualenv_version
 
@@ -66,19 +67,25 @@ class Bytecode:
         return BytecodeStore(self.folder, version, f".{tag}.pyc", self.digests, self.renewed)
 
 
+@dataclass(frozen=True)
+class Tools:
+    """What a build works with."""
+
+    processes: Processes
+    uv: Uv
+    machine: Machine
+    bytecode: Bytecode
+
+
 class GenerationBuilder:
     """Builds a generation in its final place, where its scripts' first lines already point to.
 
     The caller holds the generation's lock (`held`), which every child inherits.
     """
 
-    def __init__(
-        self, root: str, processes: Processes, uv: Uv, bytecode: Bytecode, held: int, report: Report
-    ) -> None:
+    def __init__(self, root: str, tools: Tools, held: int, report: Report) -> None:
         self._root = root
-        self._processes = processes
-        self._uv = uv
-        self._bytecode = bytecode
+        self._tools = tools
         self._held = (held,)
         self._report = report
 
@@ -87,7 +94,7 @@ class GenerationBuilder:
         started = time.monotonic()
         folder = Path(layout.generation_path(self._root, plan.generation))
         with _removed_on_failure(folder):
-            environment = VirtualEnvironment(folder, self._processes, self._held)
+            environment = VirtualEnvironment(folder, self._tools.processes, self._held)
             self._install(plan, environment)
             self._compile(plan, environment)
             self._check(plan, environment)
@@ -96,11 +103,11 @@ class GenerationBuilder:
     def _install(self, plan: Plan, environment: VirtualEnvironment) -> None:
         name = plan.environment.name
         self._report(Event(name, Stage.CREATING, plan.interpreter.describe()))
-        environment.create(plan.interpreter.executable)
+        environment.create(self._tools.machine.virtualenv(plan.interpreter))
         lock_file = environment.folder / layout.LOCK_COPY
         lock_file.write_text(plan.lock_text, encoding="utf-8")
         self._report(Event(name, Stage.INSTALLING, f"{len(plan.packages)} packages"))
-        self._uv.install(
+        self._tools.uv.install(
             str(lock_file),
             environment.python,
             self._held,
@@ -110,8 +117,8 @@ class GenerationBuilder:
 
     def _compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
         name, interpreter = plan.environment.name, plan.interpreter
-        store = self._bytecode.store(interpreter)
-        compiler = Compiler(environment.python, self._processes, self._bytecode.jobs, self._held)
+        store = self._tools.bytecode.store(interpreter)
+        compiler = Compiler(environment.python, self._tools.processes, self._tools.bytecode.jobs, self._held)
         self._report(Event(name, Stage.COMPILING, "bytecode"))
         for packages in environment.packages():
             store.fill(
@@ -132,11 +139,11 @@ class GenerationBuilder:
         if (present := environment.installed()) != plan.packages:  # last: a command may have changed it
             raise BuildError(_set_problem(plan, present))
         overridden = {canonicalize_name(Requirement(text).name) for text in declared.overrides}
-        self._uv.check(environment.python, overridden, self._held)
+        self._tools.uv.check(environment.python, overridden, self._held)
 
     def _write_manifest(self, plan: Plan, folder: Path, started: float) -> None:
         self._report(Event(plan.environment.name, Stage.LISTING))
-        inventory = take_inventory(folder, self._bytecode.digests)
+        inventory = take_inventory(folder, self._tools.bytecode.digests)
         if altered := altered_since_packed(folder, inventory):
             raise BuildError(_altered_problem(altered))
         self._tell_of_copies(plan.environment.name, folder, inventory)
@@ -156,13 +163,13 @@ class GenerationBuilder:
             file_count=len(inventory.entries),
             size=inventory.size,
             packages=dict(sorted(plan.packages.items())),
-            tools={"envman": __version__, "uv": self._uv.version(), "virtualenv": virtualenv_version()},
+            tools={"envman": __version__, "uv": self._tools.uv.version(), "virtualenv": virtualenv_version()},
         )
         write_atomic(folder / layout.MANIFEST, manifest.to_json())
 
     def _tell_of_copies(self, name: str, folder: Path, inventory: Inventory) -> None:
         """Say what it costs that files could not be linked, unless somebody has chosen that."""
-        caches = (self._uv.cache_folder(), self._bytecode.folder)
+        caches = (self._tools.uv.cache_folder(), self._tools.bytecode.folder)
         elsewhere = [str(one) for one in caches if one and _device(one) != _device(folder)]
         if elsewhere and "UV_LINK_MODE" not in os.environ:
             what = f"{inventory.unshared / 1e6:.0f} MB are copies, not links, since {' and '.join(elsewhere)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,25 +45,55 @@ class Workspace:
 
     def table(self) -> str:
         """The table that a build publishes."""
+        return _table(self.project)
+
+    def table_of(self, names: Collection[str]) -> str:
+        """The table of an image with some of the environments, and the bundles and teams that lead there.
+
+        Where the default environment is among them, all bundles and teams stay: one that leads elsewhere must
+        not be answered by the default.
+        """
         project = self.project
-        return render_table(
-            {name: (entry.environment or "", entry.team or "") for name, entry in project.bundles.items()},
-            {name: entry.environment for name, entry in project.teams.items()},
-            {name: (entry.keep_out, entry.set_variables) for name, entry in project.environments.items()},
-            project.default_environment,
-            self._records(),
+        default = project.default_environment if project.default_environment in names else None
+        teams = {name: team for name, team in project.teams.items() if default or team.environment in names}
+        bundles = {
+            name: bundle
+            for name, bundle in project.bundles.items()
+            if default or (bundle.environment in names if bundle.environment else bundle.team in teams)
+        }
+        components = project.airflow_environment if project.airflow_environment in names else None
+        return _table(
+            replace(
+                project,
+                bundles=bundles,
+                teams=teams,
+                environments={name: project.environments[name] for name in sorted(names)},
+                default_environment=default,
+                airflow_environment=components,
+                images={},
+            )
         )
 
-    def _records(self) -> list[tuple[str, str, str]]:
-        project = self.project
-        records = [("bundle-queue", name, bundle.queue or "") for name, bundle in project.bundles.items()]
-        records += [("team-queue", name, team.queue or "") for name, team in project.teams.items()]
-        records += [("image", name, image) for name, image in project.images.items()]
-        records.append(("components", "-", project.airflow_environment or ""))
-        records += [("trigger", pattern, "-") for pattern in project.allowed_triggers]
-        for environment in project.environments.values():
-            records += _running(environment)
-        return [record for record in records if record[2]]
+
+def _table(project: Project) -> str:
+    return render_table(
+        {name: (entry.environment or "", entry.team or "") for name, entry in project.bundles.items()},
+        {name: entry.environment for name, entry in project.teams.items()},
+        {name: (entry.keep_out, entry.set_variables) for name, entry in project.environments.items()},
+        project.default_environment,
+        _records(project),
+    )
+
+
+def _records(project: Project) -> list[tuple[str, str, str]]:
+    records = [("bundle-queue", name, bundle.queue or "") for name, bundle in project.bundles.items()]
+    records += [("team-queue", name, team.queue or "") for name, team in project.teams.items()]
+    records += [("image", name, image) for name, image in project.images.items()]
+    records.append(("components", "-", project.airflow_environment or ""))
+    records += [("trigger", pattern, "-") for pattern in project.allowed_triggers]
+    for environment in project.environments.values():
+        records += _running(environment)
+    return [record for record in records if record[2]]
 
 
 def _running(environment: Environment) -> list[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from envman.uv.configuration import read_uv_config, uv_environment
 
@@ -41,6 +41,21 @@ def uv_configurations(caller: Mapping[str, str], config: str | None) -> list[str
     home = caller.get("XDG_CONFIG_HOME") or f"{caller.get('HOME', '')}/.config"
     shared = [f"{home}/uv/uv.toml", "/etc/uv/uv.toml"]
     return ([config] if config else []) + [path for path in shared if Path(path).is_file()]
+
+
+def local_folders(caller: Mapping[str, str], config: str | None) -> list[str]:
+    """The folders of this machine that uv takes files from, by its configuration and variables; those there
+    are. Raises SpecError.
+    """
+    table = _merged([read_uv_config(path) for path in uv_configurations(caller, config)])
+    listed = [str(index["url"]) for index in table.get("index", ())]
+    listed += [*table.get("find-links", ()), *table.get("extra-index-url", ()), table.get("index-url", "")]
+    for name in ("UV_FIND_LINKS", "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
+        listed += [
+            entry.partition("=")[2] or entry for entry in caller.get(name, "").replace(",", " ").split()
+        ]
+    paths = {unquote(urlsplit(entry).path) if entry.startswith("file:") else entry for entry in listed}
+    return sorted(path for path in paths if path.startswith("/") and Path(path).is_dir())
 
 
 def _merged(tables: list[dict[str, Any]]) -> dict[str, Any]:

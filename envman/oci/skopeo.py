@@ -1,0 +1,80 @@
+"""Run skopeo: read images wherever they are, copy them from and to registries.
+
+Credentials are skopeo's own business (its auth.json, docker's config.json): envman reads and passes none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from envman.errors import ImageError, Problem
+from envman.processes import Finished, Processes
+from envman.spec.image_names import Reference
+
+PROGRAM = "skopeo"
+
+_SIGNS = (
+    ("manifest unknown", "Look at the name and the tag."),
+    ("name unknown", "Look at the name and the tag."),
+    ("no such file or directory", "Look at the path."),
+    ("requested access to the resource is denied", "Look at the name; log in: skopeo login REGISTRY"),
+    ("unauthorized", "Log in: skopeo login REGISTRY"),
+    ("authentication required", "Log in: skopeo login REGISTRY"),
+    ("connection refused", "Look at the registry's name and port, and whether it runs."),
+    ("no such host", "Look at the registry's name, and at this machine's network."),
+    ("no space left on device", "Free space on that file system."),
+    ("http: server gave http response to https", "Say in registries.conf that it is insecure."),
+    ("x509", "Add the registry's certificate to this machine's, or to /etc/containers/certs.d."),
+)
+
+
+class Skopeo:
+    """skopeo, as it is on this machine."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self._program = shutil.which(PROGRAM)
+
+    def raw_manifest(self, image: Reference) -> bytes:
+        """The manifest or index that an image's name stands for; raises ImageError."""
+        finished = self._run(["inspect", "--raw", *_tls("--tls-verify", image), image.transport()])
+        if finished.exit_code:
+            raise _failed(str(image), "can't be read", finished)
+        return finished.stdout.encode()
+
+    def copy(
+        self, source: Reference, target: Reference, on_line: Callable[[str], None] | None = None
+    ) -> None:
+        """Copy an image, or an index with its images; what is there is not sent again. Raises ImageError."""
+        words = ["copy", "--all", "--quiet", "--retry-times", "2"]
+        words += [*_tls("--src-tls-verify", source), *_tls("--dest-tls-verify", target)]
+        finished = self._run([*words, source.transport(), target.transport()], on_line)
+        if finished.exit_code:
+            remote, what = (source, "can't be read") if target.is_local else (target, "can't be written")
+            raise _failed(str(remote), what, finished)
+
+    def _run(self, arguments: list[str], on_line: Callable[[str], None] | None = None) -> Finished:
+        if self._program is None:
+            what = "skopeo is not installed; envman reads and pushes images through it"
+            raise ImageError(Problem(PROGRAM, what, "Install it: apt-get install skopeo"))
+        return self._processes.run([self._program, *arguments], os.environ, "/", (), on_line)
+
+
+def _tls(option: str, image: Reference) -> list[str]:
+    """A registry on this machine's loopback needs no certificate, as in docker."""
+    return [f"{option}=false"] if image.is_loopback else []
+
+
+def _failed(where: str, what: str, finished: Finished) -> ImageError:
+    lines = [line.partition(" msg=")[2].strip('"') or line for line in finished.stderr.strip().splitlines()]
+    words = lines[-1] if lines else f"skopeo ended with {finished.exit_code}"
+    remedy = next((remedy for sign, remedy in _SIGNS if sign in words.lower()), "Read skopeo's message.")
+    return ImageError(Problem(where, f"{what}\n  {words}", remedy))
+
+
+def layout_reference(folder: Path, name: str) -> Reference:
+    """An image of an OCI layout on this machine."""
+    return Reference("oci", f"{folder}:{name}")

@@ -1,0 +1,211 @@
+"""`envman image build`: environments into images, without a daemon and without being root.
+
+The environments are built for the base image, below a root folder that is kept for it: what is there and
+unchanged is not built again. The image is the base's layers, one with the launcher and one with environments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from envman.bytecode.store import Compiler, cache_folder
+from envman.digests import Digests
+from envman.errors import Problem, UsageError
+from envman.image.entries import Entry, in_order
+from envman.image.launcher import settings
+from envman.image.oci import CONFIG, MANIFEST, Layer, Manifest, configured
+from envman.oci.bases import fetched, unpacked
+from envman.oci.layers import LayerStore
+from envman.oci.layout import Layout
+from envman.spec.image_names import Reference, filled_in
+from envman.spec.project import Environment
+from envman.usecases import image_contents as contents
+from envman.usecases.base_machine import ROOT, BaseMachine, base_machine
+from envman.usecases.build import BuildOptions, build
+from envman.usecases.events import Event, Report, Stage
+from envman.usecases.generation_builder import Bytecode
+from envman.usecases.image_plan import ImageOptions, Wanted, plan_images
+from envman.usecases.side_by_side import default_jobs
+from envman.usecases.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class LayerOutcome:
+    """One layer of an image: sizes in bytes, seconds of this run; `reused` where it was there already."""
+
+    note: str
+    digest: str
+    size: int
+    seconds: float
+    reused: bool
+
+
+@dataclass(frozen=True)
+class ImageOutcome:
+    """One image after a build; `size` is what a registry stores of it, in bytes."""
+
+    environments: tuple[str, ...]
+    tag: str
+    digest: str
+    base: str
+    base_digest: str
+    size: int
+    layers: tuple[LayerOutcome, ...]
+    seconds: float
+
+
+def build_images(
+    workspace: Workspace, names: Iterable[str], options: ImageOptions, report: Report
+) -> tuple[ImageOutcome, ...]:
+    """Build an image for each environment, or one for all; all environments where none is named.
+
+    The images are in envman's cache, under their tags. Raises UsageError, LockError, BuildError, ImageError.
+    """
+    wanted = plan_images(workspace, names, options)
+    outcomes: list[ImageOutcome] = []
+    for base in dict.fromkeys(image.base for image in wanted):
+        images = [image for image in wanted if image.base == base]
+        with _prepared(workspace, base, options, report) as builder:
+            builder.build(one for image in images for one in image.environments)
+            outcomes += [builder.image(image) for image in images]
+    return tuple(outcomes)
+
+
+@contextlib.contextmanager
+def _prepared(
+    workspace: Workspace, reference: Reference, options: ImageOptions, report: Report
+) -> Iterator[ImageBuilder]:
+    """A base that is fetched and unpacked, and ready to build in."""
+    cache = cache_folder(os.environ)
+    label = f"base {reference}"
+
+    def said(what: str) -> None:
+        report(Event(label, Stage.FETCHING, what))
+
+    base = fetched(reference, cache, workspace.processes, said)
+    unpacked(base, workspace.processes, said)
+    epoch = image_time(base.config, os.environ)
+    machine = base_machine(base, cache, workspace.processes, options.source, epoch)
+    pythons = ", ".join(one.describe() for one in machine.found.found)
+    report(Event(label, Stage.DONE, f"{base.size() / 1e6:.0f} MB, {pythons}"))
+    with TemporaryDirectory(prefix=".launcher-", dir=machine.root) as launcher:
+        contents.stage_launcher(Path(launcher))
+        yield ImageBuilder(workspace, machine, Path(launcher), epoch, options, report)
+
+
+class ImageBuilder:
+    """Builds the images of one base."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        machine: BaseMachine,
+        launcher: Path,
+        epoch: int,
+        options: ImageOptions,
+        report: Report,
+    ) -> None:
+        self._workspace = workspace
+        self._machine = machine
+        self._launcher = launcher
+        self._epoch = epoch
+        self._options = options
+        self._report = report
+        self._digests = Digests()
+        layout = Layout(cache_folder(os.environ) / "images")
+        self._layers = LayerStore(layout, epoch, options.compression, default_jobs())
+        self._generations: dict[str, str] = {}
+
+    def build(self, environments: Iterable[Environment]) -> None:
+        """Build environments for the base; raises the errors of all of them as one."""
+        there = replace(self._workspace.at_root(str(self._machine.root)), processes=self._machine.processes)
+        options = BuildOptions(self._options.source, self._options.jobs, self._machine)
+        outcomes = build(there, (one.name for one in environments), options, self._report)
+        outcomes.raise_errors()
+        self._generations |= {one.environment: one.generation for one in outcomes.results}
+
+    def image(self, wanted: Wanted) -> ImageOutcome:
+        """Put one image together, into envman's cache."""
+        started = time.monotonic()
+        base, layout = self._machine.base, self._layers.layout
+        held = contents.held(self._workspace, self._machine.root, self._chosen(wanted))
+        table = self._workspace.table_of([one.name for one in wanted.environments])
+        parts = [
+            self._layer(wanted, "launcher", self._launcher_entries()),
+            self._layer(
+                wanted,
+                "environments",
+                contents.environment_entries(held, ROOT, table, self._epoch, self._digests),
+            ),
+        ]
+        for blob in base.manifest.layers:
+            layout.take(blob, Layout(base.layout))
+        created = contents.rfc3339(self._epoch)
+        said = settings(base.config, ROOT, contents.labels(held, base.digest), created)
+        config = layout.put(CONFIG, configured(base.config, [layer for layer, _ in parts], said))
+        manifest = Manifest(config, (*base.manifest.layers, *(layer.blob for layer, _ in parts)))
+        image = layout.put(MANIFEST, manifest.to_json())
+        values = {"environment": wanted.environments[0].name, "digest": image.digest.partition(":")[2]}
+        tag = filled_in(wanted.tag, values)
+        layout.name(tag, image)
+        size = sum(blob.size for blob in (*manifest.layers, config, image))
+        self._report(Event(wanted.name, Stage.DONE, f"{tag}, {size / 1e6:.0f} MB"))
+        return ImageOutcome(
+            environments=tuple(one.name for one in wanted.environments),
+            tag=tag,
+            digest=image.digest,
+            base=base.name,
+            base_digest=base.digest,
+            size=size,
+            layers=tuple(outcome for _, outcome in parts),
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _chosen(self, wanted: Wanted) -> dict[str, str]:
+        return {one.name: self._generations[one.name] for one in wanted.environments}
+
+    def _launcher_entries(self) -> list[Entry]:
+        machine = self._machine
+        python = machine.newest()
+        bytecode = Bytecode(cache_folder(os.environ), self._digests, default_jobs())
+        compiler = Compiler(Path(python.executable), machine.processes, default_jobs())
+        bytecode.store(python).fill(self._launcher, compiler, lambda _files: None)
+        return contents.launcher_entries(self._launcher, machine.base, python, self._digests)
+
+    def _layer(self, wanted: Wanted, note: str, entries: Iterable[Entry]) -> tuple[Layer, LayerOutcome]:
+        started = time.monotonic()
+        self._report(Event(wanted.name, Stage.PACKING, f"layer of the {note}"))
+        layer, reused = self._layers.layer(list(in_order(entries)), f"envman: {note}")
+        seconds = round(time.monotonic() - started, 3)
+        how = "unchanged" if reused else f"{seconds:.1f} s"
+        self._report(Event(wanted.name, Stage.PACKING, f"{note}: {layer.blob.size / 1e6:.1f} MB, {how}"))
+        return layer, LayerOutcome(note, layer.blob.digest, layer.blob.size, seconds, reused)
+
+
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)")
+
+
+def image_time(base: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+    """The time that an image and its files get, in seconds since 1970: SOURCE_DATE_EPOCH, else the base's.
+
+    Raises UsageError for a SOURCE_DATE_EPOCH that is no number.
+    """
+    if chosen := environ.get("SOURCE_DATE_EPOCH"):
+        if not chosen.isdigit():
+            what = f"SOURCE_DATE_EPOCH is '{chosen}', which is no number of seconds"
+            raise UsageError(Problem("", what, "Set it to seconds since 1970, or unset it."))
+        return int(chosen)
+    found = _TIME.match(str(base.get("created") or ""))
+    if found is None:
+        return 0
+    year, month, day, hour, minute, second = (int(part) for part in found.groups())
+    return max(0, int(datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc).timestamp()))

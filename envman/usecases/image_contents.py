@@ -1,0 +1,144 @@
+"""What stands in the layers of an image: the environments, the launcher."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import envman
+from envman.digests import Digests
+from envman.errors import BuildError, Problem
+from envman.generation.manifest import Interpreter, Manifest, spec_digest
+from envman.image import launcher
+from envman.image.entries import Entry, Kind, folder, written
+from envman.oci.bases import Base
+from envman.oci.layer import entries_below
+from envman.store import layout
+from envman.store.generations import read_manifest
+from envman.store.inventory import FileEntry, listing_text, parse_inventory
+from envman.usecases.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Held:
+    """An environment that an image holds: its generation's manifest, with the lock's text as it is now."""
+
+    folder: Path
+    manifest: Manifest
+    lock_text: str
+
+
+def held(workspace: Workspace, root: Path, generations: Mapping[str, str]) -> dict[str, Held]:
+    """Environments of an image by name, each with its generation below a root; raises BuildError."""
+    found: dict[str, Held] = {}
+    for name, generation in sorted(generations.items()):
+        manifest = read_manifest(str(root), generation)
+        if manifest is None:
+            what = f"its generation {generation} went away while the image was built"
+            raise BuildError(Problem(f"environment '{name}'", what, "Build the image again."))
+        environment = workspace.project.environments[name]
+        text = workspace.lock_path(environment).read_text(encoding="utf-8")
+        said = replace(manifest, environment=name, spec=spec_digest(environment))
+        found[name] = Held(Path(layout.generation_path(str(root), generation)), said, text)
+    return found
+
+
+def environment_entries(
+    found: Mapping[str, Held], place: str, table: str, epoch: int, digests: Digests
+) -> list[Entry]:
+    """The environments' layer; `place` is the root folder in the image.
+
+    A generation may be older than a spec or a lock that says the same in other words, and environments may
+    share one: what it says of itself is written anew, as a fresh build at the image's time would say it.
+    There is no history.
+    """
+    inside = place.strip("/")
+    folders = [inside, f"{inside}/{layout.GENERATIONS}", f"{inside}/{layout.STATE}"]
+    entries = [folder(path) for path in folders]
+    entries.append(written(layout.table_path(inside), table.encode()))
+    packed: set[str] = set()
+    for name, one in found.items():
+        generation = one.manifest.generation
+        link = layout.link_path(inside, name)
+        entries.append(Entry(link, Kind.SYMBOLIC_LINK, 0o777, target=layout.link_target(generation)))
+        if generation not in packed:
+            packed.add(generation)
+            entries += _generation_entries(one, layout.generation_path(inside, generation), epoch, digests)
+    return entries
+
+
+_WRITTEN_ANEW = frozenset({layout.MANIFEST, layout.FILES, layout.LOCK_COPY})
+
+
+def _generation_entries(one: Held, place: str, epoch: int, digests: Digests) -> Iterator[Entry]:
+    yield from entries_below(one.folder, place, digests, lambda path: path in _WRITTEN_ANEW)
+    lock = written(f"{place}/{layout.LOCK_COPY}", one.lock_text.encode())
+    listed = parse_inventory((one.folder / layout.FILES).read_text(encoding="utf-8"))
+    mode = f"{stat.S_IFREG | lock.mode:o}"
+    listing = listing_text({**listed, layout.LOCK_COPY: FileEntry(mode, lock.digest)})
+    manifest = replace(
+        one.manifest,
+        created=rfc3339(epoch),
+        seconds=0.0,
+        lock_text=f"sha256:{lock.digest}",
+        files="sha256:" + hashlib.sha256(listing.encode()).hexdigest(),
+    )
+    yield lock
+    yield written(f"{place}/{layout.FILES}", listing.encode())
+    yield written(f"{place}/{layout.MANIFEST}", manifest.to_json().encode())
+
+
+def rfc3339(epoch: int) -> str:
+    """Seconds since 1970 as images and manifests say a time (RFC 3339)."""
+    return datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def stage_launcher(folder: Path) -> None:
+    """Copy what of envman starts workloads into a folder, where its bytecode can be put beside it."""
+    package = Path(envman.__file__).parent
+    for source in sorted(package.rglob("*.py")):
+        path = source.relative_to(package).as_posix()
+        if launcher.is_launched(path):
+            target = folder / "envman" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+
+def launcher_entries(staged: Path, base: Base, python: Interpreter, digests: Digests) -> list[Entry]:
+    """The launcher's layer, and the account that the image runs as where its base leaves it root."""
+    inside = launcher.FOLDER.strip("/")
+    entries = [folder(inside), folder(f"{inside}/bin")]
+    program = launcher.program_text(python.executable)
+    entries.append(written(launcher.PROGRAM.strip("/"), program.encode(), 0o755))
+    entries += entries_below(staged, launcher.PACKAGES.strip("/"), digests, lambda _path: False)
+    if launcher.runs_as_root(base.config):
+        home = base.environ().get("AIRFLOW_HOME", launcher.AIRFLOW_HOME).strip("/")
+        entries.append(folder(home, user=launcher.USER, mode=0o775))
+        passwd = base.root / "etc/passwd"
+        text = passwd.read_text(encoding="utf-8") if passwd.is_file() else "root:x:0:0:root:/root:/bin/sh\n"
+        if changed := launcher.passwd_with_user(text):
+            entries.append(written("etc/passwd", changed.encode()))
+    return entries
+
+
+def labels(found: Mapping[str, Held], base_digest: str) -> dict[str, str]:
+    """What an image says of itself, for `inspect` and for clusters that look at it."""
+    environments = {
+        name: {
+            "generation": one.manifest.generation,
+            "lock": one.manifest.lock,
+            "python": one.manifest.interpreter.version,
+        }
+        for name, one in found.items()
+    }
+    return {
+        "org.opencontainers.image.base.digest": base_digest,
+        "envman.version": envman.__version__,
+        "envman.environments": json.dumps(environments, separators=(",", ":")),
+    }

@@ -1,0 +1,104 @@
+"""Which images are to be made: of which environments, on which base, under which tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from envman.errors import Problem, UsageError
+from envman.oci.layer import Compression
+from envman.spec.image_names import FORMS, Reference, filled_in, parse_reference, placeholders
+from envman.spec.project import Environment
+from envman.usecases.workspace import Workspace
+from envman.uv.runner import Source
+
+PLACEHOLDERS = ("environment", "digest")
+"""What a tag may hold: the environment's name, and the image's digest in hexadecimal."""
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How to build images: `tag` is a name with placeholders, `base` wins over the specs'."""
+
+    source: Source
+    jobs: int
+    tag: str | None = None
+    base: str | None = None
+    all_in_one: bool = False
+    compression: Compression = Compression.GZIP
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An image to make: its environments, its tag's template and its base."""
+
+    environments: tuple[Environment, ...]
+    tag: str
+    base: Reference
+
+    @property
+    def name(self) -> str:
+        """How the progress calls it."""
+        return f"image {self.environments[0].name}" if len(self.environments) == 1 else "image"
+
+
+def plan_images(workspace: Workspace, names: Iterable[str], options: ImageOptions) -> list[Wanted]:
+    """What to make; raises UsageError with everything that is missing for it."""
+    chosen = workspace.choose(names)
+    groups = [tuple(chosen)] if options.all_in_one else [(environment,) for environment in chosen]
+    problems: list[Problem] = []
+    wanted: list[Wanted] = []
+    for group in groups:
+        base = _base(group, options, problems)
+        tag = _tag(workspace, group, options, problems)
+        if base and tag:
+            wanted.append(Wanted(group, tag, base))
+    if len(groups) > 1 and options.tag and not placeholders(options.tag):
+        what = f"{len(groups)} images would all get the tag {options.tag}"
+        problems.append(Problem("--tag", what, "Put {environment} into it, or make one image: --all-in-one"))
+    if problems:
+        raise UsageError(problems)
+    return wanted
+
+
+def _base(group: Sequence[Environment], options: ImageOptions, problems: list[Problem]) -> Reference | None:
+    stated = {options.base} if options.base else {one.image_base for one in group}
+    names = ", ".join(one.name for one in group)
+    if len(stated) > 1:
+        what = f"{names} have different bases: {', '.join(sorted(stated)) or 'none'}"
+        problems.append(Problem("image.base", what, "Name one with --base, or build an image for each."))
+        return None
+    if not (text := stated.pop()):
+        what = f"no base image is stated for {names}"
+        remedy = "Name one with --base, or in the spec: [image] base = 'apache/airflow:slim-3.3.2-python3.12'"
+        problems.append(Problem("image.base", what, remedy))
+        return None
+    try:
+        return parse_reference(text)
+    except ValueError as error:
+        problems.append(Problem("--base", str(error), FORMS))
+        return None
+
+
+def _tag(
+    workspace: Workspace, group: Sequence[Environment], options: ImageOptions, problems: list[Problem]
+) -> str | None:
+    """The tag that is asked for, else the image that envman.toml names for the environment."""
+    template = options.tag or (workspace.project.images.get(group[0].name) if len(group) == 1 else None)
+    if not template:
+        name = group[0].name if len(group) == 1 else "all environments together"
+        remedy = "Name one: --tag 'registry/team/{environment}:{digest}'"
+        problems.append(Problem("--tag", f"there is none for the image of {name}", remedy))
+        return None
+    unknown = sorted(placeholders(template) - set(PLACEHOLDERS))
+    try:
+        if unknown:
+            raise ValueError(f"'{{{unknown[0]}}}' is no placeholder")
+        parse_reference(filled_in(template, dict.fromkeys(PLACEHOLDERS, "a")))
+    except ValueError as error:
+        listed = " and ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+        problems.append(
+            Problem(f"--tag {template}", str(error), f"Write registry/path:tag; {listed} are filled in.")
+        )
+        return None
+    return template
