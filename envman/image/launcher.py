@@ -26,6 +26,8 @@ _PROGRAM = """\
 import sys
 
 sys.path[0] = "{packages}"
+if sys.argv[1:3] == ["pod-entrypoint", "envman"]:  # as in: podman run IMAGE envman exec --bundle B -- ...
+    del sys.argv[1:3]
 command = sys.argv[1] if len(sys.argv) > 1 else "--help"
 if command == "--version":
     from envman import __version__

@@ -15,13 +15,19 @@ from envman.launch.process import Addition, replace_process
 from envman.launch.root import find_root, read_table
 from envman.resolver.resolve import resolve_bundle
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from envman.resolver.table import Table
+
 MODULE = "airflow.sdk.execution_time.execute_workload"
 HELP = f"""Usage: envman pod-entrypoint python -m {MODULE} (--json-string JSON | --json-path FILE)
+       envman pod-entrypoint COMMAND [ARG ...]
 
-The entrypoint of an image with several environments: becomes Airflow's command in the workload's environment.
+The entrypoint of an image of environments: becomes Airflow's command in the workload's environment.
 
 It takes exactly the arguments that Airflow gives to its pods, finds the bundle in the workload, and replaces
-this process by the same command in that bundle's environment. It runs nothing else; for that: envman exec.
+this process by the same command in that bundle's environment. Any other command runs in the environment of
+the shared components (airflow-environment), or in the only one; where there is neither, it is refused.
 
 Options:
   --help            show this text
@@ -40,25 +46,42 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(HELP)
         return ExitCode.OK if arguments else ExitCode.LAUNCH
     try:
-        bundle = bundle_of(workload_text(arguments))
         root = find_root(os.environ, None, ".")
         table = read_table(root)
+        addition = Addition("pod-entrypoint", {})
+        if not is_workload(arguments):
+            return replace_process(root, table, own_environment(table), arguments, addition)
+        bundle = bundle_of(workload_text(arguments))
         environment = resolve_bundle(table, bundle, airflow_bundles).environment
-        command = ["python", *arguments[1:]]
-        return replace_process(root, table, environment, command, Addition("pod-entrypoint", {}))
+        return replace_process(root, table, environment, ["python", *arguments[1:]], addition)
     except EnvmanError as error:
         for problem in error.problems:
             sys.stderr.write(f"envman pod-entrypoint: {problem}\n")
         return ExitCode.LAUNCH
 
 
+def is_workload(arguments: list[str]) -> bool:
+    """Whether a command is to run a workload, in however unusual a way."""
+    return any(MODULE in word for word in arguments)
+
+
+def own_environment(table: Table) -> str:
+    """The environment of commands that are no workloads; raises ResolveError where there is none."""
+    if components := table.components():
+        return components
+    names = table.names("environment")
+    if len(names) == 1:
+        return names[0]
+    what = "these are not the arguments of one of Airflow's pods, and there are several environments"
+    remedy = "Say which: envman exec --bundle B -- COMMAND; or declare an airflow-environment in envman.toml."
+    raise ResolveError(Problem("", what, remedy))
+
+
 def workload_text(arguments: list[str]) -> str:
-    """The workload that Airflow's arguments name; raises UsageError for any other command."""
-    expected = len(arguments) == 5 and arguments[1:3] == ["-m", MODULE]
-    if not expected or arguments[0].rpartition("/")[2] not in {"python", "python3"}:
-        what = "these are not the arguments of one of Airflow's pods"
-        remedy = "This entrypoint runs workloads alone; for any other command: envman exec --bundle B -- ..."
-        raise UsageError(Problem("", what, remedy))
+    """The workload that Airflow's arguments name; raises UsageError for others."""
+    if len(arguments) != 5 or arguments[0].rpartition("/")[2] not in {"python", "python3"}:
+        what = f"a pod's arguments are: python -m {MODULE}, an option and the workload"
+        raise UsageError(Problem("", what, "Pass them as Airflow does."))
     option, value = arguments[3:]
     if option == "--json-string":
         return value

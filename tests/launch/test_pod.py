@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from envman.errors import ExitCode, ResolveError, UsageError
-from envman.launch.pod import HELP, MODULE, bundle_of, main, workload_text
+from envman.launch.pod import HELP, MODULE, bundle_of, is_workload, main, own_environment, workload_text
+from envman.resolver.table import Table, render_table
 from tests.conftest import Deployment
 
 TOKEN = "a-token-that-nobody-else-may-read"
@@ -83,11 +85,6 @@ def test_the_environments_variables_count_in_the_pod(airflow_teams: Deployment) 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["bash"],
-        ["python"],
-        ["python", "-V"],
-        ["python", "-c", "print('ran')", "--json-string", workload()],
-        ["python", "-m", "airflow", "--json-string", workload()],
         ["python", "-m", MODULE + "s", "--json-string", workload()],
         ["python", "-m", MODULE],
         ["python", "-m", MODULE, "--json-string"],
@@ -96,17 +93,43 @@ def test_the_environments_variables_count_in_the_pod(airflow_teams: Deployment) 
         ["python3.12", "-m", MODULE, "--json-string", workload()],
         ["airflow", "-m", MODULE, "--json-string", workload()],
         ["--", "python", "-m", MODULE, "--json-string", workload()],
+        ["sh", "-c", f"exec python -m {MODULE} --json-path /tmp/w"],
+        ["python", f"-m{MODULE}", "--json-string", workload()],
     ],
 )
-def test_no_other_command_is_run(arguments: list[str]) -> None:
-    with pytest.raises(UsageError, match="not the arguments of one of Airflow's pods") as caught:
+def test_a_workload_that_is_run_in_another_way_is_refused(arguments: list[str]) -> None:
+    """It would run in the environment of other commands, which need not be its bundle's."""
+    assert is_workload(arguments)
+    with pytest.raises(UsageError, match="a pod's arguments are: python -m") as caught:
         workload_text(arguments)
-    assert "envman exec" in caught.value.problems[0].remedy
     assert TOKEN not in str(caught.value)
 
 
-def test_another_command_is_told_and_not_run(airflow_teams: Deployment) -> None:
-    assert "not the arguments" in refused(airflow_teams, "sh", "-c", "echo ran")
+@pytest.mark.parametrize(
+    "arguments", [["bash"], ["python"], ["python", "-V"], ["python", "-m", "airflow", "version"]]
+)
+def test_another_command_is_no_workload(arguments: list[str]) -> None:
+    assert not is_workload(arguments)
+
+
+def test_another_command_is_refused_where_there_are_several_environments(airflow_teams: Deployment) -> None:
+    words = refused(airflow_teams, "sh", "-c", "echo ran")
+    assert "there are several environments" in words
+    assert "envman exec" in words
+
+
+def _table(*records: tuple[str, str, str], environments: Iterable[str]) -> Table:
+    return Table(render_table({}, {}, {name: ((), {}) for name in environments}, None, records))
+
+
+def test_another_command_runs_in_the_components_environment() -> None:
+    assert own_environment(_table(("components", "-", "core"), environments=["a", "core"])) == "core"
+
+
+def test_another_command_runs_in_the_only_environment() -> None:
+    assert own_environment(_table(environments=["a"])) == "a"
+    with pytest.raises(ResolveError):
+        own_environment(_table(environments=[]))
 
 
 @pytest.mark.parametrize(
