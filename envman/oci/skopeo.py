@@ -45,6 +45,14 @@ class Skopeo:
             raise _failed(str(image), "can't be read", finished)
         return finished.stdout.encode()
 
+    def config(self, image: Reference) -> bytes:
+        """The configuration of an image, as it is; raises ImageError."""
+        words = ["inspect", "--config", "--raw", *_tls("--tls-verify", image), image.transport()]
+        finished = self._run(words)
+        if finished.exit_code:
+            raise _failed(str(image), "can't be read", finished)
+        return finished.stdout.encode()
+
     def copy(
         self, source: Reference, target: Reference, on_line: Callable[[str], None] | None = None
     ) -> None:

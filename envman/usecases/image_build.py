@@ -150,7 +150,7 @@ class ImageBuilder:
         for blob in base.manifest.layers:
             layout.take(blob, Layout(base.layout))
         created = contents.rfc3339(self._epoch)
-        said = settings(base.config, ROOT, contents.labels(held, base.digest), created)
+        said = settings(base.config, ROOT, contents.facts(held, base.digest).labels(), created)
         config = layout.put(CONFIG, configured(base.config, [layer for layer, _ in parts], said))
         manifest = Manifest(config, (*base.manifest.layers, *(layer.blob for layer, _ in parts)))
         image = layout.put(MANIFEST, manifest.to_json())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,8 @@ from envman.digests import Digests
 from envman.errors import BuildError, Problem
 from envman.generation.manifest import Interpreter, Manifest, spec_digest
 from envman.image import launcher
-from envman.image.entries import Entry, Kind, folder, written
+from envman.image.entries import Entry, Kind, folder, portable_mode, written
+from envman.image.facts import EnvironmentFacts, ImageFacts
 from envman.oci.bases import Base
 from envman.oci.layer import entries_below
 from envman.store import layout
@@ -79,9 +79,10 @@ _WRITTEN_ANEW = frozenset({layout.MANIFEST, layout.FILES, layout.LOCK_COPY})
 def _generation_entries(one: Held, place: str, epoch: int, digests: Digests) -> Iterator[Entry]:
     yield from entries_below(one.folder, place, digests, lambda path: path in _WRITTEN_ANEW)
     lock = written(f"{place}/{layout.LOCK_COPY}", one.lock_text.encode())
-    listed = parse_inventory((one.folder / layout.FILES).read_text(encoding="utf-8"))
-    mode = f"{stat.S_IFREG | lock.mode:o}"
-    listing = listing_text({**listed, layout.LOCK_COPY: FileEntry(mode, lock.digest)})
+    text = (one.folder / layout.FILES).read_text(encoding="utf-8")
+    listed = {path: _portable(listed) for path, listed in parse_inventory(text).items()}
+    listed[layout.LOCK_COPY] = FileEntry(f"{stat.S_IFREG | lock.mode:o}", lock.digest)
+    listing = listing_text(listed)
     manifest = replace(
         one.manifest,
         created=rfc3339(epoch),
@@ -92,6 +93,14 @@ def _generation_entries(one: Held, place: str, epoch: int, digests: Digests) -> 
     yield lock
     yield written(f"{place}/{layout.FILES}", listing.encode())
     yield written(f"{place}/{layout.MANIFEST}", manifest.to_json().encode())
+
+
+def _portable(listed: FileEntry) -> FileEntry:
+    """A listed file with the mode that it has in the image."""
+    mode = int(listed.mode, 8)
+    if stat.S_ISLNK(mode):
+        return listed
+    return replace(listed, mode=f"{stat.S_IFMT(mode) | portable_mode(stat.S_IMODE(mode)):o}")
 
 
 def rfc3339(epoch: int) -> str:
@@ -127,18 +136,15 @@ def launcher_entries(staged: Path, base: Base, python: Interpreter, digests: Dig
     return entries
 
 
-def labels(found: Mapping[str, Held], base_digest: str) -> dict[str, str]:
-    """What an image says of itself, for `inspect` and for clusters that look at it."""
+def facts(found: Mapping[str, Held], base_digest: str) -> ImageFacts:
+    """What the image says of itself, for `inspect`, `diff` and for clusters that look at it."""
     environments = {
-        name: {
-            "generation": one.manifest.generation,
-            "lock": one.manifest.lock,
-            "python": one.manifest.interpreter.version,
-        }
+        name: EnvironmentFacts(
+            generation=one.manifest.generation,
+            lock=one.manifest.lock,
+            python=one.manifest.interpreter.version,
+            packages=one.manifest.packages,
+        )
         for name, one in found.items()
     }
-    return {
-        "org.opencontainers.image.base.digest": base_digest,
-        "envman.version": envman.__version__,
-        "envman.environments": json.dumps(environments, separators=(",", ":")),
-    }
+    return ImageFacts(base_digest, envman.__version__, environments)
