@@ -79,7 +79,8 @@ def own_environment(table: Table) -> str:
 
 def workload_text(arguments: list[str]) -> str:
     """The workload that Airflow's arguments name; raises UsageError for others."""
-    if len(arguments) != 5 or arguments[0].rpartition("/")[2] not in {"python", "python3"}:
+    program = arguments[0].rpartition("/")[2]
+    if len(arguments) != 5 or arguments[1:3] != ["-m", MODULE] or program not in {"python", "python3"}:
         what = f"a pod's arguments are: python -m {MODULE}, an option and the workload"
         raise UsageError(Problem("", what, "Pass them as Airflow does."))
     option, value = arguments[3:]
