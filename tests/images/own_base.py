@@ -1,0 +1,94 @@
+"""A base image made of this machine's own Python and libraries, in a few seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from envman.digests import Digests
+from envman.image.entries import Entry, Kind, folder, in_order, written
+from envman.image.oci import CONFIG, MANIFEST, Descriptor, Layer, Manifest
+from envman.oci.bases import host_architecture
+from envman.oci.layer import Compression, entries_below
+from envman.oci.layers import LayerStore
+from envman.oci.layout import Layout
+
+_LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
+_LEFT_OUT = re.compile(
+    r"(site-packages|test|idlelib|tkinter|ensurepip|lib2to3|turtledemo|config-.*)(/|$)|.*\.a$"
+)
+CREATED = "2024-01-01T00:00:00Z"
+PASSWD = b"root:x:0:0:root:/root:/bin/sh\n"
+
+
+def make_base(place: Path, python: str, environ: Iterable[str] = (), user: str = "", extra: str = "") -> str:
+    """Make an OCI layout at a place; returns its name. `extra` is written into the image, to make it another."""
+    entries = {entry.path: entry for entry in _entries(Path(python), extra)}
+    layout = Layout(place)
+    layer, _ = LayerStore(layout, 1_700_000_000, Compression.GZIP, 2).layer(
+        list(in_order(entries.values())), "this machine's Python"
+    )
+    layout.name("base", add_image(layout, layer, [f"PATH={Path(python).parent}:/bin", *environ], user))
+    return f"oci:{place}:base"
+
+
+def add_image(layout: Layout, layer: Layer, environ: list[str], user: str = "", arch: str = "") -> Descriptor:
+    config = {
+        "architecture": arch or host_architecture(),
+        "os": "linux",
+        "created": CREATED,
+        "config": {"Env": environ, "User": user},
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
+        "history": [{"created": CREATED, "created_by": layer.note}],
+    }
+    blob = layout.put(CONFIG, json.dumps(config).encode())
+    return layout.put(MANIFEST, Manifest(blob, (layer.blob,)).to_json())
+
+
+def _entries(python: Path, extra: str) -> Iterator[Entry]:
+    digests = Digests()
+    prefix = python.parent.parent
+    version = python.name.removeprefix("python")
+    library = prefix / "lib" / f"python{version}"
+    programs = [str(python), find_uv_bin(), "/bin/sh", *map(str, (library / "lib-dynload").glob("*.so"))]
+    for path in {str(python), "/bin/sh", *_libraries(programs)}:
+        yield _file(path, digests)
+    yield from entries_below(
+        library, str(library).lstrip("/"), digests, lambda path: bool(_LEFT_OUT.match(path))
+    )
+    for name in ("python3", "python"):
+        yield Entry(f"{python.parent}/{name}".lstrip("/"), Kind.SYMBOLIC_LINK, 0o777, target=python.name)
+    for path in ("tmp", "proc", "dev", "etc", "root"):
+        yield folder(path)
+    yield written("etc/passwd", PASSWD)
+    yield written("etc/base", extra.encode())
+
+
+def _file(path: str, digests: Digests) -> Entry:
+    source = os.path.realpath(path)
+    return Entry(path.lstrip("/"), Kind.FILE, 0o755, source, digests.of(source), Path(source).stat().st_size)
+
+
+def _libraries(programs: list[str]) -> set[str]:
+    told = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False, timeout=60).stdout
+    found = set(_LIBRARY.findall(told))
+    assert found, told
+    return found
+
+
+def own_python(minor: str) -> str:
+    """The real path of this machine's interpreter of a minor version, such as 3.12."""
+    from envman.interpreters import discover
+
+    found = discover(None, os.environ).choose("a test", f"=={minor}.*")
+    return found.executable
+
+
+assert sysconfig.get_platform().startswith("linux")
