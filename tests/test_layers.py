@@ -27,6 +27,9 @@ PURE = {
     "resolver": {"errors"},  # on the launch path; spec.names only for an error, inside of functions
     "deployment": {"errors", "resolver"},
     "figures": set(),
+    "image": {"errors"},
+    "metadata": {"errors", "spec"},
+    "audit": {"errors"},
 }
 PURE_LATER = {"resolver": {"envman.spec.names"}}
 
@@ -43,6 +46,11 @@ EFFECTS = {
     "project": {"files", "processes"},
     "remote": {"files", "processes"},
     "servers": set(),
+    "sandbox": {"processes"},
+    "oci": {"files", "processes", "digests"},
+    "installed": set(),
+    "pip_audit": {"processes"},
+    "sbom": set(),
     "launch": {"files", "processes"},  # and the module store.layout
 }
 LAUNCH_ALSO = "envman.store.layout"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from envman import __version__
+from envman.cli.auditing import audit_command, licenses_command, sbom_command
 from envman.cli.deploying import airflow_config_command, check_command, doctor_command, publish_command
 from envman.cli.imaging import image_app
 from envman.cli.keeping import export_command, gc_command, rollback_command, wheelhouse_command
@@ -101,6 +102,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify_command,
     "export": export_command,
     "wheelhouse": wheelhouse_command,
+    "audit": audit_command,
+    "licenses": licenses_command,
+    "sbom": sbom_command,
     "doctor": doctor_command,
     "check": check_command,
     "preload": preload_command,

@@ -12,7 +12,7 @@ from envman.launch.airflow_config import read_airflow_bundles
 from envman.launch.root import read_table
 from envman.lock.changes import PackageChange, package_changes
 from envman.lock.lockfile import parse_lock, versions
-from envman.resolver.resolve import AirflowBundles, resolve_bundle
+from envman.resolver.resolve import resolve_bundle
 from envman.resolver.table import Table
 from envman.spec.names import nearest
 from envman.store.generations import read_manifest
@@ -51,7 +51,7 @@ def list_environments(
     if workspace:
         names |= set(workspace.project.environments)
     table = Table(workspace.table()) if workspace else read_table(root)
-    bundles = _bundles_by_environment(table, read_airflow_bundles(environ))
+    bundles = bundles_by_environment(table, environ)
     teams: dict[str, list[str]] = {}
     for team in table.names("team"):
         teams.setdefault(table.team(team) or "", []).append(team)
@@ -60,7 +60,9 @@ def list_environments(
     )
 
 
-def _bundles_by_environment(table: Table, configured: AirflowBundles) -> dict[str, list[str]]:
+def bundles_by_environment(table: Table, environ: Mapping[str, str]) -> dict[str, list[str]]:
+    """The bundles that run in each environment, sorted: the table's, and those of Airflow's configuration."""
+    configured = read_airflow_bundles(environ)
     bundles: dict[str, list[str]] = {}
     for bundle in sorted({*table.names("bundle"), *configured.teams}):
         try:

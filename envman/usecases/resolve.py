@@ -6,13 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from envman.errors import Problem, ResolveError
 from envman.launch.airflow_config import read_airflow_bundles
-from envman.launch.root import current_generation, read_table
+from envman.launch.root import read_table
 from envman.resolver.resolve import resolve_bundle, resolve_environment, resolve_team
 from envman.resolver.table import Table
 from envman.store import layout
-from envman.store.generations import read_manifest
+from envman.usecases.built import current_manifest
 from envman.usecases.workspace import Workspace
 
 
@@ -47,15 +46,8 @@ def resolve(
         resolution = resolve_team(table, name)
     else:
         resolution = resolve_environment(table, name)
-    generation = current_generation(root, resolution.environment)
-    manifest = read_manifest(root, generation)
-    if manifest is None:
-        what = f"its generation {generation} is not whole"
-        raise ResolveError(
-            Problem(
-                f"environment '{resolution.environment}'", what, f"Run: envman build {resolution.environment}"
-            )
-        )
+    manifest = current_manifest(root, resolution.environment)
+    generation = manifest.generation
     steps = (*resolution.steps, f"{root}/{resolution.environment} points to the generation {generation}.")
     return ResolveOutcome(
         kind=kind,

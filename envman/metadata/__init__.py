@@ -1,0 +1,1 @@
+"""What installed packages say of themselves (PyPA core metadata): dependencies, licenses. Pure."""

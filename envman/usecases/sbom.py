@@ -1,0 +1,46 @@
+"""`envman sbom`: the bill of materials of a generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from envman.errors import Problem, StoreError
+from envman.generation.manifest import Manifest
+from envman.installed import read_packages, site_packages
+from envman.launch.root import read_table
+from envman.lock.lockfile import parse_lock
+from envman.resolver.resolve import resolve_environment
+from envman.sbom import Contents, bill_of_materials
+from envman.store import layout
+from envman.usecases.built import current_manifest
+from envman.usecases.image_build import image_time
+
+
+def environment_bill(root: str, environment: str, environ: Mapping[str, str]) -> bytes:
+    """The bill of an environment's current generation (CycloneDX 1.6, JSON).
+
+    Its time is SOURCE_DATE_EPOCH, else when the generation was made. Raises ResolveError where the
+    environment is not built, StoreError for a damaged generation, ImageError without the library for it.
+    """
+    resolve_environment(read_table(root), environment)
+    manifest = current_manifest(root, environment)
+    folder = Path(layout.generation_path(root, manifest.generation))
+    lock = folder / layout.LOCK_COPY
+    try:
+        text = lock.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = f"Build it anew: envman build {environment} --rebuild"
+        raise StoreError(Problem(str(lock), f"can't be read: {error}", remedy)) from None
+    return generation_bill(manifest, text, folder, image_time({"created": manifest.created}, environ))
+
+
+def generation_bill(manifest: Manifest, lock_text: str, folder: Path, epoch: int) -> bytes:
+    """The bill of a generation in a folder, under the environment's name that its manifest has.
+
+    `epoch` is the bill's time in seconds since 1970. Raises LockError for a text that is no lock, ImageError
+    without cyclonedx-python-lib.
+    """
+    lock = parse_lock(lock_text, str(folder / layout.LOCK_COPY), manifest.environment)
+    packages = read_packages(site_packages(folder))
+    return bill_of_materials(Contents(manifest, lock.pins, packages), epoch)
