@@ -71,6 +71,8 @@ def parse_report(text: str, pins: Collection[Pinned]) -> Report:
     left_out = [f"{name} {version}" for name, version in spelled if (name, version) not in answered]
     if missing := [one for one in left_out if one.partition(" ")[0] not in unknown]:
         raise _nonsense(f"pip-audit's report says nothing of {', '.join(missing)}")
+    if pins and not answered:
+        raise _nonsense(f"it has never heard of any of {len(pins)} packages")
     return Report(tuple(sorted(advisories, key=_order)), tuple(sorted(unknown)))
 
 
@@ -96,34 +98,28 @@ def _version(text: str) -> str:
         return text
 
 
-_RAISED = re.compile(r"^(?:ERROR:.*?:)?(?P<kind>[\w.]+(?:Error|Timeout|Exception|Redirects)): ?(?P<what>.*)$")
-_UNREACHABLE = (
-    "ConnectionError",
-    "ConnectTimeout",
-    "ReadTimeout",
-    "ProxyError",
-    "SSLError",
-    "TooManyRedirects",
+_RAISED = re.compile(r"(?P<kind>[\w.]+(?:Error|Timeout|Redirects)): (?P<what>.*)")
+_UNREACHABLE = frozenset(
+    {"ConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError", "TooManyRedirects"}
 )
-_TIMED_OUT = re.compile(r"Could not connect to .*|.* is not redirecting properly")
+_TIMED_OUT = re.compile(r"Could not connect to .*|\w+ is not redirecting properly")
+"""What pip-audit says itself, without a traceback."""
 
 
 def failure(stderr: str) -> EnvmanError:
-    """Why pip-audit ended without a report, by what it said on standard error: the first cause counts."""
+    """Why pip-audit ended without a report, by its traceback on standard error: the first cause is told."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    raised = [match for line in lines if (match := _RAISED.match(line))]
+    kinds = {match["kind"].rpartition(".")[2] for match in raised}
+    told = raised[0]["what"] if raised else (lines or ["pip-audit said nothing"])[-1]
     for line in lines:
-        if _TIMED_OUT.search(line):
-            return _unreachable(line.rpartition(":")[2])
-        match = _RAISED.match(line)
-        if match is None:
-            continue
-        kind = match["kind"].rpartition(".")[2]
-        if kind in _UNREACHABLE:
-            return _unreachable(match["what"])
-        if kind == "HTTPError":
-            return _nonsense(f"it answered {match['what']}")
-        return _nonsense(f"{kind}: {match['what']}")
-    return _nonsense(lines[-1] if lines else "pip-audit said nothing")
+        if match := _TIMED_OUT.search(line):
+            return _unreachable(match[0])
+    if "HTTPError" in kinds:
+        return _nonsense(f"it answered {told}")
+    if kinds & _UNREACHABLE:
+        return _unreachable(told)
+    return _nonsense(told)
 
 
 def _unreachable(what: str) -> EnvmanError:

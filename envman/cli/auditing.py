@@ -161,8 +161,8 @@ def _show_licenses(reporter: Reporter, rows: tuple[LicenseRow, ...]) -> None:
 
 def _not_allowed(row: LicenseRow) -> Problem:
     where = f"{row.package} {', '.join(row.versions)}"
-    remedy = f"Do without it, or allow it: --allow '{row.license}'"
-    return Problem(where, f"its license, {row.license}, is not allowed; it is {_hits(row)}", remedy)
+    what = f"its license, {row.license}, is not allowed; it is {_hits(row)}"
+    return Problem(where, what, "Do without the package, or change the rules: --allow, --deny.")
 
 
 def sbom_command(
