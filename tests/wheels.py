@@ -16,8 +16,12 @@ def make_wheel(
     requires: Iterable[str] = (),
     files: Mapping[str, str] | None = None,
     console_script: str = "",
+    fields: Iterable[str] = (),
 ) -> Path:
-    """Write a pure-Python wheel (PEP 427) with one module of the package's name, which knows its version."""
+    """Write a pure-Python wheel (PEP 427) with one module of the package's name, which knows its version.
+
+    `fields` are further lines of its metadata.
+    """
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     contents = {f"{module}/__init__.py": f"__version__ = {version!r}\n", **(files or {})}
@@ -26,6 +30,7 @@ def make_wheel(
         f"Name: {name}",
         f"Version: {version}",
         *(f"Requires-Dist: {r}" for r in requires),
+        *fields,
     ]
     contents[f"{info}/METADATA"] = "\n".join(metadata) + "\n"
     contents[f"{info}/WHEEL"] = (
