@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from envman import __version__
-from envman.errors import ImageError, Problem
+from envman.errors import EnvmanError, Problem
 from envman.generation.manifest import Interpreter, Manifest
 from envman.lock.lockfile import Pin
 from envman.metadata.license import license_of
@@ -45,8 +45,8 @@ class Contents:
 def bill_of_materials(contents: Contents, epoch: int) -> bytes:
     """The bill of a generation, ending in a newline; `epoch` is its time in seconds since 1970.
 
-    A component's hashes are the lock's: of each file that it may be installed from. Raises ImageError without
-    cyclonedx-python-lib.
+    A component's hashes are the lock's: of each file that it may be installed from. Raises EnvmanError
+    without cyclonedx-python-lib.
     """
     try:
         draft = _json(contents, epoch, _UNNUMBERED)
@@ -54,7 +54,7 @@ def bill_of_materials(contents: Contents, epoch: int) -> bytes:
         return _json(contents, epoch, serial)
     except ImportError as error:
         what = f"a library that bills of materials need is not installed: {error.name}"
-        raise ImageError(Problem("envman", what, "Install it: pip install 'envman[images]'")) from None
+        raise EnvmanError(Problem("envman", what, "Install it: pip install 'envman[images]'")) from None
 
 
 def _json(contents: Contents, epoch: int, serial: UUID) -> bytes:
@@ -131,7 +131,7 @@ def _interpreter(interpreter: Interpreter) -> Component:
 
 
 def _package(package: Package, hashes: Iterable[str]) -> Component:
-    from cyclonedx.model import HashType
+    from cyclonedx.contrib.hash.factories import HashTypeFactory
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
@@ -142,7 +142,7 @@ def _package(package: Package, hashes: Iterable[str]) -> Component:
         version=package.version,
         purl=url,
         bom_ref=str(url),
-        hashes=[HashType.from_composite_str(one) for one in hashes],
+        hashes=[HashTypeFactory().from_composite_str(one) for one in hashes],
         licenses=_licenses(package),
     )
 

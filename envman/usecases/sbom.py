@@ -21,7 +21,7 @@ def environment_bill(root: str, environment: str, environ: Mapping[str, str]) ->
     """The bill of an environment's current generation (CycloneDX 1.6, JSON).
 
     Its time is SOURCE_DATE_EPOCH, else when the generation was made. Raises ResolveError where the
-    environment is not built, StoreError for a damaged generation, ImageError without the library for it.
+    environment is not built, StoreError for a damaged generation, EnvmanError without the library for it.
     """
     resolve_environment(read_table(root), environment)
     manifest = current_manifest(root, environment)
@@ -38,7 +38,7 @@ def environment_bill(root: str, environment: str, environ: Mapping[str, str]) ->
 def generation_bill(manifest: Manifest, lock_text: str, folder: Path, epoch: int) -> bytes:
     """The bill of a generation in a folder, under the environment's name that its manifest has.
 
-    `epoch` is the bill's time in seconds since 1970. Raises LockError for a text that is no lock, ImageError
+    `epoch` is the bill's time in seconds since 1970. Raises LockError for a text that is no lock, EnvmanError
     without cyclonedx-python-lib.
     """
     lock = parse_lock(lock_text, str(folder / layout.LOCK_COPY), manifest.environment)

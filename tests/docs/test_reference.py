@@ -35,6 +35,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "publish": ("publish",),
     "top": ("top", "--run-folder", "."),
     "doctor": ("doctor",),
+    "licenses": ("licenses",),
     "export": ("export", "env_a", "--format", "requirements"),
     "wheelhouse": ("wheelhouse", "env_a", "wheels"),
 }
