@@ -90,7 +90,8 @@ def _show_findings(reporter: Reporter, outcome: AuditOutcome) -> None:
     if outcome.unknown:
         reporter.note(f"not in the database: {', '.join(outcome.unknown)}")
     counted = f"{outcome.packages} packages of {', '.join(outcome.environments)}"
-    reporter.say(f"{counted}: {len(rows) or 'no'} known vulnerabilities")
+    known = "1 known vulnerability" if len(rows) == 1 else f"{len(rows) or 'no'} known vulnerabilities"
+    reporter.say(f"{counted}: {known}")
 
 
 def _vulnerable(finding: Finding) -> Problem:

@@ -76,7 +76,7 @@ def audit(
             users.keys(), options.service, options.server, options.ignored, workspace.processes, environ
         )
     bundles = bundles_by_environment(Table(workspace.table()), environ)
-    report(Event("audit", Stage.DONE, f"{len(answer.advisories)} known vulnerabilities"))
+    report(Event("audit", Stage.DONE, f"{len(users)} packages asked about"))
     return AuditOutcome(
         service=options.service.value,
         environments=tuple(environment.name for environment in chosen),

@@ -131,7 +131,7 @@ def test_the_table_shows_what_was_found(locked: Deployment, database: Database) 
     assert header.split() == ["package", "version", "id", "fixed", "in", "environments", "bundles"]
     assert row.split()[:5] == ["grid", "2.0", "CVE-2026-3", "2.1", "env_a"]
     assert "bundle_a" in row
-    assert said == "3 packages of env_a, env_b: 1 known vulnerabilities"
+    assert said == "3 packages of env_a, env_b: 1 known vulnerability"
 
 
 @pytest.mark.parametrize("identifier", ["CVE-2026-1", "GHSA-1"])
