@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from envman.bytecode.store import Compiler, cache_folder
 from envman.digests import Digests
-from envman.errors import Problem, UsageError
 from envman.image.entries import Entry, in_order
 from envman.image.launcher import settings
 from envman.image.oci import CONFIG, MANIFEST, Layer, Manifest, configured
@@ -93,7 +89,7 @@ def _prepared(
 
     base = fetched(reference, cache, workspace.processes, said)
     unpacked(base, workspace.processes, said)
-    epoch = image_time(base.config, os.environ)
+    epoch = contents.image_time(base.config, os.environ)
     machine = base_machine(base, cache, workspace.processes, options.source, epoch)
     pythons = ", ".join(one.describe() for one in machine.found.found)
     report(Event(label, Stage.DONE, f"{base.size() / 1e6:.0f} MB, {pythons}"))
@@ -189,23 +185,3 @@ class ImageBuilder:
         how = "unchanged" if reused else f"{seconds:.1f} s"
         self._report(Event(wanted.name, Stage.PACKING, f"{note}: {layer.blob.size / 1e6:.1f} MB, {how}"))
         return layer, LayerOutcome(note, layer.blob.digest, layer.blob.size, seconds, reused)
-
-
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)")
-
-
-def image_time(base: Mapping[str, Any], environ: Mapping[str, str]) -> int:
-    """The time that an image and its files get, in seconds since 1970: SOURCE_DATE_EPOCH, else the base's.
-
-    Raises UsageError for a SOURCE_DATE_EPOCH that is no number.
-    """
-    if chosen := environ.get("SOURCE_DATE_EPOCH"):
-        if not chosen.isdigit():
-            what = f"SOURCE_DATE_EPOCH is '{chosen}', which is no number of seconds"
-            raise UsageError(Problem("", what, "Set it to seconds since 1970, or unset it."))
-        return int(chosen)
-    found = _TIME.match(str(base.get("created") or ""))
-    if found is None:
-        return 0
-    year, month, day, hour, minute, second = (int(part) for part in found.groups())
-    return max(0, int(datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc).timestamp()))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import envman
 from envman.digests import Digests
-from envman.errors import BuildError, Problem
+from envman.errors import BuildError, Problem, UsageError
 from envman.generation.manifest import Interpreter, Manifest, spec_digest
 from envman.image import launcher
 from envman.image.entries import Entry, Kind, folder, portable_mode, written
@@ -148,3 +150,23 @@ def facts(found: Mapping[str, Held], base_digest: str) -> ImageFacts:
         for name, one in found.items()
     }
     return ImageFacts(base_digest, envman.__version__, environments)
+
+
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)")
+
+
+def image_time(base: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+    """The time that an image and its files get, in seconds since 1970: SOURCE_DATE_EPOCH, else the base's.
+
+    Raises UsageError for a SOURCE_DATE_EPOCH that is no number.
+    """
+    if chosen := environ.get("SOURCE_DATE_EPOCH"):
+        if not chosen.isdigit():
+            what = f"SOURCE_DATE_EPOCH is '{chosen}', which is no number of seconds"
+            raise UsageError(Problem("", what, "Set it to seconds since 1970, or unset it."))
+        return int(chosen)
+    found = _TIME.match(str(base.get("created") or ""))
+    if found is None:
+        return 0
+    year, month, day, hour, minute, second = (int(part) for part in found.groups())
+    return max(0, int(datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc).timestamp()))

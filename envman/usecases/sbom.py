@@ -14,7 +14,7 @@ from envman.resolver.resolve import resolve_environment
 from envman.sbom import Contents, bill_of_materials
 from envman.store import layout
 from envman.usecases.built import current_manifest
-from envman.usecases.image_build import image_time
+from envman.usecases.image_contents import image_time
 
 
 def environment_bill(root: str, environment: str, environ: Mapping[str, str]) -> bytes:
