@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
+from envman.cli.containerfiles import containerfile_command, engines_command, stage_command
 from envman.cli.options import (
+    AllInOneOption,
+    BaseOption,
     Environments,
     JobsOption,
     JsonOption,
@@ -20,8 +23,10 @@ from envman.cli.options import (
 from envman.cli.output import Reporter, size_text
 from envman.cli.progress import progress
 from envman.errors import Problem, UsageError
+from envman.oci.engines import Engine
 from envman.oci.layer import Compression
 from envman.usecases.image_build import ImageOutcome, build_images
+from envman.usecases.image_engine import build_images_with
 from envman.usecases.image_plan import ImageOptions
 from envman.usecases.images import diff_images, inspect_image, list_images, push_images
 
@@ -38,14 +43,18 @@ TagOption = Annotated[
 
 def build_command(
     environments: Environments = None,
-    base: Annotated[
-        str | None,
-        typer.Option("--base", metavar="IMAGE", help="Base image. Default: image.base of the specs."),
-    ] = None,
+    base: BaseOption = None,
     tag: TagOption = None,
-    all_in_one: Annotated[
-        bool, typer.Option("--all-in-one", help="One image with all these environments, in one layer.")
-    ] = False,
+    all_in_one: AllInOneOption = False,
+    engine: Annotated[
+        Engine, typer.Option(help="What builds: envman itself, or a tool that runs a Containerfile.")
+    ] = Engine.ENVMAN,
+    engine_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OPTION", help="An option for the tool's build command; may be given several times."
+        ),
+    ] = None,
     compression: Annotated[
         Compression, typer.Option(help="Of the layers. Docker before 23 reads gzip only.")
     ] = Compression.GZIP,
@@ -57,19 +66,26 @@ def build_command(
 ) -> None:
     """Build an image for each environment, or one for all, from the locks alone.
 
-    It needs neither a daemon nor root. The same locks on the same base give the same image, to the bit.
+    envman's own engine needs neither a daemon nor root, and the same locks on the same base give the same
+    image, to the bit. buildah, podman and docker also install image.apt; what there is: envman image engines
 
     Examples: envman image build env_a --base debian:12 --tag 'registry/team/image_a:{digest}' ·
-    envman image build --all-in-one --tag registry/airflow-envs:2026-11
+    envman image build --all-in-one --tag registry/airflow-envs:2026-11 ·
+    envman image build env_a --engine docker --engine-option=--network=host
     """
     reporter = Reporter("image build", as_json)
     with reporter.errors():
         workspace = require_workspace(project)
+        taken_from = source(workspace, offline, wheelhouse)
         options = ImageOptions(
-            source(workspace, offline, wheelhouse), jobs_or_default(jobs), tag, base, all_in_one, compression
+            *(taken_from, jobs_or_default(jobs), tag, base, all_in_one, compression),
+            engine_options=tuple(engine_option or ()),
         )
         with progress(reporter) as report:
-            outcomes = build_images(workspace, environments or [], options, report)
+            if engine is Engine.ENVMAN:
+                outcomes = build_images(workspace, environments or [], options, report)
+            else:
+                outcomes = build_images_with(workspace, environments or [], options, engine, report)
         if as_json:
             reporter.result(outcomes)
         else:
@@ -212,6 +228,9 @@ image_app = typer.Typer(
     name="image", help="Images of environments: build, push, inspect, compare.", no_args_is_help=True
 )
 image_app.command("build")(build_command)
+image_app.command("containerfile")(containerfile_command)
+image_app.command("stage")(stage_command)
+image_app.command("engines")(engines_command)
 image_app.command("push")(push_command)
 image_app.command("inspect")(inspect_command)
 image_app.command("diff")(diff_command)

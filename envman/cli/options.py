@@ -64,6 +64,13 @@ WheelhouseOption = Annotated[
     Path | None,
     typer.Option("--wheelhouse", metavar="DIR", help="Take files from this folder alone, from no index."),
 ]
+BaseOption = Annotated[
+    str | None,
+    typer.Option("--base", metavar="IMAGE", help="Base image. Default: image.base of the specs."),
+]
+AllInOneOption = Annotated[
+    bool, typer.Option("--all-in-one", help="One image with all these environments, in one layer.")
+]
 PythonOption = Annotated[
     str | None,
     typer.Option("--python", metavar="PYTHON", help="Version or path of the base interpreter to use."),

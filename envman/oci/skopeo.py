@@ -40,15 +40,22 @@ class Skopeo:
 
     def raw_manifest(self, image: Reference) -> bytes:
         """The manifest or index that an image's name stands for; raises ImageError."""
-        finished = self._run(["inspect", "--raw", *_tls("--tls-verify", image), image.transport()])
+        words = ["inspect", "--raw", *_tls("--tls-verify", image), *_daemon("--daemon-host", image)]
+        finished = self._run([*words, image.transport()])
         if finished.exit_code:
             raise _failed(str(image), "can't be read", finished)
         return finished.stdout.encode()
 
     def config(self, image: Reference) -> bytes:
         """The configuration of an image, as it is; raises ImageError."""
-        words = ["inspect", "--config", "--raw", *_tls("--tls-verify", image), image.transport()]
-        finished = self._run(words)
+        words = [
+            "inspect",
+            "--config",
+            "--raw",
+            *_tls("--tls-verify", image),
+            *_daemon("--daemon-host", image),
+        ]
+        finished = self._run([*words, image.transport()])
         if finished.exit_code:
             raise _failed(str(image), "can't be read", finished)
         return finished.stdout.encode()
@@ -59,6 +66,7 @@ class Skopeo:
         """Copy an image, or an index with its images; what is there is not sent again. Raises ImageError."""
         words = ["copy", "--all", "--quiet", "--retry-times", "2"]
         words += [*_tls("--src-tls-verify", source), *_tls("--dest-tls-verify", target)]
+        words += [*_daemon("--src-daemon-host", source), *_daemon("--dest-daemon-host", target)]
         finished = self._run([*words, source.transport(), target.transport()], on_line)
         if finished.exit_code:
             remote, what = (source, "can't be read") if target.is_local else (target, "can't be written")
@@ -74,6 +82,12 @@ class Skopeo:
 def _tls(option: str, image: Reference) -> list[str]:
     """A registry on this machine's loopback needs no certificate, as in docker."""
     return [f"{option}=false"] if image.is_loopback else []
+
+
+def _daemon(option: str, image: Reference) -> list[str]:
+    """docker's daemon where docker itself looks for it; skopeo knows its usual place only."""
+    host = os.environ.get("DOCKER_HOST")
+    return [f"{option}={host}"] if host and image.scheme == "docker-daemon" else []
 
 
 def _failed(where: str, what: str, finished: Finished) -> ImageError:

@@ -26,6 +26,7 @@ from envman.spec.image_names import Reference, filled_in
 from envman.spec.project import Environment
 from envman.usecases import image_contents as contents
 from envman.usecases.base_machine import ROOT, BaseMachine, base_machine
+from envman.usecases.base_packages import check_packages
 from envman.usecases.build import BuildOptions, build
 from envman.usecases.events import Event, Report, Stage
 from envman.usecases.generation_builder import Bytecode
@@ -71,6 +72,7 @@ def build_images(
     for base in dict.fromkeys(image.base for image in wanted):
         images = [image for image in wanted if image.base == base]
         with _prepared(workspace, base, options, report) as builder:
+            builder.check_packages(one for image in images for one in image.environments)
             builder.build(one for image in images for one in image.environments)
             outcomes += [builder.image(image) for image in images]
     return tuple(outcomes)
@@ -120,6 +122,10 @@ class ImageBuilder:
         layout = Layout(cache_folder(os.environ) / "images")
         self._layers = LayerStore(layout, epoch, options.compression, default_jobs())
         self._generations: dict[str, str] = {}
+
+    def check_packages(self, environments: Iterable[Environment]) -> None:
+        """Raises ImageError where the base lacks Debian packages that an environment needs."""
+        check_packages(self._machine.base, environments)
 
     def build(self, environments: Iterable[Environment]) -> None:
         """Build environments for the base; raises the errors of all of them as one."""

@@ -121,13 +121,19 @@ def stage_launcher(folder: Path) -> None:
             shutil.copyfile(source, target)
 
 
-def launcher_entries(staged: Path, base: Base, python: Interpreter, digests: Digests) -> list[Entry]:
-    """The launcher's layer, and the account that the image runs as where its base leaves it root."""
+def program_entries(staged: Path, python: Interpreter, digests: Digests) -> list[Entry]:
+    """The launcher's folder."""
     inside = launcher.FOLDER.strip("/")
     entries = [folder(inside), folder(f"{inside}/bin")]
     program = launcher.program_text(python.executable)
     entries.append(written(launcher.PROGRAM.strip("/"), program.encode(), 0o755))
     entries += entries_below(staged, launcher.PACKAGES.strip("/"), digests, lambda _path: False)
+    return entries
+
+
+def launcher_entries(staged: Path, base: Base, python: Interpreter, digests: Digests) -> list[Entry]:
+    """The launcher's layer, and the account that the image runs as where its base leaves it root."""
+    entries = program_entries(staged, python, digests)
     if launcher.runs_as_root(base.config):
         home = base.environ().get("AIRFLOW_HOME", launcher.AIRFLOW_HOME).strip("/")
         entries.append(folder(home, user=launcher.USER, mode=0o775))

@@ -18,7 +18,10 @@ PLACEHOLDERS = ("environment", "digest")
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How to build images: `tag` is a name with placeholders, `base` wins over the specs'."""
+    """How to build images: `tag` is a name with placeholders, `base` wins over the specs'.
+
+    `engine_options` are for the build command of buildah, podman or docker.
+    """
 
     source: Source
     jobs: int
@@ -26,6 +29,7 @@ class ImageOptions:
     base: str | None = None
     all_in_one: bool = False
     compression: Compression = Compression.GZIP
+    engine_options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def plan_images(workspace: Workspace, names: Iterable[str], options: ImageOption
     problems: list[Problem] = []
     wanted: list[Wanted] = []
     for group in groups:
-        base = _base(group, options, problems)
+        base = base_of(group, options.base, problems)
         tag = _tag(workspace, group, options, problems)
         if base and tag:
             wanted.append(Wanted(group, tag, base))
@@ -61,8 +65,9 @@ def plan_images(workspace: Workspace, names: Iterable[str], options: ImageOption
     return wanted
 
 
-def _base(group: Sequence[Environment], options: ImageOptions, problems: list[Problem]) -> Reference | None:
-    stated = {options.base} if options.base else {one.image_base for one in group}
+def base_of(group: Sequence[Environment], asked: str | None, problems: list[Problem]) -> Reference | None:
+    """The base of an image of these environments, the one asked for if any; None with what is wrong noted."""
+    stated = {asked} if asked else {one.image_base for one in group}
     names = ", ".join(one.name for one in group)
     if len(stated) > 1:
         what = f"{names} have different bases: {', '.join(sorted(stated)) or 'none'}"

@@ -1,0 +1,228 @@
+"""`envman image build --engine buildah|podman|docker`: runs the Containerfile that `containerfile` prints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from envman.bytecode.store import cache_folder
+from envman.errors import LockError, Problem, UsageError
+from envman.generation.manifest import Manifest as GenerationManifest
+from envman.generation.manifest import parse_manifest as parse_generation
+from envman.image.containerfile import containerfile_text
+from envman.image.launcher import FOLDER
+from envman.image.oci import (
+    CONFIG,
+    LAYER_GZIP,
+    MANIFEST,
+    Descriptor,
+    Manifest,
+    canonical,
+    parse_config,
+    parse_manifest,
+)
+from envman.oci.bases import Base, fetched
+from envman.oci.engines import RESULT, Engine, Job, Tool, spoken
+from envman.oci.layer import Compression
+from envman.oci.layout import Layout
+from envman.processes import stop_signals
+from envman.spec.image_names import Reference, filled_in
+from envman.store import layout as places
+from envman.usecases import image_contents as contents
+from envman.usecases.base_machine import ROOT
+from envman.usecases.build_secrets import write_build_secrets
+from envman.usecases.containerfile import Tools, context_files, recipe
+from envman.usecases.events import Event, Report, Stage
+from envman.usecases.image_build import ImageOutcome, LayerOutcome, image_time
+from envman.usecases.image_plan import ImageOptions, Wanted, plan_images
+from envman.usecases.lock_state import lock_state
+from envman.usecases.own_wheel import write_own_wheel
+from envman.usecases.workspace import Workspace
+from envman.venv import portable_virtualenv
+
+TOOLS_FOLDER = ".envman"
+"""The folder of a build context with what makes environments."""
+
+
+def build_images_with(
+    workspace: Workspace, names: Iterable[str], options: ImageOptions, engine: Engine, report: Report
+) -> tuple[ImageOutcome, ...]:
+    """Build an image for each environment, or one for all, with a tool of this machine.
+
+    The images are in envman's cache, under their tags, as those of envman's own engine are. Raises
+    UsageError, LockError, ImageError.
+    """
+    _check_options(options)
+    wanted = plan_images(workspace, names, options)
+    stale = [lock_state(workspace, one).problem for image in wanted for one in image.environments]
+    if problems := [problem for problem in stale if problem]:
+        raise LockError(problems)
+    with stop_signals(workspace.processes):
+        builder = _Builder(workspace, Tool(engine, workspace.processes), options, report)
+        return tuple(builder.image(image) for image in wanted)
+
+
+def _check_options(options: ImageOptions) -> None:
+    """Raises UsageError for what only envman's own engine can do."""
+    own = {
+        "--offline": options.source.offline,
+        "--wheelhouse": options.source.wheelhouse is not None,
+        "--compression": options.compression is not Compression.GZIP,
+    }
+    if asked := [name for name, value in own.items() if value]:
+        remedy = "Leave it away, or build with --engine envman."
+        raise UsageError(Problem(", ".join(asked), "only envman's own engine can do that", remedy))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What stands in a layer: a name for it, and the generations of environments where it holds some."""
+
+    note: str
+    generations: Mapping[str, GenerationManifest]
+
+
+class _Builder:
+    """Builds images with one tool."""
+
+    def __init__(self, workspace: Workspace, tool: Tool, options: ImageOptions, report: Report) -> None:
+        self._workspace = workspace
+        self._tool = tool
+        self._options = options
+        self._report = report
+        self._cache = cache_folder(os.environ)
+        self._layout = Layout(self._cache / "images")
+
+    def image(self, wanted: Wanted) -> ImageOutcome:
+        """Build one image, into envman's cache."""
+        started = time.monotonic()
+
+        def said(what: str) -> None:
+            self._report(Event(wanted.name, Stage.FETCHING, what))
+
+        base = fetched(wanted.base, self._cache, self._workspace.processes, said)
+        with TemporaryDirectory(prefix="envman-image-") as name:
+            folder = Path(name)
+            job = self._job(wanted, base, folder)
+            identifier = self._tool.build(job, self._progress(wanted))
+            self._report(Event(wanted.name, Stage.PACKING, f"taking it from {self._tool.engine.value}"))
+            made = self._tool.save(identifier, folder)
+            return self._kept(wanted, base, made, started)
+
+    def _job(self, wanted: Wanted, base: Base, folder: Path) -> Job:
+        context = folder / "context"
+        tools = context / TOOLS_FOLDER
+        tools.mkdir(parents=True)
+        wheel = write_own_wheel(tools)
+        shutil.copytree(portable_virtualenv(self._cache), tools / "virtualenv")
+        directory = Path(self._workspace.project.directory)
+        for path in context_files(self._workspace):
+            (context / path).parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (directory / path).is_dir() else shutil.copyfile
+            copy(directory / path, context / path)
+        made = recipe(
+            self._workspace,
+            wanted.environments,
+            self._base_name(wanted.base, base, folder),
+            base.config,
+            Tools(f"{TOOLS_FOLDER}/{wheel.name}", f"{TOOLS_FOLDER}/virtualenv"),
+        )
+        (context / "Containerfile").write_text(containerfile_text(made), encoding="utf-8")
+        secrets = write_build_secrets(folder, os.environ, self._workspace.project.uv_config)
+        options = self._options.engine_options
+        if wanted.base.is_loopback and self._tool.engine is not Engine.DOCKER:
+            options = ("--tls-verify=false", *options)  # docker asks for no certificate there anyway
+        return Job(context, secrets, options, made.epoch)
+
+    def _base_name(self, image: Reference, base: Base, folder: Path) -> Reference:
+        """How the Containerfile names the base; a file or folder is given to the tool first."""
+        if not image.is_local:
+            return image.with_digest(base.digest)
+        name = f"localhost/envman-base:{base.digest.partition(':')[2][:12]}"
+        return Reference("containers-storage", self._tool.load(base.layout, name, folder))
+
+    def _progress(self, wanted: Wanted) -> Callable[[str], None]:
+        def on_line(line: str) -> None:
+            if text := spoken(line):
+                self._report(Event(wanted.name, Stage.INSTALLING, text))
+
+        return on_line
+
+    def _kept(self, wanted: Wanted, base: Base, made: Layout, started: float) -> ImageOutcome:
+        """Put an image into envman's cache; the base's layers as the base has them, not packed anew."""
+        manifest = parse_manifest(made.read(made.names()[RESULT].digest), wanted.name)
+        config = parse_config(made.read(manifest.config.digest), wanted.name)
+        blobs = dict(zip(base.config["rootfs"]["diff_ids"], base.manifest.layers, strict=True))
+        layers: list[Descriptor] = []
+        outcomes: list[LayerOutcome] = []
+        generations: dict[str, GenerationManifest] = {}
+        for diff_id, layer in zip(config["rootfs"]["diff_ids"], manifest.layers, strict=True):
+            of_base = blobs.get(diff_id) if len(layers) < len(blobs) else None
+            reused = self._layout.has(layer)
+            self._layout.take(of_base or layer, Layout(base.layout) if of_base else made)
+            layers.append(of_base or replace(layer, annotations={}))
+            if of_base is None:
+                found = _look_into(self._layout.path(layer.digest), layer)
+                generations |= found.generations
+                outcomes.append(LayerOutcome(found.note, layer.digest, layer.size, 0.0, reused))
+        image = self._described(config, base, layers, generations)
+        names = {"environment": wanted.environments[0].name, "digest": image.digest.partition(":")[2]}
+        tag = filled_in(wanted.tag, names)
+        self._layout.name(tag, image)
+        size = sum(layer.size for layer in layers)
+        self._report(Event(wanted.name, Stage.DONE, f"{tag}, {size / 1e6:.0f} MB"))
+        return ImageOutcome(
+            environments=tuple(one.name for one in wanted.environments),
+            tag=tag,
+            digest=image.digest,
+            base=base.name,
+            base_digest=base.digest,
+            size=size,
+            layers=tuple(outcomes),
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _described(
+        self,
+        config: dict[str, Any],
+        base: Base,
+        layers: list[Descriptor],
+        generations: Mapping[str, GenerationManifest],
+    ) -> Descriptor:
+        """The image with the labels that envman's own engine gives, and the same time."""
+        held = {name: contents.Held(Path(), one, "") for name, one in sorted(generations.items())}
+        said = dict(config.get("config") or {})
+        said["Labels"] = dict(
+            sorted({**(said.get("Labels") or {}), **contents.facts(held, base.digest).labels()}.items())
+        )
+        config |= {"config": said, "created": contents.rfc3339(image_time(base.config, os.environ))}
+        blob = self._layout.put(CONFIG, canonical(config))
+        return self._layout.put(MANIFEST, Manifest(blob, tuple(layers)).to_json())
+
+
+def _look_into(blob: Path, layer: Descriptor) -> _Found:
+    """What stands in a layer that a tool has made."""
+    inside = ROOT.strip("/")
+    links: dict[str, str] = {}
+    manifests: dict[str, GenerationManifest] = {}
+    note = "base"
+    with tarfile.open(blob, "r:gz" if layer.media_type == LAYER_GZIP else "r:*") as archive:
+        for entry in archive:
+            folder, _, name = entry.name.rpartition("/")
+            if entry.name == inside or entry.name == FOLDER.strip("/"):
+                note = "environments" if entry.name == inside else "launcher"
+            if folder == inside and entry.issym():
+                links[name] = entry.linkname.rpartition("/")[2]
+            elif name == places.MANIFEST and folder.startswith(f"{inside}/{places.GENERATIONS}/"):
+                stream = archive.extractfile(entry)
+                text = stream.read().decode() if stream else ""
+                manifests[folder.rpartition("/")[2]] = parse_generation(text, entry.name)
+    found = {name: manifests[one] for name, one in links.items() if one in manifests}
+    return _Found(note, found)

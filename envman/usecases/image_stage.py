@@ -1,0 +1,75 @@
+"""`envman image stage`: what an image gets besides its base, as a folder to copy from; for Containerfiles."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from envman.bytecode.store import Compiler, cache_folder
+from envman.digests import Digests
+from envman.errors import BuildError, Problem, UsageError
+from envman.image.entries import in_order
+from envman.interpreters import discover
+from envman.oci.folder import write_folder
+from envman.store.publish import current
+from envman.usecases import image_contents as contents
+from envman.usecases.generation_builder import Bytecode
+from envman.usecases.image_build import image_time
+from envman.usecases.side_by_side import default_jobs
+from envman.usecases.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """Where the files are, and how many bytes; a file that several environments have counts once."""
+
+    environments: tuple[str, ...]
+    folder: str
+    size: int
+
+
+def stage(workspace: Workspace, names: Iterable[str], folder: Path) -> StageOutcome:
+    """Write built environments and the launcher below a folder, at the paths that they have in the image.
+
+    What is written depends on the environments alone: equal files are hard links, all times are
+    SOURCE_DATE_EPOCH (0 without it), there is no history. Raises UsageError, BuildError, OSError.
+    """
+    epoch = image_time({}, os.environ)
+    root, environments = workspace.project.root, workspace.choose(names)
+    generations = {one.name: current(root, one.name) for one in environments}
+    problems = [
+        Problem(f"environment '{name}'", f"is not built below {root}", f"Run: envman build {name}")
+        for name, generation in generations.items()
+        if generation is None
+    ]
+    if problems:
+        raise BuildError(problems)
+    _need_empty(folder)
+    digests = Digests()
+    found = contents.held(workspace, Path(root), {name: one for name, one in generations.items() if one})
+    table = workspace.table_of(list(generations))
+    entries = contents.environment_entries(found, root, table, epoch, digests)
+    size = write_folder(in_order(entries), folder, epoch) + _launcher(workspace, folder, epoch, digests)
+    return StageOutcome(tuple(generations), str(folder), size)
+
+
+def _need_empty(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UsageError(Problem(str(folder), "there is something in it", "Name an empty or a new folder."))
+
+
+def _launcher(workspace: Workspace, folder: Path, epoch: int, digests: Digests) -> int:
+    """The launcher, for the interpreter that this process runs in: it is at the same path in the image."""
+    python = discover(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), os.environ).found[0]
+    bytecode = Bytecode(cache_folder(os.environ), digests, default_jobs())
+    with TemporaryDirectory(prefix="envman-launcher-") as name:
+        staged = Path(name)
+        contents.stage_launcher(staged)
+        compiler = Compiler(Path(python.executable), workspace.processes, default_jobs())
+        bytecode.store(python).fill(staged, compiler, lambda _files: None)
+        entries = contents.program_entries(staged, python, digests)
+        return write_folder(in_order(entries), folder, epoch)
