@@ -1,4 +1,4 @@
-"""The project's sessions: `nox` runs lint, docs, tests and e2e; `demo` is the main job; `bench` times.
+"""The project's sessions: `nox` runs lint, docs, tests, images and e2e; `demo` is the main job; `bench` times.
 
 Each session has an environment of its own below .nox/; of the machine it uses the interpreters only.
 """
@@ -12,7 +12,7 @@ import nox
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "docs", "tests", "e2e"]
+nox.options.sessions = ["lint", "docs", "tests", "images", "e2e"]
 nox.options.error_on_missing_interpreters = True
 
 GROUPS = nox.project.load_toml("pyproject.toml")
@@ -38,9 +38,16 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Units, real builds, the main job on the package registry."""
     _install(session, "test")
-    elsewhere = ["--ignore", "tests/docs", "--ignore", "tests/e2e"]
+    elsewhere = ["--ignore", "tests/docs", "--ignore", "tests/images", "--ignore", "tests/e2e"]
     arguments = session.posargs or ["-n", "2", "--dist", "loadgroup", *elsewhere]
     session.run("pytest", *arguments, env=LEFT_OUT)
+
+
+@nox.session
+def images(session: nox.Session) -> None:
+    """Images by each engine: built, pushed to a registry, run in containers. Wants root, and Debian packages."""
+    _install(session, "test")
+    session.run("pytest", *(session.posargs or ["tests/images"]), env=LEFT_OUT)
 
 
 @nox.session

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -48,10 +49,16 @@ def bill_of_materials(contents: Contents, epoch: int) -> bytes:
     A component's hashes are the lock's: of each file that it may be installed from. Raises EnvmanError
     without cyclonedx-python-lib.
     """
+    check_library()
+    draft = _json(contents, epoch, _UNNUMBERED)
+    serial = uuid5(SERIAL_NUMBERS, hashlib.sha256(draft).hexdigest())
+    return _json(contents, epoch, serial)
+
+
+def check_library() -> None:
+    """Raises EnvmanError without cyclonedx-python-lib."""
     try:
-        draft = _json(contents, epoch, _UNNUMBERED)
-        serial = uuid5(SERIAL_NUMBERS, hashlib.sha256(draft).hexdigest())
-        return _json(contents, epoch, serial)
+        import_module("cyclonedx.output.json")
     except ImportError as error:
         what = f"a library that bills of materials need is not installed: {error.name}"
         raise EnvmanError(Problem("envman", what, "Install it: pip install 'envman[images]'")) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +59,18 @@ def build_command(
     compression: Annotated[
         Compression, typer.Option(help="Of the layers. Docker before 23 reads gzip only.")
     ] = Compression.GZIP,
+    on_host: Annotated[
+        bool,
+        typer.Option(
+            "--on-host", help="Without bubblewrap, at /venv of this machine, if it has the base's interpreter."
+        ),
+    ] = False,
+    documents: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Also write bills of materials (CycloneDX) and provenance (SLSA) there."
+        ),
+    ] = None,
     offline: OfflineOption = False,
     wheelhouse: WheelhouseOption = None,
     jobs: JobsOption = None,
@@ -80,6 +93,8 @@ def build_command(
         options = ImageOptions(
             *(taken_from, jobs_or_default(jobs), tag, base, all_in_one, compression),
             engine_options=tuple(engine_option or ()),
+            on_host=on_host,
+            documents=documents.absolute() if documents else None,
         )
         with progress(reporter) as report:
             if engine is Engine.ENVMAN:

@@ -13,6 +13,7 @@ from envman.cli.output import Reporter
 from envman.usecases.events import Event, Report, Stage, silent
 
 _ENDED = (Stage.DONE, Stage.FAILED)
+_IN_STEPS = (Stage.FETCHING, Stage.PACKING, Stage.PUSHING)
 _WORDS = {
     Stage.WAITING: "waiting",
     Stage.FETCHING: "fetching",
@@ -43,17 +44,18 @@ def progress(reporter: Reporter) -> Iterator[Report]:
 
 
 class _PlainLines:
-    """One line for each stage that an environment reaches."""
+    """One line for each stage that an environment reaches, and for each step of a stage that has few."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._last: dict[str, Stage] = {}
+        self._last: dict[str, tuple[Stage, str]] = {}
         self._lock = threading.Lock()
 
     def report(self, event: Event) -> None:
         with self._lock:
-            if self._last.get(event.environment) is not event.stage or event.warning:
-                self._last[event.environment] = event.stage
+            reached = event.stage, event.detail if event.stage in _IN_STEPS else ""
+            if self._last.get(event.environment) != reached or event.warning:
+                self._last[event.environment] = reached
                 self._reporter.note(_line(event))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from envman.errors import ImageError, Problem
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 EMPTY = "application/vnd.oci.empty.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -23,17 +24,22 @@ BASE_DIGEST = "org.opencontainers.image.base.digest"
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What is said of a blob: its media type, digest (`sha256:…`) and size in bytes."""
+    """What is said of a blob: its media type, digest (`sha256:…`) and size in bytes.
+
+    `artifact_type` is for a manifest that stands for something else than an image.
+    """
 
     media_type: str
     digest: str
     size: int
     annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in a manifest."""
         data: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
-        return data | ({"annotations": dict(sorted(self.annotations.items()))} if self.annotations else {})
+        data |= {"annotations": dict(sorted(self.annotations.items()))} if self.annotations else {}
+        return data | ({"artifactType": self.artifact_type} if self.artifact_type else {})
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Descriptor:
@@ -43,6 +49,7 @@ class Descriptor:
             str(data["digest"]),
             int(data["size"]),
             dict(data.get("annotations") or {}),
+            str(data.get("artifactType") or ""),
         )
 
 
@@ -58,20 +65,28 @@ class Layer:
 
 @dataclass(frozen=True)
 class Manifest:
-    """An image: its configuration and its layers, the lowest first."""
+    """An image: its configuration and its layers, the lowest first.
+
+    With an `artifact_type` it is something else, about the image that is its `subject`.
+    """
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
+    subject: Descriptor | None = None
 
     def to_json(self) -> bytes:
         """The manifest's blob; the same manifest gives the same bytes."""
         data: dict[str, Any] = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
+            **({"artifactType": self.artifact_type} if self.artifact_type else {}),
             "config": self.config.to_dict(),
             "layers": [layer.to_dict() for layer in self.layers],
         }
+        if self.subject:
+            data["subject"] = self.subject.to_dict()
         if self.annotations:
             data["annotations"] = dict(sorted(self.annotations.items()))
         return canonical(data)

@@ -95,6 +95,11 @@ class Tool:
         merged = ["/bin/sh", "-c", 'exec "$@" >&2', "sh", self._program, *words]
         return self._processes.run(merged, {**os.environ, "DOCKER_BUILDKIT": "1"}, "/", (), on_line)
 
+    def version(self) -> str:
+        """Its version, as it says it."""
+        words = [word.strip(",") for word in self.run("--version").stderr.split() if word[:1].isdigit()]
+        return words[0] if words else "unknown"
+
     def build(self, job: Job, on_line: Callable[[str], None]) -> str:
         """Build an image; returns its identifier there. Raises ImageError with the tool's last lines."""
         identifier = job.context.parent / "identifier"

@@ -92,7 +92,7 @@ def write_layer(
 
     `jobs` is how many threads compress; the bytes are the same for any number of them.
     """
-    with _Compressed(blob, _compressor(compression), jobs) as stream:
+    with _Compressed(blob, compressor(compression), jobs) as stream:
         # the pax format (POSIX.1-2001), as it has no limits of length or of characters
         with tarfile.open(
             fileobj=cast("IO[bytes]", stream), mode="w|", format=tarfile.PAX_FORMAT, bufsize=BLOCK
@@ -169,7 +169,7 @@ class _Compressed:
         return Written(archive, compressed, self._size)
 
 
-def _compressor(compression: Compression) -> Callable[[bytes], bytes]:
+def compressor(compression: Compression) -> Callable[[bytes], bytes]:
     """Compresses one block, into what may be put one after the other: gzip members (RFC 1952), zstd frames
     (RFC 8878), without times or names. Raises ImageError where the library is missing.
 

@@ -20,13 +20,11 @@ from typing import IO, Any
 
 from envman.errors import ImageError, Problem
 from envman.files import write_atomic
-from envman.image.oci import REF_NAME, Descriptor, digest_of
+from envman.image.oci import INDEX, REF_NAME, Descriptor, digest_of
 
 _NEW = ".new-"
 _ABANDONED = 86400.0
 """Seconds after which a blob that is still not whole is nobody's."""
-
-INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 class Layout:

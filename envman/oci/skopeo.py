@@ -16,6 +16,7 @@ from envman.spec.image_names import Reference
 
 PROGRAM = "skopeo"
 
+_UNKNOWN = ("manifest unknown", "name unknown", "repository name not known")
 _SIGNS = (
     ("manifest unknown", "Look at the name and the tag."),
     ("name unknown", "Look at the name and the tag."),
@@ -40,25 +41,22 @@ class Skopeo:
 
     def raw_manifest(self, image: Reference) -> bytes:
         """The manifest or index that an image's name stands for; raises ImageError."""
-        words = ["inspect", "--raw", *_tls("--tls-verify", image), *_daemon("--daemon-host", image)]
-        finished = self._run([*words, image.transport()])
-        if finished.exit_code:
-            raise _failed(str(image), "can't be read", finished)
-        return finished.stdout.encode()
+        return _said(image, self._inspect(image, "--raw"))
+
+    def has(self, image: Reference) -> bool:
+        """Whether there is an image of that name; raises ImageError where that can't be told."""
+        finished = self._inspect(image, "--raw")
+        if finished.exit_code and any(sign in finished.stderr.lower() for sign in _UNKNOWN):
+            return False
+        return bool(_said(image, finished))
 
     def config(self, image: Reference) -> bytes:
         """The configuration of an image, as it is; raises ImageError."""
-        words = [
-            "inspect",
-            "--config",
-            "--raw",
-            *_tls("--tls-verify", image),
-            *_daemon("--daemon-host", image),
-        ]
-        finished = self._run([*words, image.transport()])
-        if finished.exit_code:
-            raise _failed(str(image), "can't be read", finished)
-        return finished.stdout.encode()
+        return _said(image, self._inspect(image, "--config", "--raw"))
+
+    def _inspect(self, image: Reference, *options: str) -> Finished:
+        words = ["inspect", *options, *_tls("--tls-verify", image), *_daemon("--daemon-host", image)]
+        return self._run([*words, image.transport()])
 
     def copy(
         self, source: Reference, target: Reference, on_line: Callable[[str], None] | None = None
@@ -77,6 +75,12 @@ class Skopeo:
             what = "skopeo is not installed; envman reads and pushes images through it"
             raise ImageError(Problem(PROGRAM, what, "Install it: apt-get install skopeo"))
         return self._processes.run([self._program, *arguments], os.environ, "/", (), on_line)
+
+
+def _said(image: Reference, finished: Finished) -> bytes:
+    if finished.exit_code:
+        raise _failed(str(image), "can't be read", finished)
+    return finished.stdout.encode()
 
 
 def _tls(option: str, image: Reference) -> list[str]:

@@ -49,20 +49,21 @@ class Reference:
         """As skopeo takes it."""
         return f"docker://{self.place}" if self.scheme == "docker" else f"{self.scheme}:{self.place}"
 
-    def with_digest(self, digest: str) -> Reference:
-        """The same image of a registry by its digest, whatever its tag points to meanwhile."""
-        match = _NAME.fullmatch(self.place)
-        if match is None:
-            return self
-        host = f"{match['host']}/" if match["host"] else ""
-        return Reference(self.scheme, f"{host}{match['path']}@{digest}")
-
-    def with_tag(self, tag: str) -> Reference:
-        """The same repository of a registry under another tag."""
+    @property
+    def repository(self) -> str:
+        """An image's name in a registry without tag and digest."""
         match = _NAME.fullmatch(self.place)
         assert match is not None, self.place  # noqa: S101  # it was parsed
         host = f"{match['host']}/" if match["host"] else ""
-        return Reference(self.scheme, f"{host}{match['path']}:{tag}")
+        return f"{host}{match['path']}"
+
+    def with_digest(self, digest: str) -> Reference:
+        """The same image of a registry by its digest, whatever its tag points to meanwhile."""
+        return self if self.is_local else Reference(self.scheme, f"{self.repository}@{digest}")
+
+    def with_tag(self, tag: str) -> Reference:
+        """The same repository of a registry under another tag."""
+        return Reference(self.scheme, f"{self.repository}:{tag}")
 
 
 def parse_reference(text: str) -> Reference:

@@ -53,12 +53,16 @@ _PYTHON = re.compile(r"python3?(\.[0-9]+)?")
 
 @dataclass(frozen=True)
 class BaseMachine:
-    """A base image with its interpreters, and a sandbox in which `root` is its `/venv`."""
+    """A base image with its interpreters, and what runs programs so that `root` is its `/venv`.
+
+    `virtualenv_folder` is what an interpreter runs as virtualenv, by the path that it sees.
+    """
 
     base: Base
     root: Path
-    processes: Sandbox
+    processes: Processes
     found: Interpreters
+    virtualenv_folder: str
 
     def choose(self, environment: Environment) -> Interpreter:
         """The newest interpreter that the environment admits; raises BuildError naming those there are."""
@@ -70,7 +74,7 @@ class BaseMachine:
 
     def virtualenv(self, interpreter: Interpreter) -> Sequence[str]:
         """The words that start virtualenv, in the interpreter itself."""
-        return interpreter.executable, VIRTUALENV
+        return interpreter.executable, self.virtualenv_folder
 
     def newest(self) -> Interpreter:
         """The interpreter that the launcher runs in; raises ImageError where none is new enough."""
@@ -87,12 +91,17 @@ def base_machine(base: Base, cache: Path, processes: Processes, source: Source, 
     Whatever else decides what a build makes has a root of its own: envman, uv and virtualenv.
     Raises ImageError, OSError.
     """
-    uv = Uv(processes, source)
-    versions = f"{base.digest} {envman.__version__} {uv.version()} {virtualenv_version()} {epoch}"
-    root = cache / "roots" / hashlib.sha256(versions.encode()).hexdigest()[:16]
-    uv_cache = uv.cache_folder() or cache / "uv"
+    root = cache / "roots" / build_key(base, processes, source, epoch)
+    uv_cache = Uv(processes, source).cache_folder() or cache / "uv"
     inside = _sandbox(base, root, {"uv-cache": uv_cache, "bytecode": cache / "bytecode"}, source, epoch)
-    return BaseMachine(base, root, inside, _interpreters(base, inside))
+    return BaseMachine(base, root, inside, _interpreters(base, inside), VIRTUALENV)
+
+
+def build_key(base: Base, processes: Processes, source: Source, epoch: int) -> str:
+    """What, besides its lock, decides what an environment's build for a base makes; as a short digest."""
+    uv = Uv(processes, source).version()
+    versions = f"{base.digest} {envman.__version__} {uv} {virtualenv_version()} {epoch}"
+    return hashlib.sha256(versions.encode()).hexdigest()[:16]
 
 
 def _sandbox(base: Base, root: Path, caches: Mapping[str, Path], source: Source, epoch: int) -> Sandbox:

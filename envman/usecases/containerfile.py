@@ -18,7 +18,7 @@ from envman.spec.image_names import FILE_SCHEMES, Reference
 from envman.spec.merge import ENVIRONMENTS
 from envman.spec.project import Environment
 from envman.usecases.base_machine import ROOT
-from envman.usecases.image_build import image_time
+from envman.usecases.image_contents import image_time
 from envman.usecases.image_plan import base_of
 from envman.usecases.workspace import Workspace
 

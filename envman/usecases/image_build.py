@@ -20,8 +20,10 @@ from envman.image.entries import Entry, in_order
 from envman.image.launcher import settings
 from envman.image.oci import CONFIG, MANIFEST, Layer, Manifest, configured
 from envman.oci.bases import fetched, unpacked
+from envman.oci.layer import compressor
 from envman.oci.layers import LayerStore
 from envman.oci.layout import Layout
+from envman.sbom import check_library
 from envman.spec.image_names import Reference, filled_in
 from envman.spec.project import Environment
 from envman.usecases import image_contents as contents
@@ -30,6 +32,8 @@ from envman.usecases.base_packages import check_packages
 from envman.usecases.build import BuildOptions, build
 from envman.usecases.events import Event, Report, Stage
 from envman.usecases.generation_builder import Bytecode
+from envman.usecases.host_machine import host_machine
+from envman.usecases.image_documents import Made, attach
 from envman.usecases.image_plan import ImageOptions, Wanted, plan_images
 from envman.usecases.side_by_side import default_jobs
 from envman.usecases.workspace import Workspace
@@ -68,6 +72,8 @@ def build_images(
     The images are in envman's cache, under their tags. Raises UsageError, LockError, BuildError, ImageError.
     """
     wanted = plan_images(workspace, names, options)
+    compressor(options.compression)
+    check_library()
     outcomes: list[ImageOutcome] = []
     for base in dict.fromkeys(image.base for image in wanted):
         images = [image for image in wanted if image.base == base]
@@ -92,7 +98,10 @@ def _prepared(
     base = fetched(reference, cache, workspace.processes, said)
     unpacked(base, workspace.processes, said)
     epoch = contents.image_time(base.config, os.environ)
-    machine = base_machine(base, cache, workspace.processes, options.source, epoch)
+    if options.on_host:
+        machine = host_machine(base, cache, options.source, epoch)
+    else:
+        machine = base_machine(base, cache, workspace.processes, options.source, epoch)
     pythons = ", ".join(one.describe() for one in machine.found.found)
     report(Event(label, Stage.DONE, f"{base.size() / 1e6:.0f} MB, {pythons}"))
     with TemporaryDirectory(prefix=".launcher-", dir=machine.root) as launcher:
@@ -158,6 +167,9 @@ class ImageBuilder:
         image = layout.put(MANIFEST, manifest.to_json())
         values = {"environment": wanted.environments[0].name, "digest": image.digest.partition(":")[2]}
         tag = filled_in(wanted.tag, values)
+        tools = {"compressor": self._options.compression.describe()}
+        made = Made(image, tag, wanted, base, held, tools, self._epoch)
+        attach(self._workspace, layout, made, self._options.documents)
         layout.name(tag, image)
         size = sum(blob.size for blob in (*manifest.layers, config, image))
         self._report(Event(wanted.name, Stage.DONE, f"{tag}, {size / 1e6:.0f} MB"))

@@ -33,6 +33,7 @@ from envman.oci.engines import RESULT, Engine, Job, Tool, spoken
 from envman.oci.layer import Compression
 from envman.oci.layout import Layout
 from envman.processes import stop_signals
+from envman.sbom import check_library
 from envman.spec.image_names import Reference, filled_in
 from envman.store import layout as places
 from envman.usecases import image_contents as contents
@@ -40,7 +41,8 @@ from envman.usecases.base_machine import ROOT
 from envman.usecases.build_secrets import write_build_secrets
 from envman.usecases.containerfile import Tools, context_files, recipe
 from envman.usecases.events import Event, Report, Stage
-from envman.usecases.image_build import ImageOutcome, LayerOutcome, image_time
+from envman.usecases.image_build import ImageOutcome, LayerOutcome
+from envman.usecases.image_documents import Made, attach
 from envman.usecases.image_plan import ImageOptions, Wanted, plan_images
 from envman.usecases.lock_state import lock_state
 from envman.usecases.own_wheel import write_own_wheel
@@ -61,6 +63,7 @@ def build_images_with(
     """
     _check_options(options)
     wanted = plan_images(workspace, names, options)
+    check_library()
     stale = [lock_state(workspace, one).problem for image in wanted for one in image.environments]
     if problems := [problem for problem in stale if problem]:
         raise LockError(problems)
@@ -75,10 +78,21 @@ def _check_options(options: ImageOptions) -> None:
         "--offline": options.source.offline,
         "--wheelhouse": options.source.wheelhouse is not None,
         "--compression": options.compression is not Compression.GZIP,
+        "--on-host": options.on_host,
     }
     if asked := [name for name, value in own.items() if value]:
         remedy = "Leave it away, or build with --engine envman."
         raise UsageError(Problem(", ".join(asked), "only envman's own engine can do that", remedy))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a tool has made, taken over: configuration, layers, and the environments that they hold."""
+
+    config: Mapping[str, Any]
+    layers: tuple[Descriptor, ...]
+    outcomes: tuple[LayerOutcome, ...]
+    held: Mapping[str, contents.Held]
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,8 @@ class _Builder:
             identifier = self._tool.build(job, self._progress(wanted))
             self._report(Event(wanted.name, Stage.PACKING, f"taking it from {self._tool.engine.value}"))
             made = self._tool.save(identifier, folder)
-            return self._kept(wanted, base, made, started)
+            parts = self._take(base, made, wanted.name, folder / "found")
+            return self._kept(wanted, base, parts, started)
 
     def _job(self, wanted: Wanted, base: Base, folder: Path) -> Job:
         context = folder / "context"
@@ -155,10 +170,10 @@ class _Builder:
 
         return on_line
 
-    def _kept(self, wanted: Wanted, base: Base, made: Layout, started: float) -> ImageOutcome:
-        """Put an image into envman's cache; the base's layers as the base has them, not packed anew."""
-        manifest = parse_manifest(made.read(made.names()[RESULT].digest), wanted.name)
-        config = parse_config(made.read(manifest.config.digest), wanted.name)
+    def _take(self, base: Base, made: Layout, name: str, folder: Path) -> _Parts:
+        """Take over an image's layers; the base's as the base has them, not packed anew."""
+        manifest = parse_manifest(made.read(made.names()[RESULT].digest), name)
+        config = parse_config(made.read(manifest.config.digest), name)
         blobs = dict(zip(base.config["rootfs"]["diff_ids"], base.manifest.layers, strict=True))
         layers: list[Descriptor] = []
         outcomes: list[LayerOutcome] = []
@@ -169,14 +184,30 @@ class _Builder:
             self._layout.take(of_base or layer, Layout(base.layout) if of_base else made)
             layers.append(of_base or replace(layer, annotations={}))
             if of_base is None:
-                found = _look_into(self._layout.path(layer.digest), layer)
+                found = _look_into(self._layout.path(layer.digest), layer, folder)
                 generations |= found.generations
                 outcomes.append(LayerOutcome(found.note, layer.digest, layer.size, 0.0, reused))
-        image = self._described(config, base, layers, generations)
+        return _Parts(config, tuple(layers), tuple(outcomes), self._held(generations, folder))
+
+    def _held(self, generations: Mapping[str, GenerationManifest], folder: Path) -> dict[str, contents.Held]:
+        environments, held = self._workspace.project.environments, {}
+        for name, one in sorted(generations.items()):
+            lock = self._workspace.lock_path(environments[name]).read_text(encoding="utf-8")
+            path = Path(places.generation_path(f"{folder}{ROOT}", one.generation))
+            held[name] = contents.Held(path, replace(one, environment=name), lock)
+        return held
+
+    def _kept(self, wanted: Wanted, base: Base, parts: _Parts, started: float) -> ImageOutcome:
+        """Put an image into envman's cache, under its tag."""
+        image = self._described(base, parts)
         names = {"environment": wanted.environments[0].name, "digest": image.digest.partition(":")[2]}
         tag = filled_in(wanted.tag, names)
+        tools = {self._tool.engine.value: self._tool.version()}
+        epoch = contents.image_time(base.config, os.environ)
+        made = Made(image, tag, wanted, base, parts.held, tools, epoch)
+        attach(self._workspace, self._layout, made, self._options.documents)
         self._layout.name(tag, image)
-        size = sum(layer.size for layer in layers)
+        size = sum(layer.size for layer in parts.layers)
         self._report(Event(wanted.name, Stage.DONE, f"{tag}, {size / 1e6:.0f} MB"))
         return ImageOutcome(
             environments=tuple(one.name for one in wanted.environments),
@@ -185,44 +216,47 @@ class _Builder:
             base=base.name,
             base_digest=base.digest,
             size=size,
-            layers=tuple(outcomes),
+            layers=parts.outcomes,
             seconds=round(time.monotonic() - started, 3),
         )
 
-    def _described(
-        self,
-        config: dict[str, Any],
-        base: Base,
-        layers: list[Descriptor],
-        generations: Mapping[str, GenerationManifest],
-    ) -> Descriptor:
+    def _described(self, base: Base, parts: _Parts) -> Descriptor:
         """The image with the labels that envman's own engine gives, and the same time."""
-        held = {name: contents.Held(Path(), one, "") for name, one in sorted(generations.items())}
-        said = dict(config.get("config") or {})
-        said["Labels"] = dict(
-            sorted({**(said.get("Labels") or {}), **contents.facts(held, base.digest).labels()}.items())
-        )
-        config |= {"config": said, "created": contents.rfc3339(image_time(base.config, os.environ))}
-        blob = self._layout.put(CONFIG, canonical(config))
-        return self._layout.put(MANIFEST, Manifest(blob, tuple(layers)).to_json())
+        said = dict(parts.config.get("config") or {})
+        labels = {**(said.get("Labels") or {}), **contents.facts(parts.held, base.digest).labels()}
+        said["Labels"] = dict(sorted(labels.items()))
+        created = contents.rfc3339(contents.image_time(base.config, os.environ))
+        blob = self._layout.put(CONFIG, canonical({**parts.config, "config": said, "created": created}))
+        return self._layout.put(MANIFEST, Manifest(blob, parts.layers).to_json())
 
 
-def _look_into(blob: Path, layer: Descriptor) -> _Found:
-    """What stands in a layer that a tool has made."""
+def _look_into(blob: Path, layer: Descriptor, folder: Path) -> _Found:
+    """What stands in a layer that a tool has made; the packages' metadata is written below a folder."""
     inside = ROOT.strip("/")
     links: dict[str, str] = {}
     manifests: dict[str, GenerationManifest] = {}
     note = "base"
     with tarfile.open(blob, "r:gz" if layer.media_type == LAYER_GZIP else "r:*") as archive:
         for entry in archive:
-            folder, _, name = entry.name.rpartition("/")
+            parent, _, name = entry.name.rpartition("/")
             if entry.name == inside or entry.name == FOLDER.strip("/"):
                 note = "environments" if entry.name == inside else "launcher"
-            if folder == inside and entry.issym():
+            if parent == inside and entry.issym():
                 links[name] = entry.linkname.rpartition("/")[2]
-            elif name == places.MANIFEST and folder.startswith(f"{inside}/{places.GENERATIONS}/"):
+            elif name == places.MANIFEST and parent.startswith(f"{inside}/{places.GENERATIONS}/"):
                 stream = archive.extractfile(entry)
                 text = stream.read().decode() if stream else ""
-                manifests[folder.rpartition("/")[2]] = parse_generation(text, entry.name)
+                manifests[parent.rpartition("/")[2]] = parse_generation(text, entry.name)
+            elif name == "METADATA" and parent.endswith(".dist-info") and ".." not in parent.split("/"):
+                _extract(archive, entry, folder)
     found = {name: manifests[one] for name, one in links.items() if one in manifests}
     return _Found(note, found)
+
+
+def _extract(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
+    target = folder / entry.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if entry.islnk() and (folder / entry.linkname).is_file():  # to go back in an archive is slow
+        target.hardlink_to(folder / entry.linkname)
+    elif stream := archive.extractfile(entry):
+        target.write_bytes(stream.read())

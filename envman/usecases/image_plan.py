@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from envman.errors import Problem, UsageError
 from envman.oci.layer import Compression
@@ -20,7 +21,8 @@ PLACEHOLDERS = ("environment", "digest")
 class ImageOptions:
     """How to build images: `tag` is a name with placeholders, `base` wins over the specs'.
 
-    `engine_options` are for the build command of buildah, podman or docker.
+    `engine_options` are for the build command of buildah, podman or docker. `documents` is a folder for bills
+    of materials and provenance as files. `on_host`: with this machine's interpreters, without a sandbox.
     """
 
     source: Source
@@ -30,6 +32,8 @@ class ImageOptions:
     all_in_one: bool = False
     compression: Compression = Compression.GZIP
     engine_options: tuple[str, ...] = ()
+    documents: Path | None = None
+    on_host: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from envman.oci.folder import write_folder
 from envman.store.publish import current
 from envman.usecases import image_contents as contents
 from envman.usecases.generation_builder import Bytecode
-from envman.usecases.image_build import image_time
+from envman.usecases.image_contents import image_time
 from envman.usecases.side_by_side import default_jobs
 from envman.usecases.workspace import Workspace
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from envman.bytecode.store import cache_folder
 from envman.errors import EnvmanError, Problem, UsageError
 from envman.image.facts import Change, ImageFacts, changes, facts_of
-from envman.image.oci import Descriptor, Manifest, digest_of, parse_config, parse_manifest
+from envman.image.oci import INDEX, Descriptor, Manifest, digest_of, parse_config, parse_manifest
+from envman.image.referrers import index, is_referrers_tag, joined, parse_index, referrers_tag
 from envman.oci.layout import Layout
 from envman.oci.skopeo import Skopeo, layout_reference
 from envman.processes import Processes, stop_signals
@@ -59,8 +62,8 @@ class Images:
         self._skopeo = Skopeo(processes)
 
     def names(self) -> dict[str, Descriptor]:
-        """The tags in the cache."""
-        return self.layout.names()
+        """The tags in the cache; those of referrers are not among them."""
+        return {tag: one for tag, one in self.layout.names().items() if not is_referrers_tag(tag)}
 
     def inspect(self, name: str) -> InspectOutcome:
         """What an image says of itself: one of the cache by its tag, else one from where it is.
@@ -89,10 +92,37 @@ class Images:
         found = names[name]
         manifest = parse_manifest(self.layout.read(found.digest), name)
         size = sum(blob.size for blob in (*manifest.layers, manifest.config, found))
+        target = _reference(name)
         report(Event(name, Stage.PUSHING, f"{size / 1e6:.0f} MB, less what the registry has"))
-        self._skopeo.copy(layout_reference(self.layout.folder, name), _reference(name))
+        if not target.is_local and referrers_tag(found.digest) in self.layout.names():
+            self._push_referrers(target, found.digest)
+        self._skopeo.copy(layout_reference(self.layout.folder, name), target)
         report(Event(name, Stage.DONE, f"{found.digest}, {size / 1e6:.0f} MB"))
         return PushOutcome(name, found.digest, size)
+
+
+    def _push_referrers(self, target: Reference, digest: str) -> None:
+        """Push an image's documents, beside those that others have attached to it."""
+        there = target.with_tag(referrers_tag(digest))
+        ours = parse_index(self.layout.read(self.layout.names()[referrers_tag(digest)].digest), str(there))
+        with TemporaryDirectory(prefix="envman-referrers-") as folder:
+            joint = Layout(Path(folder))
+            others: list[Descriptor] = []
+            if self._skopeo.has(there):
+                self._skopeo.copy(there, layout_reference(joint.folder, _OTHERS))
+                others = parse_index(joint.read(joint.names()[_OTHERS].digest), str(there))
+            for one in ours:
+                manifest = parse_manifest(self.layout.read(one.digest), str(there))
+                for blob in (one, manifest.config, *manifest.layers):
+                    joint.take(blob, self.layout)
+            together = joint.put(INDEX, index(joined(ours, others)))
+            if others and together.digest == joint.names()[_OTHERS].digest:
+                return
+            joint.name(_OURS, together)
+            self._skopeo.copy(layout_reference(joint.folder, _OURS), there)
+
+
+_OURS, _OTHERS = "ours", "others"
 
 
 def push_images(names: Sequence[str], report: Report) -> tuple[PushOutcome, ...]:

@@ -1,4 +1,4 @@
-"""The text of a Containerfile. That the tools take it, and what they make of it, is in tests/e2e_images."""
+"""The text of a Containerfile. That the tools take it, and what they make of it, is in tests/images/engines."""
 
 from __future__ import annotations
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import PYTHON, Deployment
+from tests.images import machine
 from tests.images.own_base import make_base, own_python
 
 PROJECT = (
@@ -49,33 +47,7 @@ def locked(deployment: Deployment, base: str) -> Deployment:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def registry() -> Iterator[str]:
     """A registry of this run alone; gives its address."""
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\nhttp: {{addr: '{address}'}}\n"
-    (folder / "config.yml").write_text(settings, encoding="utf-8")
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=log, stderr=log)
-    try:
-        wait_for(address)
+    with machine.registry() as address:
         yield address
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def wait_for(address: str) -> None:
-    """Until somebody listens there."""
-    host, _, port = address.rpartition(":")
-    until = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection((host, int(port)), 1).close()
-        except OSError:
-            assert time.monotonic() < until, address
-            time.sleep(0.1)
-        else:
-            return

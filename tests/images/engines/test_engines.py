@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e_images import machine
-from tests.e2e_images.conftest import CREDENTIALS, Built, Podman, Project, options_of
-from tests.e2e_images.machine import SECRETS, PrivateIndex
+from tests.images import machine
+from tests.images.engines.conftest import CREDENTIALS, Built, Podman, Project, options_of
+from tests.images.machine import SECRETS, PrivateIndex
 
 pytestmark = pytest.mark.registry
 TOOLS = ("buildah", "podman", "docker")

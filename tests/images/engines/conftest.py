@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e_images import machine
-from tests.e2e_images.machine import PASSWORD, USER, Image, PrivateIndex
+from tests.images import machine
+from tests.images.machine import PASSWORD, USER, Image, PrivateIndex
 from tests.wheels import make_wheel
 
 ENGINES = ("envman", "buildah", "podman", "docker")
@@ -23,7 +23,7 @@ CREDENTIALS = {"UV_INDEX_PRIVATE_USERNAME": USER, "UV_INDEX_PRIVATE_PASSWORD": P
 @pytest.fixture(scope="session", autouse=True)
 def _able() -> None:
     if lacking := machine.missing():
-        pytest.skip(lacking)
+        pytest.fail(lacking)
 
 
 @pytest.fixture(scope="session")

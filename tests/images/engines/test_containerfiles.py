@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from envman.usecases.own_wheel import write_own_wheel
-from tests.e2e_images import machine
-from tests.e2e_images.conftest import Podman, Project
-from tests.e2e_images.machine import PASSWORD, SECRETS, USER, Image, PrivateIndex
+from tests.images import machine
+from tests.images.engines.conftest import Podman, Project
+from tests.images.machine import PASSWORD, SECRETS, USER, Image, PrivateIndex
 
 pytestmark = pytest.mark.registry
-DOCS = Path(__file__).resolve().parents[2] / "docs/how-to/build-in-an-image.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs/how-to/build-in-an-image.md"
 TOOLS = ("buildah", "docker")
 
 
