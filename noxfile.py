@@ -1,4 +1,4 @@
-"""The project's sessions: `nox` runs lint, docs, tests, images and e2e; `demo` is the main job; `bench` times.
+"""The project's sessions: `nox` runs lint, docs, tests, images, e2e; `demo` is the main job; `bench` times.
 
 Each session has an environment of its own below .nox/; of the machine it uses the interpreters only.
 """
@@ -45,7 +45,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def images(session: nox.Session) -> None:
-    """Images by each engine: built, pushed to a registry, run in containers. Wants root, and Debian packages."""
+    """Images by each engine: built, pushed to a registry, run in containers. Needs root, and tools."""
     _install(session, "test")
     session.run("pytest", *(session.posargs or ["tests/images"]), env=LEFT_OUT)
 

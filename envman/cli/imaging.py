@@ -62,7 +62,8 @@ def build_command(
     on_host: Annotated[
         bool,
         typer.Option(
-            "--on-host", help="Without bubblewrap, at /venv of this machine, if it has the base's interpreter."
+            "--on-host",
+            help="Without bubblewrap, at /venv of this machine, if it has the base's interpreter.",
         ),
     ] = False,
     documents: Annotated[

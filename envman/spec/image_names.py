@@ -14,7 +14,7 @@ FILE_SCHEMES = ("oci-archive", "docker-archive", "oci", "dir")
 _LOCAL = (*FILE_SCHEMES, "containers-storage", "docker-daemon")
 FORMS = "Write registry/path:tag in lower case, or oci:FOLDER:NAME, oci-archive:FILE, docker-archive:FILE."
 _NAME = re.compile(
-    r"(?:(?P<host>[a-zA-Z0-9.-]+(?::[0-9]+)?|\[[0-9a-f:]+\](?::[0-9]+)?)/)?"
+    r"(?:(?P<host>(?:localhost|[a-zA-Z0-9-]*(?:[.:][a-zA-Z0-9-]+)+|\[[0-9a-f:]+\](?::[0-9]+)?))/)?"
     r"(?P<path>[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"

@@ -1,4 +1,4 @@
-"""This machine in place of a base image: where both have the same interpreter, and bubblewrap can't be."""
+"""The machine that envman runs on in place of a base image, where both have the same interpreter."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Timed(Processes):
 
 
 def host_machine(base: Base, cache: Path, source: Source, epoch: int) -> BaseMachine:
-    """This machine, with those of its interpreters that are the base's, too; its `/venv` is built in.
+    """The machine that envman runs on, with those of its interpreters that the base has; for its `/venv`.
 
     Raises ImageError where it has none, naming what differs, and where `/venv` is used for something else.
     """
@@ -100,7 +100,9 @@ def _differing(root: Path, one: Interpreter, processes: Processes, digests: Dige
     there = {path: inside(root, path) for path in json.loads(finished.stdout)}
     missing = [f"{path} is not in the base" for path, other in there.items() if other is None]
     differing = [
-        f"{path} differs" for path, other in there.items() if other and digests.of(path) != digests.of(str(other))
+        f"{path} differs"
+        for path, other in there.items()
+        if other and digests.of(path) != digests.of(str(other))
     ]
     found = missing + differing
     return found if len(found) <= _SHOWN else [*found[:_SHOWN], f"and {len(found) - _SHOWN} more"]
@@ -120,7 +122,7 @@ def inside(root: Path, path: str) -> Path | None:
             target = str(found.readlink())
             left = [step for step in target.split("/") if step not in {"", "."}] + left
             at = root if target.startswith("/") else at
-            if links > 40:  # as many as Linux follows  # noqa: PLR2004
+            if links > 40:  # as many as Linux follows
                 return None
         else:
             at = found

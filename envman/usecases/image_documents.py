@@ -23,7 +23,7 @@ from envman.image.referrers import (
 from envman.oci.bases import Base
 from envman.oci.layout import Layout
 from envman.sbom import MEDIA_TYPE as BILL
-from envman.spec.image_names import Reference, parse_reference
+from envman.spec.image_names import parse_reference
 from envman.usecases.image_contents import Held, rfc3339
 from envman.usecases.image_plan import Wanted
 from envman.usecases.sbom import generation_bill
@@ -50,7 +50,7 @@ class Made:
 
 
 def attach(workspace: Workspace, layout: Layout, made: Made, folder: Path | None) -> None:
-    """Put an image's documents beside it in a layout, as its referrers, and into a folder, where one is given.
+    """Put an image's documents beside it in a layout, as its referrers, and into a folder, if there is one.
 
     Raises EnvmanError.
     """
@@ -82,7 +82,9 @@ def _documents(workspace: Workspace, made: Made) -> Iterator[Document]:
         bill = generation_bill(one.manifest, one.lock_text, one.folder, made.epoch)
         yield Document(f"{name}.cdx.json", BILL, bill, {ENVIRONMENT: name})
     name = made.wanted.environments[0].name if len(made.held) == 1 else "all-in-one"
-    yield Document(f"{name}.provenance.json", PROVENANCE, _provenance(workspace, made), {PREDICATE: PREDICATE_TYPE})
+    yield Document(
+        f"{name}.provenance.json", PROVENANCE, _provenance(workspace, made), {PREDICATE: PREDICATE_TYPE}
+    )
 
 
 def _provenance(workspace: Workspace, made: Made) -> bytes:

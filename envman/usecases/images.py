@@ -100,7 +100,6 @@ class Images:
         report(Event(name, Stage.DONE, f"{found.digest}, {size / 1e6:.0f} MB"))
         return PushOutcome(name, found.digest, size)
 
-
     def _push_referrers(self, target: Reference, digest: str) -> None:
         """Push an image's documents, beside those that others have attached to it."""
         there = target.with_tag(referrers_tag(digest))

@@ -22,7 +22,9 @@ def root(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize("path", ["/usr/lib/libc.so.6", "/lib/libc.so.6", "/absolute", "/above", "/lib/../lib/libc.so.6"])
+@pytest.mark.parametrize(
+    "path", ["/usr/lib/libc.so.6", "/lib/libc.so.6", "/absolute", "/above", "/lib/../lib/libc.so.6"]
+)
 def test_links_are_followed_within_the_image(root: Path, path: str) -> None:
     assert inside(root, path) == root / "usr/lib/libc.so.6"
 
