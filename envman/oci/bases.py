@@ -76,7 +76,7 @@ def fetched(image: Reference, cache: Path, processes: Processes, report: Callabl
     folder = cache / "bases" / digest.partition(":")[2]
     with _made_once(folder / "layout") as new:
         if new:
-            report("fetching")
+            report("its layers")
             source = image if image.is_local else image.with_digest(digest)
             skopeo.copy(source, layout_reference(new, _NAME))
     layout = Layout(folder / "layout")
@@ -123,7 +123,7 @@ def unpacked(base: Base, processes: Processes, report: Callable[[str], None]) ->
             if program is None:
                 what = "umoci is not installed; envman unpacks images with it"
                 raise ImageError(Problem(_UNPACKER, what, "Install it: apt-get install umoci"))
-            report("unpacking")
+            report("unpacking its files")
             command = [program, "raw", "unpack", *([] if os.getuid() == 0 else ["--rootless"])]
             command += ["--image", f"{base.layout}:{_NAME}", str(new)]
             finished = processes.run(command, os.environ, "/")

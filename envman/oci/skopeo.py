@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from envman.errors import ImageError, Problem
+from envman.image.oci import digest_of
 from envman.processes import Finished, Processes
 from envman.spec.image_names import Reference
 
@@ -43,12 +44,12 @@ class Skopeo:
         """The manifest or index that an image's name stands for; raises ImageError."""
         return _said(image, self._inspect(image, "--raw"))
 
-    def has(self, image: Reference) -> bool:
-        """Whether there is an image of that name; raises ImageError where that can't be told."""
+    def digest(self, image: Reference) -> str | None:
+        """The digest of what is there under a name, None where nothing is; raises ImageError."""
         finished = self._inspect(image, "--raw")
         if finished.exit_code and any(sign in finished.stderr.lower() for sign in _UNKNOWN):
-            return False
-        return bool(_said(image, finished))
+            return None
+        return digest_of(_said(image, finished))
 
     def config(self, image: Reference) -> bytes:
         """The configuration of an image, as it is; raises ImageError."""

@@ -63,6 +63,7 @@ class BaseMachine:
     processes: Processes
     found: Interpreters
     virtualenv_folder: str
+    links: bool
 
     def choose(self, environment: Environment) -> Interpreter:
         """The newest interpreter that the environment admits; raises BuildError naming those there are."""
@@ -94,7 +95,7 @@ def base_machine(base: Base, cache: Path, processes: Processes, source: Source, 
     root = cache / "roots" / build_key(base, processes, source, epoch)
     uv_cache = Uv(processes, source).cache_folder() or cache / "uv"
     inside = _sandbox(base, root, {"uv-cache": uv_cache, "bytecode": cache / "bytecode"}, source, epoch)
-    return BaseMachine(base, root, inside, _interpreters(base, inside), VIRTUALENV)
+    return BaseMachine(base, root, inside, _interpreters(base, inside), VIRTUALENV, links=False)
 
 
 def build_key(base: Base, processes: Processes, source: Source, epoch: int) -> str:

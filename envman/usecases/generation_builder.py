@@ -169,6 +169,8 @@ class GenerationBuilder:
 
     def _tell_of_copies(self, name: str, folder: Path, inventory: Inventory) -> None:
         """Say what it costs that files could not be linked, unless somebody has chosen that."""
+        if not self._tools.machine.links:
+            return
         caches = (self._tools.uv.cache_folder(), self._tools.bytecode.folder)
         elsewhere = [str(one) for one in caches if one and _device(one) != _device(folder)]
         if elsewhere and "UV_LINK_MODE" not in os.environ:

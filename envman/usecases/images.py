@@ -93,6 +93,9 @@ class Images:
         manifest = parse_manifest(self.layout.read(found.digest), name)
         size = sum(blob.size for blob in (*manifest.layers, manifest.config, found))
         target = _reference(name)
+        if not target.is_local and self._skopeo.digest(target) == found.digest:
+            report(Event(name, Stage.DONE, f"{found.digest}, which is there"))
+            return PushOutcome(name, found.digest, size)
         report(Event(name, Stage.PUSHING, f"{size / 1e6:.0f} MB, less what the registry has"))
         if not target.is_local and referrers_tag(found.digest) in self.layout.names():
             self._push_referrers(target, found.digest)
@@ -107,7 +110,7 @@ class Images:
         with TemporaryDirectory(prefix="envman-referrers-") as folder:
             joint = Layout(Path(folder))
             others: list[Descriptor] = []
-            if self._skopeo.has(there):
+            if self._skopeo.digest(there):
                 self._skopeo.copy(there, layout_reference(joint.folder, _OTHERS))
                 others = parse_index(joint.read(joint.names()[_OTHERS].digest), str(there))
             for one in ours:

@@ -16,6 +16,10 @@ from envman.spec.project import Environment
 class Machine(Protocol):
     """A machine, or an image that is made ready as one."""
 
+    @property
+    def links(self) -> bool:
+        """Whether files of uv's cache can be linked into its environments, if the file system is the same."""
+
     def choose(self, environment: Environment) -> Interpreter:
         """The newest interpreter that the environment admits; raises BuildError naming those there are."""
 
@@ -33,6 +37,7 @@ class ThisMachine:
     """
 
     def __init__(self, python: str | None = None) -> None:
+        self.links = True
         self._requested = python
         self._lock = threading.Lock()
         self._found: Interpreters | None = None

@@ -9,7 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 
@@ -37,17 +37,22 @@ def hanging_up(address: str, limit: int) -> Iterator[str]:
         host, _, port = address.rpartition(":")
         with suppress(OSError):
             while True:
-                client, _ = listening.accept()
-                server = socket.create_connection((host, int(port)))
-                threading.Thread(target=copy, args=(client, server, limit), daemon=True).start()
-                threading.Thread(target=copy, args=(server, client, None), daemon=True).start()
+                client = opened.enter_context(listening.accept()[0])
+                server = opened.enter_context(socket.create_connection((host, int(port))))
+                for pair in ((client, server, limit), (server, client, None)):
+                    copying.append(threading.Thread(target=copy, args=pair, daemon=True))
+                    copying[-1].start()
 
-    with socket.socket() as listening:
+    copying: list[threading.Thread] = []
+    with ExitStack() as opened, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        threading.Thread(target=serve, daemon=True).start()
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
         yield f"127.0.0.1:{listening.getsockname()[1]}"
         listening.shutdown(socket.SHUT_RDWR)
+        for thread in (serving, *copying):
+            thread.join(30)
 
 
 def tags(registry: str, repository: str) -> list[str]:
@@ -102,7 +107,7 @@ def test_a_base_from_a_registry_that_hangs_up_is_told(images: Deployment, base: 
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("size", ["1m", "70m", "150m"])
+@pytest.mark.parametrize("size", ["1m", "70m", "110m"])
 def test_a_full_disk_is_told_and_the_next_build_is_whole(
     images: Deployment, size: str, tmp_path: Path
 ) -> None:
