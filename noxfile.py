@@ -47,7 +47,9 @@ def tests(session: nox.Session) -> None:
 def images(session: nox.Session) -> None:
     """Images by each engine: built, pushed to a registry, run in containers. Needs root, and tools."""
     _install(session, "test")
-    session.run("pytest", *(session.posargs or ["tests/images"]), env=LEFT_OUT)
+    session.run(
+        "pytest", *(session.posargs or ["-n", "2", "--dist", "loadgroup", "tests/images"]), env=LEFT_OUT
+    )
 
 
 @nox.session

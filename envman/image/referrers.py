@@ -59,16 +59,22 @@ def described(referrer: Manifest) -> Descriptor:
 
 
 def joined(ours: Iterable[Descriptor], others: Iterable[Descriptor]) -> list[Descriptor]:
-    """Our referrers beside those that others have attached; older ones of ours go."""
+    """Our referrers beside those that others have attached; older ones of ours go.
 
-    def what(one: Descriptor) -> tuple[str, tuple[tuple[str, str], ...]]:
-        return one.artifact_type, tuple(
-            sorted((key, value) for key, value in one.annotations.items() if key != CREATED)
+    An index that skopeo before 1.14 has written does not say the artifacts' types.
+    """
+    mine = list(ours)
+
+    def is_older(other: Descriptor) -> bool:
+        return any(
+            other.artifact_type in {"", one.artifact_type} and _about(other) == _about(one) for one in mine
         )
 
-    mine = list(ours)
-    replaced = {what(one) for one in mine}
-    return [*mine, *(one for one in others if what(one) not in replaced)]
+    return [*mine, *(one for one in others if not is_older(one))]
+
+
+def _about(one: Descriptor) -> dict[str, str]:
+    return {key: value for key, value in one.annotations.items() if key != CREATED}
 
 
 def index(manifests: Iterable[Descriptor]) -> bytes:

@@ -49,7 +49,8 @@ def test_what_others_have_attached_stays_and_older_ones_of_ours_go() -> None:
     signature = described(referrer(Document("s", "application/signature", b"s"), IMAGE, NOON))
     other = described(referrer(replace(BILL, annotations={"envman.environment": "env_b"}), IMAGE, NOON))
     ours = described(referrer(BILL, IMAGE, NOON))
-    assert joined([ours], [older, signature, other]) == [ours, signature, other]
+    untyped = replace(older, artifact_type="")
+    assert joined([ours], [older, untyped, signature, other]) == [ours, signature, other]
 
 
 def test_their_tag_is_as_the_specification_has_it() -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from uv import find_uv_bin
@@ -28,9 +28,17 @@ CREATED = "2024-01-01T00:00:00Z"
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\n"
 
 
-def make_base(place: Path, python: str, environ: Iterable[str] = (), user: str = "", extra: str = "") -> str:
-    """Make an OCI layout at a place; returns its name. `extra` is written into the image, to make it another."""
-    entries = {entry.path: entry for entry in _entries(Path(python), extra)}
+def make_base(
+    place: Path,
+    python: str,
+    environ: Iterable[str] = (),
+    user: str = "",
+    changed: Mapping[str, bytes] | None = None,
+) -> str:
+    """Make an OCI layout at a place; returns its name. `changed` are files with other contents, by path."""
+    entries = {entry.path: entry for entry in _entries(Path(python))}
+    for path, content in (changed or {}).items():
+        entries[path.lstrip("/")] = written(path.lstrip("/"), content, 0o755)
     layout = Layout(place)
     layer, _ = LayerStore(layout, 1_700_000_000, Compression.GZIP, 2).layer(
         list(in_order(entries.values())), "this machine's Python"
@@ -52,14 +60,14 @@ def add_image(layout: Layout, layer: Layer, environ: list[str], user: str = "", 
     return layout.put(MANIFEST, Manifest(blob, (layer.blob,)).to_json())
 
 
-def _entries(python: Path, extra: str) -> Iterator[Entry]:
+def _entries(python: Path) -> Iterator[Entry]:
     digests = Digests()
     prefix = python.parent.parent
     version = python.name.removeprefix("python")
     library = prefix / "lib" / f"python{version}"
     programs = [str(python), find_uv_bin(), "/bin/sh", *map(str, (library / "lib-dynload").glob("*.so"))]
     for path in {str(python), "/bin/sh", *_libraries(programs)}:
-        yield _file(path, digests)
+        yield from _with_links(path, digests)
     yield from entries_below(
         library, str(library).lstrip("/"), digests, lambda path: bool(_LEFT_OUT.match(path))
     )
@@ -68,12 +76,19 @@ def _entries(python: Path, extra: str) -> Iterator[Entry]:
     for path in ("tmp", "proc", "dev", "etc", "root"):
         yield folder(path)
     yield written("etc/passwd", PASSWD)
-    yield written("etc/base", extra.encode())
 
 
-def _file(path: str, digests: Digests) -> Entry:
-    source = os.path.realpath(path)
-    return Entry(path.lstrip("/"), Kind.FILE, 0o755, source, digests.of(source), Path(source).stat().st_size)
+def _with_links(path: str, digests: Digests) -> Iterator[Entry]:
+    """A file where it really is, and the links that lead there."""
+    at, left = "/", path.strip("/").split("/")
+    while left:
+        at = os.path.normpath(f"{at}/{left.pop(0)}")
+        if Path(at).is_symlink():
+            target = str(Path(at).readlink())
+            yield Entry(at.lstrip("/"), Kind.SYMBOLIC_LINK, 0o777, target=target)
+            left = [*target.strip("/").split("/"), *left]
+            at = "/" if target.startswith("/") else str(Path(at).parent)
+    yield Entry(at.lstrip("/"), Kind.FILE, 0o755, at, digests.of(at), Path(at).stat().st_size)
 
 
 def _libraries(programs: list[str]) -> set[str]:

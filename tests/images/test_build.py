@@ -272,7 +272,7 @@ def test_an_interrupted_build_leaves_what_was_there(
 
 
 def test_a_base_with_another_user_keeps_it(images: Deployment, tmp_path: Path) -> None:
-    base = make_base(tmp_path / "base", own_python(PYTHON), ["AIRFLOW_HOME=/srv"], "1000:0", extra="2")
+    base = make_base(tmp_path / "base", own_python(PYTHON), ["AIRFLOW_HOME=/srv"], "1000:0")
     outcome = build(images, "env_a", "--tag", "team/user:1", "--base", base)[0]
     told = images.ok("image", "inspect", "team/user:1", "--json").json["result"]
     assert told["user"] == "1000:0"

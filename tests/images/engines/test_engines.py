@@ -11,7 +11,7 @@ from tests.images import machine
 from tests.images.engines.conftest import CREDENTIALS, Built, Podman, Project, options_of
 from tests.images.machine import SECRETS, PrivateIndex
 
-pytestmark = pytest.mark.registry
+pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("engines")]
 TOOLS = ("buildah", "podman", "docker")
 WHERE = "import grid, os, sys; print(json.dumps([grid.__version__, os.getuid(), os.getgid(), os.getcwd()]))"
 
