@@ -48,6 +48,8 @@ _WORDS: tuple[tuple[object, str, str], ...] = (
     (values.Command, "command", "commands"),
     (values.QueueName, "queue name", "queue names"),
     (values.ImageName, "image name", "image names"),
+    (values.BaseImage, "base image", "base images"),
+    (values.AptPackage, "Debian package", "Debian packages"),
     (values.TriggerPattern, "trigger class pattern", "trigger class patterns"),
     (values.UserName, "user", "users"),
     (values.GroupName, "group", "groups"),
@@ -127,6 +129,10 @@ set = { TZ = "UTC" }               # no secrets: the published table is plain te
 memory = "8G"
 cpu = 1.5                          # processors
 pids = 500                         # processes and threads
+
+[image]                            # for envman image build
+base = "apache/airflow:slim-3.3.2-python3.11"
+apt = ["libpq5"]                   # Debian packages that the base has, or that an engine installs
 
 [checks]                           # a generation that fails one of these is never published
 imports = ["airflow.sdk", "pandas"]
@@ -392,6 +398,9 @@ def _types() -> str:
         "variable pattern": "a variable's name, or the beginning of one and `*`: `AWS_*`",
         "queue name": "the name of one of the executor's queues, without a comma",
         "image name": "a container image, with its tag or digest",
+        "base image": "an image in a registry, `debian:12`, or on this machine: `oci:FOLDER:NAME`, "
+        "`oci-archive:FILE`, `docker-archive:FILE`",
+        "Debian package": "its name, or `name=version`: `libpq5`",
         "trigger class pattern": "a class with its module, or its beginning and `*`: `airflow.providers.*`",
         "user": "the name of a user of the host (small letters, digits, `_` and `-`; at most 32 characters), "
         "or a user's number; not `root`, not `0`",
@@ -412,16 +421,26 @@ def _types() -> str:
     )
 
 
+def commands() -> dict[str, Callable[..., object]]:
+    """All commands by name, those of a group with the group's before it: `image build`."""
+    found = {info.name: info.callback for info in app.registered_commands if info.name and info.callback}
+    for group in app.registered_groups:
+        inside = group.typer_instance
+        for info in inside.registered_commands if inside else ():
+            if inside and info.name and info.callback:
+                found[f"{inside.info.name} {info.name}"] = info.callback
+    return found
+
+
 def cli_page() -> str:
     """The page about the commands."""
-    commands = {info.name: info.callback for info in app.registered_commands if info.name and info.callback}
     sections: list[str] = []
-    for name, callback in commands.items():
+    for name, callback in commands().items():
         sections.append(f"## envman {name}")
         sections += [f"```text\n{LAUNCH_PATH[name]}```"] if name in LAUNCH_PATH else _command(name, callback)
     return Template(_CLI_PAGE).substitute(
         introduction=_paragraphs(str(app.info.help)),
-        names=" · ".join(f"[`{name}`](#envman-{name})" for name in commands),
+        names=" · ".join(f"[`{name}`](#envman-{name.replace(' ', '-')})" for name in commands()),
         commands="\n\n".join(sections),
     )
 
@@ -448,7 +467,12 @@ def _command(name: str, callback: Callable[..., object]) -> list[str]:
                 arguments.append(_argument(parameter, hint, info))
             elif isinstance(info, OptionInfo):
                 options.append(_option(parameter, hint, info))
-    words = ["envman", name, *(what for what, _, _ in arguments), *(["[OPTIONS]"] if options else [])]
+    words = [
+        "envman",
+        *name.split(),
+        *(what for what, _, _ in arguments),
+        *(["[OPTIONS]"] if options else []),
+    ]
     rows = [f"| `{_cell(what)}` | {_cell(text)} | {default} |" for what, text, default in arguments]
     rows += [f"| {_cell(what)} | {_cell(text)} | {default} |" for what, text, default in options]
     parts = [*prose, f"```text\n{' '.join(words)}\n```"]

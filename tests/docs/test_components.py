@@ -28,6 +28,9 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 COMPONENTS = sorted((DOCS / "components").glob("*.md"))
 PAGES = [*COMPONENTS, DOCS / "how-to/run-the-components.md", DOCS / "how-to/bundles-and-teams.md"]
 IDS = [page.stem for page in PAGES]
+NAMES = {info.name for info in app.registered_commands} | {
+    group.typer_instance.info.name for group in app.registered_groups if group.typer_instance
+}
 
 LAUNCH_PATH = {"launch", "exec", "pod-entrypoint"}
 WORKLOAD = {"ti": {}, "bundle_info": {"name": "bundle_a", "version": None}, "token": "a-token"}
@@ -92,7 +95,7 @@ def check(words: list[str]) -> str:
         in_file = arguments[3:4] == ["--json-path"]
         pod.bundle_of(json.dumps(WORKLOAD) if in_file else pod.workload_text(arguments))
     else:
-        assert name in {info.name for info in app.registered_commands}, words
+        assert name in NAMES, words
     return name
 
 
@@ -140,7 +143,7 @@ def test_the_commands_in_shell_blocks_and_in_prose_are_envmans(page: Path) -> No
         ):  # else it is only a mention
             checked(words)
         else:
-            assert words[1] in {*LAUNCH_PATH, *(info.name for info in app.registered_commands)}
+            assert words[1] in {*LAUNCH_PATH, *NAMES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)

@@ -78,6 +78,7 @@ def test_every_key_and_every_command_is_on_its_page(generator: ModuleType) -> No
     for key in ("variables.keep-out", "checks.commands", "pyprojects[].extras", "bundles.BUNDLE.team"):
         assert f"| `{key}` |" in spec
     names = [info.name for info in generator.app.registered_commands]
+    names += ["image build", "image push"]
     assert len(names) > 10
     for name in names:
         assert f"\n## envman {name}\n" in cli
