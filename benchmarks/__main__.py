@@ -20,6 +20,7 @@ BENCHMARKS = {
     "exec": "launch",
     "noop": "noop",
     "teams": "real_teams",
+    "image": "images",
     "parse": "parse_loop",
     "task": "task_start",
     "memory": "memory",

@@ -13,8 +13,13 @@ import pytest
 
 from envman.errors import ExitCode
 from envman.generation.manifest import Manifest
+from envman.image.facts import Change, EnvironmentFacts, ImageFacts
 from envman.lock.lockfile import parse_lock
 from envman.resolver.table import Table
+from envman.usecases.image_build import ImageOutcome, LayerOutcome
+from envman.usecases.image_engines import EngineState
+from envman.usecases.image_stage import StageOutcome
+from envman.usecases.images import DiffOutcome, InspectOutcome, LayerFacts, ListedImage, PushOutcome
 from tests.conftest import Deployment
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs/reference"
@@ -104,6 +109,25 @@ def test_a_field_that_is_missing_in_an_example_is_found() -> None:
     assert not agree(shape({"a": 1}), shape({"a": 1, "b": 2}))
     assert not agree(shape([{"c": 2}]), shape([{"c": 2, "d": 3}]))
     assert not agree(shape({"a": [{"b": 1}]}), shape({"a": {"b": 1}}))
+
+
+IMAGES: dict[str, tuple[type, ...]] = {
+    "image build": (ImageOutcome, LayerOutcome),
+    "image push": (PushOutcome,),
+    "image list": (ListedImage,),
+    "image inspect": (InspectOutcome, LayerFacts, ImageFacts, EnvironmentFacts),
+    "image diff": (DiffOutcome, Change),
+    "image stage": (StageOutcome,),
+    "image engines": (EngineState,),
+}
+"""Results without an example, by the heading of their section."""
+
+
+@pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)
+def test_every_field_of_results_about_images_is_on_the_page(heading: str, types: tuple[type, ...]) -> None:
+    section = page("json.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    listed = {words.rpartition(".")[2] for words in re.findall(r"`([^`]+)`", section)}
+    assert {field.name for one in types for field in fields(one)} - {"facts"} <= listed
 
 
 def test_every_exit_code_is_on_its_page() -> None:

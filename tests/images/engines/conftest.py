@@ -133,12 +133,19 @@ def options_of(engine: str) -> list[str]:
     return [] if engine == "envman" else [f"--engine={engine}", "--engine-option=--network=host"]
 
 
-@pytest.fixture(scope="session", params=ENGINES)
-def built(request: pytest.FixtureRequest, project: Project) -> Built:
+@pytest.fixture(scope="session")
+def all_built() -> dict[str, Built]:
+    return {}
+
+
+@pytest.fixture(params=ENGINES)
+def built(request: pytest.FixtureRequest, project: Project, all_built: dict[str, Built]) -> Built:
     engine = str(request.param)
-    tag = f"localhost/all-{engine}:1"
-    done = project.ok("image", "build", "--all-in-one", *options_of(engine), "--tag", tag, **CREDENTIALS)
-    return Built(engine, tag, done.log, project.image(tag))
+    if engine not in all_built:
+        tag = f"localhost/all-{engine}:1"
+        done = project.ok("image", "build", "--all-in-one", *options_of(engine), "--tag", tag, **CREDENTIALS)
+        all_built[engine] = Built(engine, tag, done.log, project.image(tag))
+    return all_built[engine]
 
 
 @dataclass

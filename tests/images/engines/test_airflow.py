@@ -18,10 +18,10 @@ pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("engines")]
 FILES = {
     "envman.toml": """\
 root = "/venv"
+airflow-version = "3.3.2"
 airflow-environment = "env_a"
 
 [defaults]
-airflow-version = "3.3.2"
 requires-python = "==3.11.*"
 platforms = ["linux-x86_64"]
 
