@@ -231,10 +231,10 @@ def test_a_base_without_the_right_python_is_told(images: Deployment) -> None:
 
 
 def test_a_tag_that_is_not_there_is_not_pushed(images: Deployment) -> None:
-    build(images, "env_a", "--tag", "team/image_a:1")
-    result = images.run("image", "push", "team/image_a:2")
+    build(images, "env_a", "--tag", "team/alone:1")
+    result = images.run("image", "push", "team/alone:2")
     assert result.exit_code == 2
-    assert "Did you mean 'team/image_a:1'?" in result.stderr
+    assert "Did you mean 'team/alone:1'?" in result.stderr
 
 
 def test_a_registry_that_is_not_there_is_told(images: Deployment) -> None:
