@@ -38,9 +38,10 @@ class Finished:
 
 
 class Processes:
-    """The children of this run of envman."""
+    """The children of this run of envman; each gets `variables` besides those that it is started with."""
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Mapping[str, str] | None = None) -> None:
+        self._added = dict(variables or {})
         self._running: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
         self._stopped_by: int | None = None
@@ -93,7 +94,7 @@ class Processes:
             self._raise_if_stopped()
             child = subprocess.Popen(
                 list(command),
-                env=dict(environment),
+                env={**environment, **self._added},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

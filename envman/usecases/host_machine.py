@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from envman.files import write_atomic
 from envman.generation.manifest import Interpreter
 from envman.interpreters import Interpreters, discover, stamp
 from envman.oci.bases import Base
-from envman.processes import Finished, Processes
+from envman.processes import Processes
 from envman.store import layout
 from envman.usecases.base_machine import ROOT, BaseMachine, build_key
 from envman.uv.runner import Source
@@ -39,34 +38,12 @@ MARKER = "image-base"
 _SHOWN = 3
 
 
-class _Timed(Processes):
-    """Runs children that take the image's time for the present."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__()
-        self._epoch = epoch
-
-    def run(
-        self,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        folder: str,
-        held: Sequence[int] = (),
-        on_line: Callable[[str], None] | None = None,
-        *,
-        timeout: float | None = None,
-    ) -> Finished:
-        """As `Processes.run`."""
-        timed = {**environment, "SOURCE_DATE_EPOCH": str(self._epoch)}
-        return super().run(command, timed, folder, held, on_line, timeout=timeout)
-
-
 def host_machine(base: Base, cache: Path, source: Source, epoch: int) -> BaseMachine:
     """The machine that envman runs on, with those of its interpreters that the base has; for its `/venv`.
 
     Raises ImageError where it has none, naming what differs, and where `/venv` is used for something else.
     """
-    processes = _Timed(epoch)
+    processes = Processes({"SOURCE_DATE_EPOCH": str(epoch)})
     found = _shared_interpreters(base, processes)
     root = Path(ROOT)
     _claim(root, build_key(base, processes, source, epoch))
