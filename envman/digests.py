@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
 
 class Digests:
@@ -28,7 +27,10 @@ class Digests:
 
 def _read(path: str) -> str:
     digest = hashlib.sha256()
-    with Path(path).open("rb", buffering=0) as stream:
-        while block := stream.read(1 << 20):
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # of tens of thousands: without an object for each
+    try:
+        while block := os.read(descriptor, 1 << 20):
             digest.update(block)
+    finally:
+        os.close(descriptor)
     return digest.hexdigest()

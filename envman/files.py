@@ -1,11 +1,14 @@
-"""Writing files so that a reader, a crash or a full disk never sees half of one."""
+"""Writing files so that a reader, a crash or a full disk never sees half of one; where the cache is."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+
+CACHE_VARIABLE = "ENVMAN_CACHE_DIR"
 
 
 def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
@@ -39,3 +42,10 @@ def switch_link(link: Path, target: str) -> None:
     except OSError:
         temporary.unlink()
         raise
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where envman keeps what can be made again: ENVMAN_CACHE_DIR, else below XDG_CACHE_HOME."""
+    if chosen := environ.get(CACHE_VARIABLE):
+        return Path(chosen)
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "envman"

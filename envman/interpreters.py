@@ -9,9 +9,10 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
-from python_discovery import PythonInfo, iter_interpreters
+from python_discovery import DiskCache, PythonInfo, iter_interpreters
 
 from envman.errors import BuildError, Problem
+from envman.files import cache_folder
 from envman.generation.manifest import Interpreter
 
 EVERY = "cpython>=3.8"
@@ -40,7 +41,8 @@ def discover(requested: str | None, environ: Mapping[str, str]) -> Interpreters:
     Raises BuildError where nothing answers a request.
     """
     key = requested or EVERY
-    infos = iter_interpreters(key, env=_search_path(environ))
+    known = DiskCache(cache_folder(environ) / "interpreters")  # one that has changed is looked at again
+    infos = iter_interpreters(key, cache=known, env=_search_path(environ))
     found = tuple(_unique(_interpreter(info) for info in infos))
     if requested and not found:
         raise BuildError(

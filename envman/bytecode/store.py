@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from envman.errors import BuildError, Problem
 from envman.processes import Finished, Processes
 
 COMPILER = Path(__file__).with_name("compiler.py")
-CACHE_VARIABLE = "ENVMAN_CACHE_DIR"
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,6 @@ class _Source:
     relative: str
     bytecode: str
     name: str
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where envman keeps what can be made again: ENVMAN_CACHE_DIR, else below XDG_CACHE_HOME."""
-    if chosen := environ.get(CACHE_VARIABLE):
-        return Path(chosen)
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "envman"
 
 
 class BytecodeStore:

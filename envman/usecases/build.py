@@ -11,9 +11,9 @@ from enum import Enum
 
 from packaging.specifiers import SpecifierSet
 
-from envman.bytecode.store import cache_folder
 from envman.digests import Digests
 from envman.errors import BuildError, LockError, Problem
+from envman.files import cache_folder
 from envman.generation.history import Action
 from envman.generation.manifest import Interpreter, Manifest, generation_identifier, options_digest
 from envman.lock.lockfile import Lock, body_digest, parse_header, parse_lock

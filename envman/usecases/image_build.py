@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from envman.bytecode.store import Compiler, cache_folder
+from envman.bytecode.store import Compiler
 from envman.digests import Digests
+from envman.files import cache_folder
 from envman.image.entries import Entry, in_order
 from envman.image.launcher import settings
 from envman.image.oci import CONFIG, MANIFEST, Layer, Manifest, configured

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from envman.bytecode.store import cache_folder
 from envman.errors import LockError, Problem, UsageError
+from envman.files import cache_folder
 from envman.generation.manifest import Manifest as GenerationManifest
 from envman.generation.manifest import parse_manifest as parse_generation
 from envman.image.containerfile import containerfile_text

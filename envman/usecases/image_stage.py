@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from envman.bytecode.store import Compiler, cache_folder
+from envman.bytecode.store import Compiler
 from envman.digests import Digests
 from envman.errors import BuildError, Problem, UsageError
+from envman.files import cache_folder
 from envman.image.entries import in_order
 from envman.interpreters import discover
 from envman.oci.folder import write_folder

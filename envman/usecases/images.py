@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from envman.bytecode.store import cache_folder
 from envman.errors import EnvmanError, Problem, UsageError
+from envman.files import cache_folder
 from envman.image.facts import Change, ImageFacts, changes, facts_of
 from envman.image.oci import INDEX, Descriptor, Manifest, digest_of, parse_config, parse_manifest
 from envman.image.referrers import index, is_referrers_tag, joined, parse_index, referrers_tag

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from envman.bytecode.store import BytecodeStore, Compiler, Filled, cache_folder
+from envman.bytecode.store import BytecodeStore, Compiler, Filled
 from envman.digests import Digests
 from envman.errors import BuildError
+from envman.files import cache_folder
 from envman.interpreters import discover
 from envman.processes import Processes
 

@@ -13,7 +13,7 @@ from tests.images import machine
 from tests.images.engines.conftest import Podman, Project
 from tests.wheels import make_wheel
 
-pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("engines")]
+pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("airflow")]
 
 FILES = {
     "envman.toml": """\
