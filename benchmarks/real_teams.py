@@ -20,7 +20,8 @@ ROUNDS = 2
 LOOP = "uv venv + uv pip sync, one after the other"
 FIRST, BUILD = "envman build, no bytecode yet", "envman build, bytecode in its store"
 COLD = "envman build"
-LINKS, ADDED = "uv venv + uv pip sync without bytecode: downloads and links", "envman build"
+LINKS, COMPILED = "uv venv + uv pip sync, downloads and links alone", "uv venv + uv pip sync, with bytecode"
+ADDED = "envman build"
 HELD_OUT = "warehouse"
 """The team that comes when ten environments are there: the other seven, and three variants."""
 
@@ -108,7 +109,7 @@ class TeamsProject:
         return loop(commands, self._environment(), self.folder)()
 
     def add(self, target: Path) -> dict[str, Sample]:
-        """One more environment where ten are, with envman, and its downloads and links with uv alone.
+        """One more environment where ten are, with envman, and with uv alone.
 
         What of the downloads is not in uv's cache is fetched by both.
         """
@@ -120,10 +121,13 @@ class TeamsProject:
             shutil.rmtree(self.uv_cache, ignore_errors=True)
             run(["cp", "-al", mine, self.uv_cache], clean_environment(), self.folder)
         os.sync()
-        links = self._sync(target, [HELD_OUT], [])
+        taken = {LINKS: self._sync(target, [HELD_OUT], [])}
+        os.sync()
+        if not mine:
+            taken[COMPILED] = self._sync(target / "compiled", [HELD_OUT], ["--compile-bytecode"])
         self.uv_cache = mine
         os.sync()
-        return {LINKS: links, ADDED: self._run("build", HELD_OUT, *self._offline(), "--root", root)}
+        return {**taken, ADDED: self._run("build", HELD_OUT, *self._offline(), "--root", root)}
 
 
 class _StageClock:
@@ -222,7 +226,7 @@ def _added(project: TeamsProject, rounds: int, state: str) -> Comparison:
     targets = _targets(project, "added")
     taken = [project.add(next(targets)) for _ in range(rounds)]
     targets.close()
-    walls = {side: [samples[side].wall for samples in taken] for side in (LINKS, ADDED)}
+    walls = {side: [samples[side].wall for samples in taken] for side in taken[0]}
     return Comparison(f"teams: one environment where ten are, {state}, wall time", walls, (LINKS,))
 
 
