@@ -101,7 +101,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, as ratios against named rivals; name some to run only those."""
-    session.install("-e", ".")
+    session.install("-e", ".[images]")
     session.run("python", "-m", "benchmarks", *(session.posargs or ["exec", "noop"]), env=LEFT_OUT)
 
 
