@@ -58,6 +58,7 @@ def portable_virtualenv(folder: Path) -> Path:
             except OSError:  # another envman was faster
                 if not target.exists():
                     raise
+    os.utime(target)  # it is used, as `envman prune` wants to know
     return target
 
 

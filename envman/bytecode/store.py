@@ -210,3 +210,11 @@ def _failed(finished: Finished) -> Problem:
 
 def _vanished(path: str) -> Problem:
     return Problem(path, "its bytecode went away from the store just after it was compiled", "Build again.")
+
+
+def unused_bytecode(cache: Path, before: float) -> Iterator[Path]:
+    """Files of all stores of a cache that stand in no environment, and did not since a moment."""
+    for path in (cache / "bytecode").glob("*/[0-9a-f][0-9a-f]/*"):
+        status = path.stat()
+        if status.st_nlink == 1 and status.st_ctime < before:  # a link that comes or goes changes it
+            yield path

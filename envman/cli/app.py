@@ -12,7 +12,13 @@ from envman import __version__
 from envman.cli.auditing import audit_command, licenses_command, sbom_command
 from envman.cli.deploying import airflow_config_command, check_command, doctor_command, publish_command
 from envman.cli.imaging import image_app
-from envman.cli.keeping import export_command, gc_command, rollback_command, wheelhouse_command
+from envman.cli.keeping import (
+    export_command,
+    gc_command,
+    prune_command,
+    rollback_command,
+    wheelhouse_command,
+)
 from envman.cli.looking import (
     diff_command,
     history_command,
@@ -35,7 +41,7 @@ exec starts a command in the interpreter of a bundle. Begin with: envman init
 _EPILOG = (
     "Exit codes: 0 done · 1 failed · 2 wrong arguments · 3 wrong spec · 4 lock missing or stale · "
     "5 unsatisfiable · 6 build failed · 7 no answer for a bundle · "
-    "8 root folder damaged or not writable · 130, 143 interrupted"
+    "8 root folder damaged or not writable · 9 image · 130, 143 interrupted"
 )
 
 app = typer.Typer(
@@ -99,6 +105,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "history": history_command,
     "rollback": rollback_command,
     "gc": gc_command,
+    "prune": prune_command,
     "verify": verify_command,
     "export": export_command,
     "wheelhouse": wheelhouse_command,

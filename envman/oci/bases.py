@@ -79,6 +79,7 @@ def fetched(image: Reference, cache: Path, processes: Processes, report: Callabl
             report("its layers")
             source = image if image.is_local else image.with_digest(digest)
             skopeo.copy(source, layout_reference(new, _NAME))
+    os.utime(folder)  # it is used, as `envman prune` wants to know
     layout = Layout(folder / "layout")
     image_digest = layout.names()[_NAME].digest
     manifest = parse_manifest(layout.read(image_digest), str(image))

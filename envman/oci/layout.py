@@ -14,13 +14,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from envman.errors import ImageError, Problem
 from envman.files import write_atomic
-from envman.image.oci import INDEX, REF_NAME, Descriptor, digest_of
+from envman.image.oci import INDEX, MANIFEST, REF_NAME, Descriptor, digest_of
 
 _NEW = ".new-"
 _ABANDONED = 86400.0
@@ -61,6 +61,7 @@ class Layout:
     def take(self, blob: Descriptor, other: Layout) -> None:
         """Have a blob of another layout, as a link where that can be. Raises OSError."""
         if self.has(blob):
+            os.utime(self.path(blob.digest))  # it is used, as `envman prune` wants to know
             return
         with self.new_blob() as stream:
             Path(stream.name).unlink()
@@ -116,6 +117,30 @@ class Layout:
             named = self.names()
             described = Descriptor(image.media_type, image.digest, image.size, {REF_NAME: name})
             self._write({**named, name: described})
+
+    def forget(self, names: Collection[str]) -> None:
+        """Take names away from their images."""
+        with self._locked():
+            self._write({name: one for name, one in self.names().items() if name not in names})
+
+    def unneeded(self, forgotten: Collection[str], before: float) -> list[Path]:
+        """Blobs older than a moment that no image needs; forgotten names don't count."""
+        needed = set[str]()
+        for name, one in self.names().items():
+            if name not in forgotten:
+                self._add_needed(one, needed)
+        blobs = [path for path in (self.folder / "blobs/sha256").iterdir() if path.stat().st_mtime < before]
+        return sorted(path for path in blobs if f"sha256:{path.name}" not in needed)
+
+    def _add_needed(self, one: Descriptor, needed: set[str]) -> None:
+        if one.digest in needed:
+            return
+        needed.add(one.digest)
+        if one.media_type in {MANIFEST, INDEX} and self.has(one):
+            data = json.loads(self.read(one.digest))
+            for part in (*data.get("manifests", ()), *data.get("layers", ()), data.get("config")):
+                if part:
+                    self._add_needed(Descriptor.from_dict(part), needed)
 
     def _write(self, named: dict[str, Descriptor]) -> None:
         manifests: list[Any] = [one.to_dict() for _, one in sorted(named.items())]

@@ -108,6 +108,7 @@ def build_key(base: Base, processes: Processes, source: Source, epoch: int) -> s
 def _sandbox(base: Base, root: Path, caches: Mapping[str, Path], source: Source, epoch: int) -> Sandbox:
     for folder in (root, *caches.values()):
         folder.mkdir(parents=True, exist_ok=True)
+    os.utime(root)  # it is used, as `envman prune` wants to know
     mounts = [
         Mount(str(root), ROOT, writable=True),
         Mount(find_uv_bin(), f"{INSIDE}/uv"),

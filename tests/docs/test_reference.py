@@ -20,6 +20,7 @@ from envman.usecases.image_build import ImageOutcome, LayerOutcome
 from envman.usecases.image_engines import EngineState
 from envman.usecases.image_stage import StageOutcome
 from envman.usecases.images import DiffOutcome, InspectOutcome, LayerFacts, ListedImage, PushOutcome
+from envman.usecases.prune import PruneOutcome, Unused
 from tests.conftest import Deployment
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs/reference"
@@ -119,8 +120,9 @@ IMAGES: dict[str, tuple[type, ...]] = {
     "image diff": (DiffOutcome, Change),
     "image stage": (StageOutcome,),
     "image engines": (EngineState,),
+    "prune": (PruneOutcome, Unused),
 }
-"""Results without an example, by the heading of their section."""
+"""Results about images and the cache, by the heading of their section; they have no example."""
 
 
 @pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)

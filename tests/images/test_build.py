@@ -161,6 +161,21 @@ def test_pushed_pulled_and_the_same(images: Deployment, registry: str) -> None:
     ]
 
 
+def test_what_prune_has_removed_is_made_again(images: Deployment, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    images.environment["ENVMAN_CACHE_DIR"] = str(cache)
+    first = build(images, "env_a", "--tag", "team/image_a:1")[0]
+    folders = [*(cache / "bases").iterdir(), *(cache / "roots").iterdir(), *(cache / "virtualenv").iterdir()]
+    for path in [*folders, *(cache / "images/blobs/sha256").iterdir()]:
+        os.utime(path, (0, 0))
+    assert "team/image_a:1" in images.ok("prune", "--dry-run").stdout
+    assert "team/image_a:1" in images.ok("image", "list").stdout
+    gone = images.ok("prune", "--json").json["result"]["unused"]
+    assert {one["what"] for one in gone} == {"image", "layers", "base", "environments", "virtualenv"}
+    assert images.ok("image", "list", "--json").json["result"] == []
+    assert build(images, "env_a", "--tag", "team/image_a:1")[0]["digest"] == first["digest"]
+
+
 def test_the_images_of_envman_toml_are_built_and_pushed_by_default(images: Deployment, registry: str) -> None:
     text = (images.folder / "envman.toml").read_text()
     images.write("envman.toml", f'{text}[images]\nenv_a = "{registry}/team/env_a:9"\n')

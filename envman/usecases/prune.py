@@ -1,0 +1,124 @@
+"""`envman prune`: what of envman's cache no build has used for some days."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from envman.bytecode.store import unused_bytecode
+from envman.errors import ImageError, Problem
+from envman.files import cache_folder
+from envman.image.referrers import is_referrers_tag, referrers_tag
+from envman.oci.layout import Layout
+
+DAY = 86400.0
+
+
+class What(str, Enum):
+    """What a cache holds."""
+
+    IMAGE = "image"
+    LAYERS = "layers"
+    BASE = "base"
+    ENVIRONMENTS = "environments"
+    VIRTUALENV = "virtualenv"
+    BYTECODE = "bytecode"
+
+
+_BY_FOLDER = {"bases": What.BASE, "roots": What.ENVIRONMENTS, "virtualenv": What.VIRTUALENV}
+"""Folders of the cache whose entries are used as a whole, and touched then."""
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Something that has not been used for `days`; of files, `size` is in bytes.
+
+    Files of images count as layers: several images may share one.
+    """
+
+    what: What
+    name: str
+    size: int
+    days: int
+
+
+@dataclass(frozen=True)
+class PruneOutcome:
+    """What went, or would go, and the folder of the cache."""
+
+    folder: str
+    unused: tuple[Unused, ...]
+
+
+def prune(days: int, dry_run: bool) -> PruneOutcome:
+    """Remove what was not used for so many days, or only say what that is.
+
+    Tags of images go with their documents. A build that runs meanwhile has used what it needs. Raises
+    ImageError.
+    """
+    cache = cache_folder(os.environ)
+    before = time.time() - days * DAY
+    try:
+        found = [*_images(cache, before, dry_run)]
+        for name, what in _BY_FOLDER.items():
+            found += _folders(cache / name, what, before, dry_run)
+        found += _files(What.BYTECODE, unused_bytecode(cache, before), dry_run)
+    except OSError as error:
+        why = f"can't be pruned: {error.strerror or error}"
+        raise ImageError(Problem(error.filename or str(cache), why, "Look at its owner.")) from None
+    return PruneOutcome(str(cache), tuple(found))
+
+
+def _images(cache: Path, before: float, dry_run: bool) -> Iterator[Unused]:
+    if not (cache / "images").is_dir():
+        return
+    layout = Layout(cache / "images")
+    names = layout.names()
+    built = {name: layout.path(one.digest).stat().st_mtime for name, one in names.items() if layout.has(one)}
+    old = {name for name in names if not is_referrers_tag(name) and built.get(name, 0.0) < before}
+    kept = {referrers_tag(one.digest) for name, one in names.items() if name not in old}
+    documents = {name for name in names if is_referrers_tag(name) and name not in kept}
+    for name in sorted(old):
+        yield Unused(What.IMAGE, name, 0, _days(built.get(name, 0.0)))
+    if not dry_run:
+        layout.forget(old | documents)
+    yield from _files(What.LAYERS, layout.unneeded(old | documents, before), dry_run)
+
+
+def _folders(parent: Path, what: What, before: float, dry_run: bool) -> Iterator[Unused]:
+    for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+        used = folder.stat().st_mtime
+        if not folder.is_dir() or used >= before:
+            continue
+        files = (one for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
+        size = sum(one.stat().st_size for one in files)
+        if not dry_run:
+            gone = parent / f"{_GONE}{folder.name.removeprefix(_GONE)}"
+            shutil.rmtree(folder.rename(gone))  # one that is half removed is not taken for whole
+        yield Unused(what, folder.name.removeprefix(_GONE), size, _days(used))
+
+
+_GONE = ".gone-"
+
+
+def _files(what: What, paths: Iterable[Path], dry_run: bool) -> Iterator[Unused]:
+    """Files of a kind as one entry, with the age of the youngest."""
+    sizes: list[int] = []
+    youngest = 0.0
+    for path in paths:
+        status = path.stat()
+        sizes.append(status.st_size)
+        youngest = max(youngest, status.st_mtime)
+        if not dry_run:
+            path.unlink()
+    if sizes:
+        yield Unused(what, f"{len(sizes)} files", sum(sizes), _days(youngest))
+
+
+def _days(moment: float) -> int:
+    return max(0, int((time.time() - moment) / DAY))
