@@ -101,9 +101,9 @@ def _provenance(workspace: Workspace, made: Made) -> bytes:
 
 
 def _repository(tag: str) -> str:
-    """An image's name without its tag: the digest tells which one it is."""
+    """An image's name without its tag: the digest tells which one it is. No path of this machine."""
     reference = parse_reference(tag)
-    return str(reference) if reference.is_local else reference.repository
+    return reference.scheme if reference.is_local else reference.repository
 
 
 def _ingredient(workspace: Workspace, name: str, one: Held) -> Ingredient:
