@@ -12,7 +12,7 @@ from tests.images import machine
 from tests.images.engines.conftest import Podman, Project
 from tests.images.machine import PASSWORD, SECRETS, USER, Image, PrivateIndex
 
-pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("engines")]
+pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("containerfiles")]
 DOCS = Path(__file__).resolve().parents[3] / "docs/how-to/build-in-an-image.md"
 TOOLS = ("buildah", "docker")
 
