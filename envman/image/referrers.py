@@ -61,7 +61,7 @@ def described(referrer: Manifest) -> Descriptor:
 def joined(ours: Iterable[Descriptor], others: Iterable[Descriptor]) -> list[Descriptor]:
     """Our referrers beside those that others have attached; older ones of ours go.
 
-    An index that skopeo before 1.14 has written does not say the artifacts' types.
+    An index that skopeo 1.9 has written does not say the artifacts' types.
     """
     mine = list(ours)
 
