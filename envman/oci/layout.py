@@ -84,8 +84,9 @@ class Layout:
         """A file to write a blob to; it goes away unless it is kept."""
         blobs = self.folder / "blobs"
         for left in blobs.glob(f"{_NEW}*"):  # a killed run's
-            if left.stat().st_mtime < time.time() - _ABANDONED:
-                left.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # one of a run that goes on gets its name just now
+                if left.stat().st_mtime < time.time() - _ABANDONED:
+                    left.unlink()
         with tempfile.NamedTemporaryFile(dir=blobs, prefix=_NEW, delete=False) as stream:
             try:
                 yield stream
