@@ -121,3 +121,10 @@ def test_skopeo_reads_what_is_written(tmp_path: Path) -> None:
     command = ["skopeo", "copy", "--quiet", f"oci:{tmp_path}:team/a:1", f"dir:{tmp_path}/copy"]
     subprocess.run(command, check=True, timeout=60)
     assert (tmp_path / "copy" / layer.blob.digest.partition(":")[2]).is_file()
+
+
+def test_an_unfinished_blob_that_gets_its_name_meanwhile_is_no_error(tmp_path: Path) -> None:
+    """Another build's: it is listed, and gone when it is looked at; as is a link to nowhere."""
+    layout = Layout(tmp_path)
+    (tmp_path / "blobs/.new-gone").symlink_to("nowhere")
+    assert layout.put("text/plain", b"mine").size == 4
