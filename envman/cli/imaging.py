@@ -26,8 +26,9 @@ from envman.cli.progress import progress
 from envman.errors import Problem, UsageError
 from envman.oci.engines import Engine
 from envman.oci.layer import Compression
-from envman.usecases.image_build import ImageOutcome, build_images
+from envman.usecases.image_build import build_images
 from envman.usecases.image_engine import build_images_with
+from envman.usecases.image_outcome import ImageOutcome
 from envman.usecases.image_plan import ImageOptions
 from envman.usecases.images import diff_images, inspect_image, list_images, push_images
 

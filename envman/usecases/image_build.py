@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,13 +19,13 @@ from envman.digests import Digests
 from envman.files import cache_folder
 from envman.image.entries import Entry, in_order
 from envman.image.launcher import settings
-from envman.image.oci import CONFIG, MANIFEST, Layer, Manifest, configured
+from envman.image.oci import CONFIG, Layer, Manifest, configured
 from envman.oci.bases import fetched, unpacked
 from envman.oci.layer import compressor
 from envman.oci.layers import LayerStore
 from envman.oci.layout import Layout
 from envman.sbom import check_library
-from envman.spec.image_names import Reference, filled_in
+from envman.spec.image_names import Reference
 from envman.spec.project import Environment
 from envman.usecases import image_contents as contents
 from envman.usecases.base_machine import ROOT, BaseMachine, base_machine
@@ -34,35 +34,11 @@ from envman.usecases.build import BuildOptions, build
 from envman.usecases.events import Event, Report, Stage
 from envman.usecases.generation_builder import Bytecode
 from envman.usecases.host_machine import host_machine
-from envman.usecases.image_documents import Made, attach
+from envman.usecases.image_documents import Made
+from envman.usecases.image_outcome import ImageOutcome, LayerOutcome, keep
 from envman.usecases.image_plan import ImageOptions, Wanted, plan_images
 from envman.usecases.side_by_side import default_jobs
 from envman.usecases.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class LayerOutcome:
-    """One layer of an image: sizes in bytes, seconds of this run; `reused` where it was there already."""
-
-    note: str
-    digest: str
-    size: int
-    seconds: float
-    reused: bool
-
-
-@dataclass(frozen=True)
-class ImageOutcome:
-    """One image after a build; `size` is what a registry stores of it, in bytes."""
-
-    environments: tuple[str, ...]
-    tag: str
-    digest: str
-    base: str
-    base_digest: str
-    size: int
-    layers: tuple[LayerOutcome, ...]
-    seconds: float
 
 
 def build_images(
@@ -165,25 +141,12 @@ class ImageBuilder:
         said = settings(base.config, ROOT, contents.facts(held, base.digest).labels(), created)
         config = layout.put(CONFIG, configured(base.config, [layer for layer, _ in parts], said))
         manifest = Manifest(config, (*base.manifest.layers, *(layer.blob for layer, _ in parts)))
-        image = layout.put(MANIFEST, manifest.to_json())
-        values = {"environment": wanted.environments[0].name, "digest": image.digest.partition(":")[2]}
-        tag = filled_in(wanted.tag, values)
         tools = {"compressor": self._options.compression.describe()}
-        made = Made(image, tag, wanted, base, held, tools, self._epoch)
-        attach(self._workspace, layout, made, self._options.documents)
-        layout.name(tag, image)
-        size = sum(blob.size for blob in (*manifest.layers, config, image))
-        self._report(Event(wanted.name, Stage.DONE, f"{tag}, {size / 1e6:.0f} MB"))
-        return ImageOutcome(
-            environments=tuple(one.name for one in wanted.environments),
-            tag=tag,
-            digest=image.digest,
-            base=base.name,
-            base_digest=base.digest,
-            size=size,
-            layers=tuple(outcome for _, outcome in parts),
-            seconds=round(time.monotonic() - started, 3),
-        )
+        made = Made(manifest, wanted, base, held, tools, self._epoch)
+        layers, documents = [layer for _, layer in parts], self._options.documents
+        outcome = keep(self._workspace, layout, made, layers, documents, started)
+        self._report(Event(wanted.name, Stage.DONE, outcome.describe()))
+        return outcome
 
     def _chosen(self, wanted: Wanted) -> dict[str, str]:
         return {one.name: self._generations[one.name] for one in wanted.environments}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import envman
 from envman.errors import Problem, UsageError
-from envman.image.oci import EMPTY, INDEX, MANIFEST, Descriptor
+from envman.image.oci import EMPTY, INDEX, MANIFEST, Descriptor, Manifest, digest_of
 from envman.image.provenance import MEDIA_TYPE as PROVENANCE
 from envman.image.provenance import PREDICATE_TYPE, BaseImage, Builder, Ingredient, Subject, provenance
 from envman.image.referrers import (
@@ -23,7 +23,7 @@ from envman.image.referrers import (
 from envman.oci.bases import Base
 from envman.oci.layout import Layout
 from envman.sbom import MEDIA_TYPE as BILL
-from envman.spec.image_names import parse_reference
+from envman.spec.image_names import filled_in, parse_reference
 from envman.usecases.image_contents import Held, rfc3339
 from envman.usecases.image_plan import Wanted
 from envman.usecases.sbom import generation_bill
@@ -40,13 +40,24 @@ class Made:
     `epoch` is its time in seconds since 1970.
     """
 
-    image: Descriptor
-    tag: str
+    manifest: Manifest
     wanted: Wanted
     base: Base
     held: Mapping[str, Held]
     tools: Mapping[str, str]
     epoch: int
+
+    @property
+    def image(self) -> Descriptor:
+        """Its manifest, as a layout's index names it."""
+        text = self.manifest.to_json()
+        return Descriptor(MANIFEST, digest_of(text), len(text))
+
+    @property
+    def tag(self) -> str:
+        """Its tag, with the placeholders filled in."""
+        name, digest = self.wanted.environments[0].name, self.image.digest.partition(":")[2]
+        return filled_in(self.wanted.tag, {"environment": name, "digest": digest})
 
 
 def attach(workspace: Workspace, layout: Layout, made: Made, folder: Path | None) -> None:

@@ -21,7 +21,6 @@ from envman.image.launcher import FOLDER
 from envman.image.oci import (
     CONFIG,
     LAYER_GZIP,
-    MANIFEST,
     Descriptor,
     Manifest,
     canonical,
@@ -34,15 +33,15 @@ from envman.oci.layer import Compression
 from envman.oci.layout import Layout
 from envman.processes import stop_signals
 from envman.sbom import check_library
-from envman.spec.image_names import Reference, filled_in
+from envman.spec.image_names import Reference
 from envman.store import layout as places
 from envman.usecases import image_contents as contents
 from envman.usecases.base_machine import ROOT
 from envman.usecases.build_secrets import write_build_secrets
 from envman.usecases.containerfile import Tools, context_files, recipe
 from envman.usecases.events import Event, Report, Stage
-from envman.usecases.image_build import ImageOutcome, LayerOutcome
-from envman.usecases.image_documents import Made, attach
+from envman.usecases.image_documents import Made
+from envman.usecases.image_outcome import ImageOutcome, LayerOutcome, keep
 from envman.usecases.image_plan import ImageOptions, Wanted, plan_images
 from envman.usecases.lock_state import lock_state
 from envman.usecases.own_wheel import write_own_wheel
@@ -129,7 +128,11 @@ class _Builder:
             self._report(Event(wanted.name, Stage.PACKING, f"taking it from {self._tool.engine.value}"))
             made = self._tool.save(identifier, folder)
             parts = self._take(base, made, wanted.name, folder / "found")
-            return self._kept(wanted, base, parts, started)
+            described = self._made(wanted, base, parts)
+            documents = self._options.documents
+            outcome = keep(self._workspace, self._layout, described, parts.outcomes, documents, started)
+            self._report(Event(wanted.name, Stage.DONE, outcome.describe()))
+            return outcome
 
     def _job(self, wanted: Wanted, base: Base, folder: Path) -> Job:
         context = folder / "context"
@@ -197,37 +200,16 @@ class _Builder:
             held[name] = contents.Held(path, replace(one, environment=name), lock)
         return held
 
-    def _kept(self, wanted: Wanted, base: Base, parts: _Parts, started: float) -> ImageOutcome:
-        """Put an image into envman's cache, under its tag."""
-        image = self._described(base, parts)
-        names = {"environment": wanted.environments[0].name, "digest": image.digest.partition(":")[2]}
-        tag = filled_in(wanted.tag, names)
-        tools = {self._tool.engine.value: self._tool.version()}
-        epoch = contents.image_time(base.config, os.environ)
-        made = Made(image, tag, wanted, base, parts.held, tools, epoch)
-        attach(self._workspace, self._layout, made, self._options.documents)
-        self._layout.name(tag, image)
-        size = sum(layer.size for layer in parts.layers)
-        self._report(Event(wanted.name, Stage.DONE, f"{tag}, {size / 1e6:.0f} MB"))
-        return ImageOutcome(
-            environments=tuple(one.name for one in wanted.environments),
-            tag=tag,
-            digest=image.digest,
-            base=base.name,
-            base_digest=base.digest,
-            size=size,
-            layers=parts.outcomes,
-            seconds=round(time.monotonic() - started, 3),
-        )
-
-    def _described(self, base: Base, parts: _Parts) -> Descriptor:
+    def _made(self, wanted: Wanted, base: Base, parts: _Parts) -> Made:
         """The image with the labels that envman's own engine gives, and the same time."""
+        epoch = contents.image_time(base.config, os.environ)
         said = dict(parts.config.get("config") or {})
         labels = {**(said.get("Labels") or {}), **contents.facts(parts.held, base.digest).labels()}
         said["Labels"] = dict(sorted(labels.items()))
-        created = contents.rfc3339(contents.image_time(base.config, os.environ))
-        blob = self._layout.put(CONFIG, canonical({**parts.config, "config": said, "created": created}))
-        return self._layout.put(MANIFEST, Manifest(blob, parts.layers).to_json())
+        config = {**parts.config, "config": said, "created": contents.rfc3339(epoch)}
+        manifest = Manifest(self._layout.put(CONFIG, canonical(config)), parts.layers)
+        tools = {self._tool.engine.value: self._tool.version()}
+        return Made(manifest, wanted, base, parts.held, tools, epoch)
 
 
 def _look_into(blob: Path, layer: Descriptor, folder: Path) -> _Found:

@@ -16,8 +16,8 @@ from envman.generation.manifest import Manifest
 from envman.image.facts import Change, EnvironmentFacts, ImageFacts
 from envman.lock.lockfile import parse_lock
 from envman.resolver.table import Table
-from envman.usecases.image_build import ImageOutcome, LayerOutcome
 from envman.usecases.image_engines import EngineState
+from envman.usecases.image_outcome import ImageOutcome, LayerOutcome
 from envman.usecases.image_stage import StageOutcome
 from envman.usecases.images import DiffOutcome, InspectOutcome, LayerFacts, ListedImage, PushOutcome
 from envman.usecases.prune import PruneOutcome, Unused
