@@ -28,15 +28,9 @@ class AuditOptions:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A vulnerability of a locked package, and what it hits; `fixed_in` are versions, the oldest first."""
+class Finding(Advisory):
+    """A vulnerability of a locked package, and what it hits."""
 
-    package: str
-    version: str
-    id: str
-    aliases: tuple[str, ...]
-    fixed_in: tuple[str, ...]
-    description: str
     environments: tuple[str, ...]
     bundles: tuple[str, ...]
 
@@ -114,12 +108,7 @@ def _users(workspace: Workspace, environments: Sequence[Environment]) -> dict[Pi
 
 def _finding(advisory: Advisory, environments: list[str], bundles: Mapping[str, Sequence[str]]) -> Finding:
     return Finding(
-        package=advisory.package,
-        version=advisory.version,
-        id=advisory.id,
-        aliases=advisory.aliases,
-        fixed_in=advisory.fixed_in,
-        description=advisory.description,
+        **vars(advisory),
         environments=tuple(sorted(environments)),
         bundles=tuple(sorted({bundle for name in environments for bundle in bundles.get(name, ())})),
     )
