@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,11 @@ from typing import Any
 import pytest
 
 from tests.wheels import make_wheel
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as for a shell's job in the background: children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

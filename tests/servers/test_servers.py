@@ -74,10 +74,12 @@ def test_real_servers_say_what_they_do_and_their_processes_are_found(run_folder:
         assert set(looked.usage) == {first.pid, second.pid, pid}
         assert looked.usage[pid].rss > 1_000_000
         together = looked.tree(second.pid)
-        assert together.processor > 0
         if os.getuid() == 0:
             assert together.pss is not None
             assert together.pss < together.rss
+    assert (
+        look_at([os.getpid()]).usage[os.getpid()].processor > 0
+    )  # the servers may have used less than a tick
 
 
 def test_a_socket_that_was_left_behind_is_no_server(run_folder: Path, airflow: Path) -> None:
