@@ -56,7 +56,8 @@ def images(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """A whole Airflow, component by component: on SQLite, and on PostgreSQL with Celery over Redis."""
     _install(session, "test")
-    arguments = session.posargs or ["tests/e2e", "--ignore", "tests/e2e/test_chaos.py"]
+    side_by_side = ["-n", "2", "--dist", "loadfile"]  # each half with an estate of its own
+    arguments = session.posargs or [*side_by_side, "tests/e2e", "--ignore", "tests/e2e/test_chaos.py"]
     session.run("pytest", *arguments, env=LEFT_OUT)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,19 +66,22 @@ def runner_of(airflow: AirflowDeployment, environment: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def airflow(estate: Estate, deploy: Deploy) -> AirflowDeployment:
+def airflow(estate: Estate, deploy: Deploy) -> Iterator[AirflowDeployment]:
     made = deploy(
         AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD="8",
         AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC="2",
     )
-    for letter in ("a", "b"):
-        (estate.folder / f"bundles/bundle_{letter}/alerts.py").write_text(ALERTS.format(letter=letter))
+    alerts = {letter: estate.folder / f"bundles/bundle_{letter}/alerts.py" for letter in ("a", "b")}
+    for letter, file in alerts.items():
+        file.write_text(ALERTS.format(letter=letter))
     made.start_api_server()
     made.start("dag-processor", *envman("launch", "dag-processor"))
     made.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
     made.start("triggerer", *envman("launch", "triggerer"))
     made.wait_for("all Dags", lambda: {"sync_b", "sync_a", "crashing_b", "crashing_a"} <= made.dag_ids())
-    return made
+    yield made
+    for file in alerts.values():  # the estate is that of all modules
+        file.unlink()
 
 
 def test_a_runner_that_crashes_is_started_again_and_the_others_do_not_notice(
