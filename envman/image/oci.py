@@ -91,6 +91,11 @@ class Manifest:
             data["annotations"] = dict(sorted(self.annotations.items()))
         return canonical(data)
 
+    def described(self) -> Descriptor:
+        """The manifest as it stands in an index."""
+        text = self.to_json()
+        return Descriptor(MANIFEST, digest_of(text), len(text), self.annotations, self.artifact_type)
+
 
 def canonical(data: Any) -> bytes:
     """JSON of which there is one way to write it: no spaces; keys in the order that they are given in."""

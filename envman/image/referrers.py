@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envman.errors import ImageError, Problem
-from envman.image.oci import EMPTY, INDEX, MANIFEST, Descriptor, Manifest, canonical, digest_of
+from envman.image.oci import EMPTY, INDEX, Descriptor, Manifest, canonical, digest_of
 
 TITLE = "org.opencontainers.image.title"
 CREATED = "org.opencontainers.image.created"
@@ -50,12 +50,6 @@ def referrer(document: Document, image: Descriptor, created: str) -> Manifest:
     )
     said = {**document.annotations, CREATED: created}
     return Manifest(config, (blob,), said, document.media_type, subject)
-
-
-def described(referrer: Manifest) -> Descriptor:
-    """A referrer as it stands in an index."""
-    text = referrer.to_json()
-    return Descriptor(MANIFEST, digest_of(text), len(text), referrer.annotations, referrer.artifact_type)
 
 
 def joined(ours: Iterable[Descriptor], others: Iterable[Descriptor]) -> list[Descriptor]:

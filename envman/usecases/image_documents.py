@@ -9,13 +9,12 @@ from pathlib import Path
 
 import envman
 from envman.errors import Problem, UsageError
-from envman.image.oci import EMPTY, INDEX, MANIFEST, Descriptor, Manifest, digest_of
+from envman.image.oci import EMPTY, INDEX, MANIFEST, Descriptor, Manifest
 from envman.image.provenance import MEDIA_TYPE as PROVENANCE
 from envman.image.provenance import PREDICATE_TYPE, BaseImage, Builder, Ingredient, Subject, provenance
 from envman.image.referrers import (
     EMPTY_BLOB,
     Document,
-    described,
     index,
     referrer,
     referrers_tag,
@@ -50,8 +49,7 @@ class Made:
     @property
     def image(self) -> Descriptor:
         """Its manifest, as a layout's index names it."""
-        text = self.manifest.to_json()
-        return Descriptor(MANIFEST, digest_of(text), len(text))
+        return self.manifest.described()
 
     @property
     def tag(self) -> str:
@@ -74,7 +72,7 @@ def attach(workspace: Workspace, layout: Layout, made: Made, folder: Path | None
         layout.put(document.media_type, document.content)
         manifest = referrer(document, made.image, rfc3339(made.epoch))
         layout.put(MANIFEST, manifest.to_json())
-        listed.append(described(manifest))
+        listed.append(manifest.described())
     layout.name(referrers_tag(made.image.digest), layout.put(INDEX, index(listed)))
 
 

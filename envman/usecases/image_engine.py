@@ -126,11 +126,11 @@ class _Builder:
             job = self._job(wanted, base, folder)
             identifier = self._tool.build(job, self._progress(wanted))
             self._report(Event(wanted.name, Stage.PACKING, f"taking it from {self._tool.engine.value}"))
-            made = self._tool.save(identifier, folder)
-            parts = self._take(base, made, wanted.name, folder / "found")
-            described = self._made(wanted, base, parts)
+            saved = self._tool.save(identifier, folder)
+            parts = self._take(base, saved, wanted.name, folder / "found")
+            made = self._made(wanted, base, parts)
             documents = self._options.documents
-            outcome = keep(self._workspace, self._layout, described, parts.outcomes, documents, started)
+            outcome = keep(self._workspace, self._layout, made, parts.outcomes, documents, started)
             self._report(Event(wanted.name, Stage.DONE, outcome.describe()))
             return outcome
 

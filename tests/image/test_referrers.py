@@ -9,7 +9,6 @@ from envman.errors import ImageError
 from envman.image.oci import EMPTY, INDEX, MANIFEST, Descriptor, digest_of, parse_manifest
 from envman.image.referrers import (
     Document,
-    described,
     index,
     is_referrers_tag,
     joined,
@@ -37,7 +36,7 @@ def test_a_document_is_a_manifest_about_its_image() -> None:
 
 
 def test_an_index_has_its_type_and_comes_back_as_it_was() -> None:
-    listed = [described(referrer(one, IMAGE, NOON)) for one in (BILL, replace(BILL, media_type="a/b"))]
+    listed = [referrer(one, IMAGE, NOON).described() for one in (BILL, replace(BILL, media_type="a/b"))]
     text = index(listed)
     assert json.loads(text)["mediaType"] == INDEX
     assert [one["artifactType"] for one in json.loads(text)["manifests"]] == ["a/b", BILL.media_type]
@@ -45,10 +44,10 @@ def test_an_index_has_its_type_and_comes_back_as_it_was() -> None:
 
 
 def test_what_others_have_attached_stays_and_older_ones_of_ours_go() -> None:
-    older = described(referrer(replace(BILL, content=b"old"), IMAGE, "2025-01-01T00:00:00Z"))
-    signature = described(referrer(Document("s", "application/signature", b"s"), IMAGE, NOON))
-    other = described(referrer(replace(BILL, annotations={"envman.environment": "env_b"}), IMAGE, NOON))
-    ours = described(referrer(BILL, IMAGE, NOON))
+    older = referrer(replace(BILL, content=b"old"), IMAGE, "2025-01-01T00:00:00Z").described()
+    signature = referrer(Document("s", "application/signature", b"s"), IMAGE, NOON).described()
+    other = referrer(replace(BILL, annotations={"envman.environment": "env_b"}), IMAGE, NOON).described()
+    ours = referrer(BILL, IMAGE, NOON).described()
     untyped = replace(older, artifact_type="")
     assert joined([ours], [older, untyped, signature, other]) == [ours, signature, other]
 

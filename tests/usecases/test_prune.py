@@ -10,7 +10,7 @@ import pytest
 
 from envman.errors import ImageError
 from envman.image.oci import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor, Manifest
-from envman.image.referrers import Document, described, index, referrer, referrers_tag
+from envman.image.referrers import Document, index, referrer, referrers_tag
 from envman.oci.layout import Layout
 from envman.usecases.prune import What, prune
 
@@ -39,7 +39,7 @@ def add_image(layout: Layout, name: str, layers: list[bytes]) -> Descriptor:
     layout.put(document.media_type, document.content)
     about = referrer(document, image, "2026-11-23T12:00:00Z")
     layout.put(MANIFEST, about.to_json())
-    layout.name(referrers_tag(image.digest), layout.put(INDEX, index([described(about)])))
+    layout.name(referrers_tag(image.digest), layout.put(INDEX, index([about.described()])))
     return image
 
 
