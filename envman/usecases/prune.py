@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import time
@@ -63,15 +65,29 @@ def prune(days: int, dry_run: bool) -> PruneOutcome:
     """
     cache = cache_folder(os.environ)
     before = time.time() - days * DAY
+    if not cache.is_dir():
+        return PruneOutcome(str(cache), ())
     try:
-        found = [*_images(cache, before, dry_run)]
-        for name, what in _BY_FOLDER.items():
-            found += _folders(cache / name, what, before, dry_run)
-        found += _files(What.BYTECODE, unused_bytecode(cache, before), dry_run)
+        with _alone(cache):
+            found = [*_images(cache, before, dry_run)]
+            for name, what in _BY_FOLDER.items():
+                found += _folders(cache / name, what, before, dry_run)
+            found += _files(What.BYTECODE, unused_bytecode(cache, before), dry_run)
     except OSError as error:
         why = f"can't be pruned: {error.strerror or error}"
         raise ImageError(Problem(error.filename or str(cache), why, "Look at its owner.")) from None
     return PruneOutcome(str(cache), tuple(found))
+
+
+@contextlib.contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Wait for another prune of this cache to end, and keep others waiting."""
+    folder = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _images(cache: Path, before: float, dry_run: bool) -> Iterator[Unused]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
 import pytest
@@ -109,6 +112,25 @@ def test_bytecode_that_stands_in_an_environment_stays(
     (unused,) = prune(30, dry_run=False).unused
     assert (unused.what, unused.name, unused.size) == (What.BYTECODE, "1 files", 3)
     assert [path.name for path in store.iterdir()] == ["used.pyc"]
+
+
+def test_two_at_once_take_turns(cache: Path) -> None:
+    layout = Layout(cache / "images")
+    layout.put(LAYER_GZIP, b"old")
+    make_old(*blobs(layout))
+    first = os.open(cache, os.O_RDONLY)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(prune, 30, dry_run=False)
+        with pytest.raises(FutureTimeout):
+            second.result(0.3)
+        os.close(first)
+        assert [one.what for one in second.result(30).unused] == [What.LAYERS]
+
+
+def test_there_may_be_no_cache_yet(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVMAN_CACHE_DIR", str(cache / "none"))
+    assert prune(30, dry_run=False).unused == ()
 
 
 def test_an_empty_cache_has_nothing(cache: Path) -> None:
