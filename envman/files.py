@@ -44,6 +44,11 @@ def switch_link(link: Path, target: str) -> None:
         raise
 
 
+def mark_used(path: Path) -> None:
+    """Note that a file or folder of the cache is used now: `envman prune` goes by that. Raises OSError."""
+    os.utime(path)
+
+
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """Where envman keeps what can be made again: ENVMAN_CACHE_DIR, else below XDG_CACHE_HOME."""
     if chosen := environ.get(CACHE_VARIABLE):

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from envman.errors import BuildError, Problem
+from envman.files import mark_used
 from envman.processes import Finished, Processes
 from envman.resolver.variables import child_environment
 
@@ -58,7 +59,7 @@ def portable_virtualenv(folder: Path) -> Path:
             except OSError:  # another envman was faster
                 if not target.exists():
                     raise
-    os.utime(target)  # it is used, as `envman prune` wants to know
+    mark_used(target)
     return target
 
 

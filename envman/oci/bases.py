@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from envman.errors import ImageError, Problem
+from envman.files import mark_used
 from envman.image.oci import Manifest, digest_of, parse_config, parse_manifest
 from envman.oci.layout import Layout
 from envman.oci.skopeo import Skopeo, layout_reference
@@ -79,7 +80,7 @@ def fetched(image: Reference, cache: Path, processes: Processes, report: Callabl
             report("its layers")
             source = image if image.is_local else image.with_digest(digest)
             skopeo.copy(source, layout_reference(new, _NAME))
-    os.utime(folder)  # it is used, as `envman prune` wants to know
+    mark_used(folder)
     layout = Layout(folder / "layout")
     image_digest = layout.names()[_NAME].digest
     manifest = parse_manifest(layout.read(image_digest), str(image))

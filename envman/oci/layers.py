@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from envman.files import write_atomic
+from envman.files import mark_used, write_atomic
 from envman.image.entries import Entry, fingerprint
 from envman.image.oci import Descriptor, Layer
 from envman.oci.layer import Compression, write_layer
@@ -33,7 +32,7 @@ class LayerStore:
             data = json.loads(known.read_text(encoding="utf-8"))
             blob = Descriptor.from_dict(data["blob"])
             if self.layout.has(blob):
-                os.utime(self.layout.path(blob.digest))  # it is used, as `envman prune` wants to know
+                mark_used(self.layout.path(blob.digest))
                 return Layer(blob, str(data["diff_id"]), note), True
         with self.layout.new_blob() as stream:
             written = write_layer(entries, stream, self.epoch, self.compression, self.jobs)

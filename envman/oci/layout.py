@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from envman.errors import ImageError, Problem
-from envman.files import write_atomic
+from envman.files import mark_used, write_atomic
 from envman.image.oci import INDEX, MANIFEST, REF_NAME, Descriptor, digest_of
 
 _NEW = ".new-"
@@ -61,7 +61,7 @@ class Layout:
     def take(self, blob: Descriptor, other: Layout) -> None:
         """Have a blob of another layout, as a link where that can be. Raises OSError."""
         if self.has(blob):
-            os.utime(self.path(blob.digest))  # it is used, as `envman prune` wants to know
+            mark_used(self.path(blob.digest))
             return
         with self.new_blob() as stream:
             Path(stream.name).unlink()

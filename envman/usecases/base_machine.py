@@ -16,6 +16,7 @@ from uv import find_uv_bin
 import envman
 from envman.bytecode.store import COMPILER
 from envman.errors import ImageError, Problem
+from envman.files import mark_used
 from envman.generation.manifest import Interpreter
 from envman.interpreters import Interpreters
 from envman.oci.bases import Base
@@ -108,7 +109,7 @@ def build_key(base: Base, processes: Processes, source: Source, epoch: int) -> s
 def _sandbox(base: Base, root: Path, caches: Mapping[str, Path], source: Source, epoch: int) -> Sandbox:
     for folder in (root, *caches.values()):
         folder.mkdir(parents=True, exist_ok=True)
-    os.utime(root)  # it is used, as `envman prune` wants to know
+    mark_used(root)
     mounts = [
         Mount(str(root), ROOT, writable=True),
         Mount(find_uv_bin(), f"{INSIDE}/uv"),
