@@ -16,9 +16,8 @@ import pytest
 
 from tests.wheels import make_wheel
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as for a shell's job in the background: children inherit it
+# A shell's job in the background ignores it, and so would all children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

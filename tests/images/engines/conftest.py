@@ -16,8 +16,7 @@ from tests.images import machine
 from tests.images.machine import PASSWORD, USER, Image, PrivateIndex
 from tests.wheels import make_wheel
 
-ENGINES = ("envman", "buildah", "docker")
-"""podman builds with buildah's own code."""
+ENGINES = ("envman", "buildah", "podman", "docker")
 CREDENTIALS = {"UV_INDEX_PRIVATE_USERNAME": USER, "UV_INDEX_PRIVATE_PASSWORD": PASSWORD}
 
 

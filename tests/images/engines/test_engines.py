@@ -111,7 +111,7 @@ def test_no_secret_stays_in_the_tools_storage(built: Built, project: Project) ->
     assert (found.returncode, found.stdout, found.stderr) == (1, "", "")
 
 
-@pytest.mark.parametrize("engine", ["buildah", "docker"])
+@pytest.mark.parametrize("engine", TOOLS)
 def test_without_credentials_it_ends_with_what_the_tool_said_last(engine: str, project: Project) -> None:
     options = [*options_of(engine), "--engine-option=--no-cache", "--tag", "localhost/never:1"]
     done = project.envman("image", "build", "env_a", *options, UV_NO_CACHE="1")
