@@ -18,7 +18,9 @@ from benchmarks.settings import Settings
 
 BENCHMARKS = {
     "exec": "launch",
+    "lookup": "lookup",
     "noop": "noop",
+    "start": "command_start",
     "teams": "real_teams",
     "image": "images",
     "parse": "parse_loop",
@@ -46,6 +48,7 @@ def main() -> None:
             files=options.files,
             loops=options.loops,
             rivals=options.rivals,
+            full=options.full,
         )
         settings.folder.mkdir(parents=True, exist_ok=True)
         print(machine_in_words(), end="\n\n", flush=True)
@@ -70,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     many = "numbers of environments: of exec and noop the large one (300), of parse and memory all (1,3,10)"
     parser.add_argument("--environments", type=_numbers, default=(), metavar="N,N", help=many)
     parser.add_argument("--runs", type=int, default=60, help="counted runs of each row of exec")
-    rounds = "counted rounds of noop (7), teams (2), parse (3), task (20) and memory (1)"
+    rounds = "counted rounds of lookup, start (15), noop (7), teams (2), parse (3), task (20), memory (1)"
     parser.add_argument("--rounds", type=int, help=rounds)
     parser.add_argument("--jobs", type=int, default=2, help="environments that envman builds at once")
     parser.add_argument(
@@ -79,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--loops", type=int, default=2, help="how often parse goes through the files")
     rivals = "of parse, task and memory, the first one the measure: stock,cold,warm,preload"
     parser.add_argument("--rivals", type=_words, default=(), metavar="A,B", help=rivals)
+    full = "parse, task and memory with environments as teams have them: 400 packages, plugins, a policy"
+    parser.add_argument("--full", action="store_true", help=full)
     parser.add_argument("--folder", type=Path, help="work there and keep it; else in a temporary folder")
     script = Path(sys.executable).with_name("envman")
     parser.add_argument("--envman", type=Path, default=script, help="the installed console script to measure")

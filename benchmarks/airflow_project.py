@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.measure import clean_environment, run
 from benchmarks.projects import PACKAGE, write_wheel
 from benchmarks.settings import Settings
-from envman.store.generations import read_manifest
+from envman.store.folder import Store
 from tests.e2e.airflow import AirflowDeployment
 
 AIRFLOW = "3.3.2"
@@ -30,10 +30,56 @@ _BUNDLE_CLASS = "airflow.dag_processing.bundles.local.LocalDagBundle"
 _QUIET = '[variables]\nset = { AIRFLOW__METRICS__STATSD_ON = "False" }'
 """No metrics from children: a fork server refuses to start where an import has opened their connection."""
 
-SERVER = "/fork_server.py"
+SERVER = "/run.py fork_server"
 """How the command line of an environment's fork server is recognized."""
 
 _COMMON = ["apache-airflow-core", "apache-airflow-providers-standard", "statsd"]
+
+_FULL = [
+    "apache-airflow",
+    *(
+        f"apache-airflow-providers-{name}"
+        for name in (
+            *(
+                "amazon",
+                "cncf-kubernetes",
+                "common-sql",
+                "databricks",
+                "dbt-cloud",
+                "docker",
+                "elasticsearch",
+            ),
+            *("google", "http", "microsoft-azure", "mysql", "openlineage", "postgres", "sftp", "slack"),
+            *("snowflake", "ssh"),
+        )
+    ),
+    *("astronomer-cosmos", "dag-factory", "dbt-core", "dbt-postgres", "great-expectations", "matplotlib"),
+    *("mlflow-skinny", "openpyxl", "polars", "pyarrow", "pyspark", "scikit-learn", "statsmodels"),
+]
+"""What a team's environment holds beside: with all that it needs, some 400 packages."""
+
+_POLICY = """\
+def task_policy(task):
+    task.owner = task.owner or "nobody"
+
+
+def dag_policy(dag):
+    dag.tags.add("seen")
+"""
+_PLUGIN = """\
+from airflow.plugins_manager import AirflowPlugin
+
+
+def shout(text):
+    return text.upper()
+
+
+class Macros(AirflowPlugin):
+    name = "macros_of_all"
+    macros = [shout]
+"""
+_EVERYBODYS = {"config/airflow_local_settings.py": _POLICY, "plugins/macros_of_all.py": _PLUGIN}
+"""What the deployment has beside, below its home folder."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +108,15 @@ class AirflowProject:
 
     def packages(self, name: str) -> Mapping[str, str]:
         """The versions in an environment."""
-        manifest = read_manifest(str(self.root), (self.root / name).resolve().name)
+        manifest = Store(str(self.root)).manifest((self.root / name).resolve().name)
         assert manifest is not None  # it was built by `make_project`
         return manifest.packages
 
     def versions(self) -> str:
         """What the figures were measured with, in words."""
         packages = self.packages(self.first)
-        return f"Airflow {packages['apache-airflow-core']}, pandas {packages['pandas']}, Python {PYTHON}"
+        named = f"Airflow {packages['apache-airflow-core']}, pandas {packages['pandas']}"
+        return f"{named}, Python {PYTHON}, {len(packages)} packages"
 
 
 def environment(number: int) -> str:
@@ -87,14 +134,14 @@ def make_project(settings: Settings, count: int, preload: bool = False) -> Airfl
 
     With `preload`, each environment's fork server imports pandas before it forks.
     """
-    folder = settings.folder / ("airflow-preload" if preload else "airflow")
+    folder = settings.folder / f"airflow{'-full' * settings.full}{'-preload' * preload}"
     project = AirflowProject(folder, count)
     for name in ("wheelhouse", "environments"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     specs = {CORE: _spec(_COMMON), PLAIN: _spec(["pandas"], "airflow = false")}
     for number in range(count):
         write_wheel(folder / "wheelhouse", f"1.{number}")
-        dependencies = [*_COMMON, "pandas", f"{PACKAGE}==1.{number}"]
+        dependencies = [*_COMMON, "pandas", f"{PACKAGE}==1.{number}", *(_FULL if settings.full else ())]
         line = 'preload = ["pandas"]\n' if preload else ""
         specs[environment(number)] = _spec(dependencies, f"{line}{_QUIET}")
     for name, spec in specs.items():
@@ -142,6 +189,7 @@ class Deployments:
         self._folder = settings.folder / "homes"
         self._template = settings.folder / "migrated"
         self._made = 0
+        self._everybodys = _EVERYBODYS if settings.full else {}
         shutil.rmtree(self._folder, ignore_errors=True)
         shutil.rmtree(self._template, ignore_errors=True)
         AirflowDeployment(self._template, project.bin(CORE), [], {}).migrate()
@@ -156,6 +204,9 @@ class Deployments:
         deployment = AirflowDeployment(home, project.bin(stock), bundles, given)
         for file in self._template.glob("airflow.db*"):
             shutil.copy(file, home)
+        for name, text in self._everybodys.items():
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_text(text, encoding="utf-8")
         return deployment
 
 

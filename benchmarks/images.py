@@ -1,6 +1,6 @@
 """`image`: two Airflow environments into one image, against buildah with the same locks on the same base.
 
-Both have their package caches, and the base unpacked. As root, with the Debian packages of .ci/run.
+Both have their package caches, and the base unpacked. As root, with the Debian packages of the lane `images`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from statistics import median
 from benchmarks.measure import Sample, clean_environment, run
 from benchmarks.report import Comparison
 from benchmarks.settings import Settings
-from envman.oci.layout import Layout
-from envman.usecases.own_wheel import write_own_wheel
+from envman.oci.image_layout import Layout
+from envman.usecases.images.own_wheel import write_own_wheel
 from tests.images import machine
 
 ROUNDS = 3

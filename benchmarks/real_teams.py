@@ -14,7 +14,7 @@ from benchmarks.disk import Disk, disk
 from benchmarks.measure import Command, Sample, clean_environment, loop, run
 from benchmarks.report import Comparison
 from benchmarks.settings import Settings
-from envman.store.generations import read_manifest
+from envman.store.folder import Store
 
 ROUNDS = 2
 LOOP = "uv venv + uv pip sync, one after the other"
@@ -61,7 +61,7 @@ class TeamsProject:
         self._run("build")
         for name in {*self.names, *self.ten}:
             root = str(self.folder / "root")
-            manifest = read_manifest(root, (self.folder / "root" / name).resolve().name)
+            manifest = Store(root).manifest((self.folder / "root" / name).resolve().name)
             assert manifest is not None  # it was built a moment ago
             self.interpreters[name] = manifest.interpreter.executable
         shutil.rmtree(self.folder / "root")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_UNITS = {"seconds": (("s", 1.0), ("ms", 1e3)), "bytes": (("GB", 1e-9), ("MB", 1e-6))}
+_UNITS = {"seconds": (("s", 1.0), ("ms", 1e3), ("µs", 1e6)), "bytes": (("GB", 1e-9), ("MB", 1e-6))}
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,11 @@ class Comparison:
 
 def number(value: float, unit: str) -> str:
     """A value of a comparison in words, in a unit that suits it."""
-    (large, factor), (small, small_factor) = _UNITS[unit]
+    (large, factor), *smaller = _UNITS[unit]
     if value * factor >= 1:
         return f"{value * factor:.2f} {large}"
-    return f"{value * small_factor:.1f} {small}"
+    small, factor = next((one for one in smaller if value * one[1] >= 1), smaller[-1])
+    return f"{value * factor:.1f} {small}"
 
 
 def machine() -> dict[str, Any]:

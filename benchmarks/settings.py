@@ -16,7 +16,8 @@ MANY = 300
 class Settings:
     """`folder` holds everything that is made; `envman` is the installed console script that is measured.
 
-    `environments` and `rivals` are empty where a benchmark should take its own.
+    `environments` and `rivals` are empty where a benchmark should take its own. `full`: Airflow's
+    environments as teams have them, with some 400 packages, plugins and a policy.
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class Settings:
     files: tuple[int, ...] = (10, 100, 1000)
     loops: int = 2
     rivals: tuple[str, ...] = ()
+    full: bool = False
 
     @property
     def python(self) -> Path:

@@ -29,7 +29,7 @@ from packaging.version import Version
 from rich.console import Console
 from rich.table import Table
 
-from envman.interpreters import discover
+from envman.build.interpreters import discover
 
 PROJECT = Path(__file__).resolve().parent.parent
 AIRFLOW_HOME = PROJECT / ".airflow"
@@ -184,6 +184,7 @@ def settings() -> dict[str, str]:
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(PATIENCE),  # 5 s are too few on a busy machine
     }
 
 

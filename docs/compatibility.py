@@ -11,13 +11,15 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from packaging.version import Version
+
 PAGE = Path(__file__).parent / "reference/compatibility.md"
 START, END = "<!-- compatibility -->\n", "<!-- end -->"
 HEAD = """\
-By `nox -s compatibility`: the components on Python 3.12, bundles on 3.10, 3.11 and 3.13, SQLite.
+By `nox -s compatibility`: on SQLite, and on PostgreSQL with Celery over Redis.
 
-| Airflow | Shared components | A component for each bundle | Tests | Failed |
-|---|---|---|---|---|
+| Airflow | Pythons: components; bundles | Shared components | A component for each bundle | Tests | Failed |
+|---|---|---|---|---|---|
 """
 
 
@@ -31,7 +33,9 @@ def line(version: str, report: ET.Element) -> str:
     own = cases.get("test_own_component", [])
     shared = [ok for file, oks in cases.items() if file != "test_own_component" for ok in oks]
     every = [*own, *shared]
-    cells = [version, _word(shared), _word(own), str(len(every)), str(every.count(False))]
+    pythons = [one.get("value") or "" for one in report.iter("property") if one.get("name") == "pythons"]
+    counts = str(len(every)), str(every.count(False))
+    cells = [version, *pythons[:1], _word(shared), _word(own), *counts]
     return f"| {' | '.join(cells)} |"
 
 
@@ -46,12 +50,12 @@ def main(folder: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)
     block, _, after = rest.partition(END)
-    lines = dict(re.findall(r"^\| ([0-9.]+) (\|.*)$", block, re.MULTILINE))
+    lines = dict(re.findall(r"^\| ([0-9][0-9a-z.]+) (\|.*)$", block, re.MULTILINE))
     lines = {version: f"| {version} {row}" for version, row in lines.items()}
     for report in folder.glob("*.xml"):
         root = ET.parse(report).getroot()  # noqa: S314  # the tests have just written it
         lines[report.stem] = line(report.stem, root)
-    newest = sorted(lines, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
+    newest = sorted(lines, key=Version, reverse=True)
     table = "\n".join(lines[version] for version in newest)
     PAGE.write_text(f"{before}{START}{HEAD}{table}\n{END}{after}", encoding="utf-8")
 

@@ -20,12 +20,14 @@ from pydantic import StrictBool, StrictStr
 from typer.models import ArgumentInfo, OptionInfo
 
 from envman.airflow import upstream
+from envman.airflow.upstream_name import Upstream
 from envman.cli.app import app
+from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
 from envman.launch.command import HELP as EXEC_HELP
 from envman.launch.components import HELP as LAUNCH_HELP
 from envman.launch.pod import HELP as POD_HELP
+from envman.names import MAX_LENGTH, RESERVED
 from envman.spec import model, values
-from envman.spec.names import MAX_LENGTH, RESERVED
 
 LAUNCH_PATH = {"exec": EXEC_HELP, "launch": LAUNCH_HELP, "pod-entrypoint": POD_HELP}
 """The commands that have no typer, and a help text of their own."""
@@ -102,6 +104,7 @@ extends = ["base"]                 # environments/base.toml; a later entry wins 
 abstract = false                   # true: only a base for others; neither locked nor built
 requires-python = "==3.11.*"       # the Pythons that the lock covers
 platforms = ["linux-x86_64"]       # the machines that the lock covers
+no-build = false                   # true: only wheels; what would have to be built is refused
 airflow = true                     # false: no Airflow of the deployment's version in it
 warm = true                        # false: no fork server; each workload starts its own interpreter
 preload = ["pandas"]               # what the fork server imports beforehand
@@ -188,7 +191,7 @@ An environment is made of layers: `[defaults]` of `envman.toml`, then the specs 
 |---|---|
 | lists | joined in the order of the layers; an entry that is there already is not repeated |
 | `variables.set` | joined by variable; the last layer wins |
-| `requires-python`, `platforms`, `airflow` | the last layer that states the key wins |
+| `requires-python`, `platforms`, `no-build`, `airflow` | the last layer that states the key wins |
 | `warm`, `user`, `group`, each key of `limits` | the last layer that states the key wins |
 | `extends`, `abstract` | not inherited |
 
@@ -219,8 +222,9 @@ $introduction
 Commands: $names.
 
 Every command has `--help` (`-h`). `envman --version` shows the version; `--install-completion` and
-`--show-completion` are for the shell. Results go to standard output, everything else to standard error.
-Colours and progress bars need a terminal; `NO_COLOR` takes the colours away.
+`--show-completion` set up [completion](../how-to/complete-commands.md). Results go to standard output,
+everything else to standard error. Colours and progress bars need a terminal; `NO_COLOR` takes the colours
+away.
 
 [Exit codes](exit-codes.md) and [`--json`](json.md) have pages of their own.
 
@@ -236,10 +240,17 @@ _UPSTREAM_PAGE = """\
 The shared components of `envman launch` stand on names of Airflow that are not a documented interface. They
 are listed here, from `envman/airflow/upstream.py`. A shared component looks its names up before it starts,
 and refuses to start (125) on an Airflow that has moved one. A component for a bundle or team needs none of
-them: it is the stock component, started by its documented command. Pods need none, either:
-`pod_mutation_hook` and the pods' arguments are public.
+them: it is the stock component, started by its documented command. A worker for a bundle or team that does
+not find them says so and is the stock worker: a task of another environment's bundle that comes into its
+queue is then not refused. Pods need none, either: `pod_mutation_hook` and the pods' arguments are public.
 
-A name is **replaced** in the component's process, **overridden** in a subclass, or **used** as it is.
+A name is **replaced** in the component's process, **overridden** in a subclass, or **used** as it is. What is
+**repeated** is not called: envman does the same in its place, and has to follow where it changes. Where a
+name is not needed, the reason says what holds on an Airflow without it.
+
+Tests hold the list against envman's own source, and against the source of each supported Airflow: a digest of
+each name shows where Airflow has rewritten what envman leans on
+([compatibility](compatibility.md#a-new-airflow)).
 
 What all components need from Airflow is one hook: given a workload and its bundle, return the command, the
 variables and the inherited descriptors that it starts with, or an error that becomes the workload's own. Each
@@ -269,15 +280,17 @@ _UPSTREAM_COMPONENTS = {
         "The triggerer's job drives several runners, asks a configured class which runner a trigger belongs\n"
         "to, and lets it start that runner; a trigger's row holds its bundle.",
     ),
+    "doctor": (
+        "envman doctor --database",
+        "A command prints the deployment's triggers and queues, by bundle and team, as JSON.",
+    ),
     "check": (
-        "envman check",
+        "envman check and preload --suggest",
         "A command parses a bundle's folder without a database, and prints Dags, import errors and warnings\n"
         "of each file as JSON.",
     ),
 }
 """For each component of `upstream.NAMES`: its heading, and what a public hook would have to offer."""
-
-_OVERRIDDEN = "overridden: "
 
 
 def upstream_page() -> str:
@@ -287,7 +300,7 @@ def upstream_page() -> str:
     sections = []
     for component, (heading, proposal) in _UPSTREAM_COMPONENTS.items():
         rows = [
-            f"| `{name}` | {_how(name)} | {_cell(name.why.removeprefix(_OVERRIDDEN))} |"
+            f"| `{name}` | {name.how} | {_cell(_reason(name))} |"
             for name in upstream.NAMES
             if name.component == component
         ]
@@ -296,10 +309,8 @@ def upstream_page() -> str:
     return Template(_UPSTREAM_PAGE).substitute(components="\n\n".join(sections))
 
 
-def _how(name: upstream.Upstream) -> str:
-    if name.replaced:
-        return "replaced"
-    return "overridden" if name.why.startswith(_OVERRIDDEN) else "used"
+def _reason(name: Upstream) -> str:
+    return f"{name.why} (without it: {name.without})" if name.without else name.why
 
 
 def spec_page() -> str:
@@ -315,7 +326,7 @@ def spec_page() -> str:
     )
 
 
-def _table(table: type[model.Table], fields: set[str]) -> str:
+def _table(table: type[model.TomlTable], fields: set[str]) -> str:
     rows = [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in _rows(table, fields)]
     return "\n".join(["| Key | Type | Default | Description |", "|---|---|---|---|", *rows])
 
@@ -325,7 +336,7 @@ def _cell(text: str) -> str:
 
 
 def _rows(
-    table: type[model.Table], fields: set[str], prefix: str = ""
+    table: type[model.TomlTable], fields: set[str], prefix: str = ""
 ) -> Iterator[tuple[str, str, str, str]]:
     """Key, type, default and description of each field of a table, and of the tables in it."""
     hints = get_type_hints(table, include_extras=True)
@@ -338,7 +349,7 @@ def _rows(
             yield from _rows(inner, set(inner.model_fields), joint)
 
 
-def _inner_tables(hint: object, key: str) -> Iterator[tuple[type[model.Table], str]]:
+def _inner_tables(hint: object, key: str) -> Iterator[tuple[type[model.TomlTable], str]]:
     """The tables that stand in a field, and how the keys below them begin."""
     if inner := _as_table(hint):
         yield inner, f"{key}."
@@ -348,8 +359,8 @@ def _inner_tables(hint: object, key: str) -> Iterator[tuple[type[model.Table], s
             yield inner, f"{key}[]." if several else f"{key}.{key.removesuffix('s').upper()}."
 
 
-def _as_table(hint: object) -> type[model.Table] | None:
-    return hint if isinstance(hint, type) and issubclass(hint, model.Table) else None
+def _as_table(hint: object) -> type[model.TomlTable] | None:
+    return hint if isinstance(hint, type) and issubclass(hint, model.TomlTable) else None
 
 
 def _without_none(hint: object) -> object:
@@ -377,7 +388,7 @@ def _default(field: Any) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    return NONE if value is None or isinstance(value, model.Table) else f"`{json.dumps(value)}`"
+    return NONE if value is None or isinstance(value, model.TomlTable) else f"`{json.dumps(value)}`"
 
 
 def _types() -> str:
@@ -423,13 +434,7 @@ def _types() -> str:
 
 def commands() -> dict[str, Callable[..., object]]:
     """All commands by name, those of a group with the group's before it: `image build`."""
-    found = {info.name: info.callback for info in app.registered_commands if info.name and info.callback}
-    for group in app.registered_groups:
-        inside = group.typer_instance
-        for info in inside.registered_commands if inside else ():
-            if inside and info.name and info.callback:
-                found[f"{inside.info.name} {info.name}"] = info.callback
-    return found
+    return {entry.words: entry.load() for entry in (*COMMANDS, *IMAGE_COMMANDS)}
 
 
 def cli_page() -> str:

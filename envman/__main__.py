@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import _signal as signal  # without the enums, which cost as much as an exec's other modules
+import os
 import sys
 
 
 def main() -> None:
     """Run envman with the process's arguments and end the process with its exit code."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_closed_streams()
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "exec":
         from envman.launch.command import main as exec_main
@@ -20,9 +24,25 @@ def main() -> None:
         from envman.launch.pod import main as pod_main
 
         sys.exit(pod_main(sys.argv[2:]))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until somebody hears it there is nothing to clean up
     from envman.cli.app import main as cli_main
 
     cli_main()
+
+
+def _open_closed_streams() -> None:
+    """Point the standard descriptors that are closed to /dev/null, else the next file that is opened becomes
+    one of them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 if __name__ == "__main__":

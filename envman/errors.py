@@ -115,7 +115,7 @@ class ImageError(EnvmanError):
 
 
 class InterruptedByUserError(EnvmanError):
-    """SIGINT or SIGTERM ended the operation; the exit code is 128 plus the signal's number."""
+    """SIGINT, SIGTERM or SIGHUP ended the command; the exit code is 128 plus the signal's number."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(Problem("", "Interrupted.", "What was published before still works; run it again."))

@@ -7,20 +7,60 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import lanes, loopback
+from tests.fork_servers import statuses
+from tests.kept import KeptFolder
 from tests.wheels import make_wheel
 
-# A shell's job in the background ignores it, and so would all children.
+# A shell's job in the background ignores the one, nohup's command the other, and so would all children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--lane", choices=list(lanes.LANES), help="only the tests of this lane (tests/lanes.py)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave other lanes' files out before they are imported: they may need what this lane does without."""
+    lane = config.getoption("--lane")
+    if lane is None or not collection_path.is_relative_to(lanes.TESTS):
+        return None
+    if collection_path.is_dir():
+        return None if lanes.may_hold(collection_path, lane) else True
+    return None if lanes.lane_of(collection_path) == lane else True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a test that is skipped fails: nothing is left out there."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI"):
+        report.outcome, report.longrepr = "failed", f"skipped, in CI: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def unit_tests_need_no_network(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test of the lane `unit` that talks to another machine, also where the code swallows the refusal."""
+    if lanes.lane_of(request.path) != "unit":
+        yield
+        return
+    with loopback.only() as refused:
+        yield
+    assert not refused, f"a unit test needs a network: {refused}"
 
 
 @dataclass
@@ -43,6 +83,7 @@ class Deployment:
     folder: Path
     environment: dict[str, str]
     root: Path = field(init=False)
+    _started: list[subprocess.Popen[str]] = field(init=False, default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.root = self.folder / "venv"
@@ -64,7 +105,8 @@ class Deployment:
         return [sys.executable, "-m", "envman", *arguments]
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        """Start envman, which has to end with the test: what still runs then is killed, and the test fails."""
+        process = subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
             env=self.environment,
@@ -73,6 +115,20 @@ class Deployment:
             stderr=subprocess.PIPE,
             **options,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what was started and still runs; raises AssertionError if there was something."""
+        left = [process for process in self._started if process.poll() is None]
+        for process in left:
+            process.kill()
+        for process in self._started:
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+        assert not left, f"still running at the end of the test: {[process.args for process in left]}"
 
     def run(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Result:
         finished = subprocess.run(
@@ -98,6 +154,19 @@ class Deployment:
         return {entry.name for entry in (self.root / ".gen").iterdir()}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runtime_folder() -> Iterator[str]:
+    """Where fork servers are that are started without saying where: not in the machine's folder.
+
+    Its name is short, as a socket's path has 107 bytes. Servers that still wait for work end with the session.
+    """
+    with tempfile.TemporaryDirectory(prefix="envman-run-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        yield folder
+        for server in statuses(Path(folder, "envman")):
+            os.kill(server["pid"], signal.SIGTERM)
+
+
 @pytest.fixture(scope="session")
 def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packages that conflict as pandas and numpy do: frame 1 needs grid 1, frame 2 needs grid 2."""
@@ -119,7 +188,7 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def clean_environment(tmp_path_factory: pytest.TempPathFactory, runtime_folder: str) -> dict[str, str]:
     """The variables of a machine that has this Python, a home and a uv cache of its own, and nothing else."""
     home = tmp_path_factory.mktemp("home")
     folders = [str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
@@ -128,18 +197,26 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         "HOME": str(home),
         "PYENV_ROOT": str(home / "no-pyenv"),
         "UV_CACHE_DIR": str(home / "uv-cache"),
+        "XDG_RUNTIME_DIR": runtime_folder,
         "LANG": "C.UTF-8",
         "PYTHONWARNINGS": "error",
     }
 
 
-@pytest.fixture
-def deployment(tmp_path: Path, wheelhouse: Path, clean_environment: dict[str, str]) -> Deployment:
-    """An empty project whose only index is the wheelhouse."""
-    made = Deployment(tmp_path / "project", dict(clean_environment))
+def empty(folder: Path, wheelhouse: Path, environment: Mapping[str, str]) -> Deployment:
+    """A project without environments, whose only index is the wheelhouse."""
+    made = Deployment(folder, dict(environment))
     made.write("envman.toml", 'root = "venv"\n')
     made.write("uv.toml", f"no-index = true\nfind-links = [{json.dumps(str(wheelhouse))}]\n")
     return made
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, wheelhouse: Path, clean_environment: dict[str, str]) -> Iterator[Deployment]:
+    """An empty project whose only index is the wheelhouse."""
+    made = empty(tmp_path / "project", wheelhouse, clean_environment)
+    yield made
+    made.end()
 
 
 @pytest.fixture
@@ -152,9 +229,12 @@ def registry_deployment(tmp_path: Path) -> Deployment:
     return made
 
 
-@pytest.fixture
-def two_teams(deployment: Deployment) -> Deployment:
-    """Two locked and built environments whose dependencies conflict, a bundle for each, one through a team."""
+@pytest.fixture(scope="session")
+def kept_teams(
+    tmp_path_factory: pytest.TempPathFactory, wheelhouse: Path, clean_environment: dict[str, str]
+) -> KeptFolder:
+    """The project of `two_teams`, locked and built once."""
+    deployment = empty(tmp_path_factory.mktemp("teams") / "project", wheelhouse, clean_environment)
     deployment.write(
         "envman.toml",
         'root = "venv"\n'
@@ -165,7 +245,20 @@ def two_teams(deployment: Deployment) -> Deployment:
     deployment.spec("env_b", ["frame<2"], '[checks]\nimports = ["frame", "grid"]\n')
     deployment.ok("lock")
     deployment.ok("build")
-    return deployment
+    return KeptFolder(deployment.folder)
+
+
+@pytest.fixture
+def two_teams(kept_teams: KeptFolder, clean_environment: dict[str, str]) -> Iterator[Deployment]:
+    """Two locked and built environments whose dependencies conflict, a bundle for each, one through a team.
+
+    Each test has them as they were built, and may do to them what it wants.
+    """
+    kept_teams.put_back()
+    made = Deployment(kept_teams.folder, dict(clean_environment))
+    yield made
+    made.end()
+    kept_teams.check_left()
 
 
 def in_python(code: str) -> tuple[str, str, str]:

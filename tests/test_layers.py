@@ -1,14 +1,17 @@
 """The house, as a table, and what holds it up.
 
-A room is a package of envman, or a module of its own. The pure rooms turn values into values; the effect
-rooms each know one part of the world; the use cases put both together; the command line shows the outcome.
+A room is a package of envman, or a module of its own: what belongs to one subject, its values and its
+effects. Three wings run in processes of their own: `airflow` inside a component, `confine` between a
+component and a team's interpreter, `inside` in that interpreter.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,64 +19,76 @@ from pathlib import Path
 import pytest
 
 import envman
+from envman.image.launcher import is_launched
+
+ARROWS = {
+    # room: which rooms it imports; a list that is exact, so that an arrow more or less is seen here
+    "errors": "",
+    "names": "",
+    "system": "errors",
+    "resolver": "errors names",
+    "spec": "errors names resolver system",
+    "lock": "errors spec",
+    "uv": "errors lock spec system",
+    "store": "errors names resolver spec system",
+    "image": "errors",
+    "packages": "errors lock names store system",
+    "servers": "inside",
+    "oci": "errors image spec system",
+    "build": "errors inside lock resolver spec store system uv",
+    "launch": "errors inside resolver store",
+    "deployment": "build errors launch lock resolver spec store system",
+    "confine": "errors launch",
+    "airflow": "confine errors inside launch resolver store",
+    "inside": "",
+    "usecases": (
+        "build deployment errors image inside launch lock names oci packages resolver servers spec store "
+        "system uv"
+    ),
+    "cli": "build deployment errors image launch lock oci packages servers spec store system usecases uv",
+    "__main__": "cli launch",
+    "image_main": "__main__",
+}
 
 PURE = {
-    # room: what its modules import when they are imported
-    "errors": set(),
-    "redaction": set(),
-    "spec": {"errors", "redaction"},
-    "lock": {"errors"},
-    "generation": {"errors", "spec", "lock"},
-    "resolver": {"errors"},  # on the launch path; spec.names only for an error, inside of functions
-    "deployment": {"errors", "resolver"},
-    "figures": set(),
-    "image": {"errors"},
-    "metadata": {"errors", "spec"},
-    "audit": {"errors"},
+    # values in, values out: no files, no processes, no clock; a list that is exact, too
+    "errors": "",
+    "names": "",
+    "system": "events redaction",
+    "resolver": "inherited snapshot table variables",
+    "spec": "dependencies image_names inputs merge model parse project publication schema sources starter values",
+    "lock": "changes lockfile platforms source_only",
+    "store": "layout manifest switches",
+    "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",
+    "packages": "audit_report license package policy",
+    "servers": "figures preloads",
+    "deployment": "facts findings render settings",
+    "cli": "lazy_group registry stage_words terminal",
+    "airflow": "bundle_version capacity upstream upstream_name upstream_triggerer",
+    "inside": "protocol reports",
 }
-PURE_LATER = {"resolver": {"envman.spec.names"}}
 
-EFFECTS = {
-    # room: which other effect rooms it may use; all may use the pure rooms
-    "processes": set(),
-    "files": set(),
-    "digests": set(),
-    "store": {"files", "processes", "digests"},
-    "bytecode": {"files", "processes", "digests"},
-    "uv": {"files", "processes"},
-    "interpreters": {"files", "processes"},
-    "venv": {"files", "processes"},
-    "project": {"files", "processes"},
-    "remote": {"files", "processes"},
-    "servers": set(),
-    "sandbox": {"processes"},
-    "oci": {"files", "processes", "digests"},
-    "installed": set(),
-    "pip_audit": {"processes"},
-    "sbom": set(),
-    "launch": {"files", "processes"},  # and the module store.layout
+WINGS = {
+    # what runs in processes of others, brought along by its path: nobody imports it but who is named
+    "airflow": set(),
+    "confine": {"airflow"},
+    "inside": set(),
 }
-LAUNCH_ALSO = "envman.store.layout"
-
-BESIDE = {
-    # what runs inside Airflow's processes, brought along by its path: nobody imports it
-    "airflow": {"errors", "resolver", "launch"},  # and the module store.layout
-}
+SAID_ALOUD = {"envman.inside.protocol", "envman.inside.readable", "envman.inside.reports"}
+"""What both sides import: those who start what runs in a team's interpreter, or are a component themselves,
+and what runs there.
+"""
 AIRFLOW_BRINGS = {"airflow", "cryptography", "psutil", "structlog", "sqlalchemy"}
 """Airflow and those of its own dependencies that the hooks use."""
 
-ABOVE = {
-    "usecases": {*PURE, *EFFECTS},
-    "cli": {*PURE, *EFFECTS, "usecases"},
-    "__main__": {"cli", "launch"},
-}
 TERMINAL = {"typer", "rich", "click"}
 
 WORLD = {
     *("os", "io", "subprocess", "socket", "urllib.request", "http", "shutil", "tempfile", "pathlib", "glob"),
-    *("signal", "threading", "fcntl", "time", "datetime", "random", "psutil"),
+    *("signal", "threading", "fcntl", "time", "datetime", "random", "selectors", "multiprocessing", "netrc"),
+    *("concurrent", "psutil", "uv", "virtualenv", "python_discovery"),
 }
-"""What a pure room has no business with."""
+"""What a pure module has no business with."""
 
 LAUNCH_NEVER = {
     *("typer", "rich", "click", "pydantic", "packaging", "tomlkit", "tomllib", "tomli", "json", "re"),
@@ -81,16 +96,22 @@ LAUNCH_NEVER = {
 }
 """What starting a workload does not pay for."""
 
+COMMANDS = {"cli", "usecases"}
+"""Rooms whose modules are named after commands; a command's room may have its name, too."""
+
 LONGEST_MODULE = 400
+LONGEST_FUNCTION = 60
+MOST_PARAMETERS = 6
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import of a module: what, and whether it happens as the module is imported."""
+    """One import of a module: what, and whether it happens as the module is imported, or never."""
 
     importer: str
     imported: str
     at_once: bool
+    never: bool
 
     @property
     def room(self) -> str:
@@ -110,21 +131,23 @@ def room(module: str) -> str:
 
 
 def imports(module: str) -> Iterator[Import]:
-    def walk(node: ast.AST, at_once: bool) -> Iterator[Import]:
+    def walk(node: ast.AST, at_once: bool, never: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import):
                 for alias in child.names:
-                    yield Import(module, alias.name, at_once)
+                    yield Import(module, alias.name, at_once, never)
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, f"{module}: a relative import"
                 for alias in child.names:
                     name = f"{child.module}.{alias.name}"
-                    yield Import(module, name if name in FILES else child.module or "", at_once)
+                    imported = name if name in FILES else child.module or ""
+                    yield Import(module, imported, at_once, never)
             else:
-                later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or for_types(child)
-                yield from walk(child, at_once and not later)
+                types = for_types(child)
+                later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or types
+                yield from walk(child, at_once and not later, never or types)
 
-    yield from walk(TREES[module], True)
+    yield from walk(TREES[module], True, False)
 
 
 def for_types(node: ast.AST) -> bool:
@@ -136,78 +159,132 @@ INSIDE = [found for found in IMPORTS if found.imported in FILES and found.import
 OUTSIDE = [found for found in IMPORTS if found.imported not in FILES]
 
 
+PURE_MODULES = {
+    ".".join(filter(None, ("envman", room, module)))
+    for room, modules in PURE.items()
+    for module in (modules.split() or [""])
+}
+
+
 def test_every_module_stands_in_a_room_of_the_table() -> None:
-    assert {room(module) for module in FILES} - {"envman"} == {*PURE, *EFFECTS, *BESIDE, *ABOVE}
+    assert {room(module) for module in FILES} - {"envman"} == set(ARROWS)
     assert [found for found in OUTSIDE if found.imported.split(".")[0] == "envman"] == []
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_a_pure_room_imports_the_pure_rooms_below_it_alone(name: str) -> None:
+def test_the_arrows_between_the_rooms_are_those_of_the_table() -> None:
+    arrows: dict[str, set[str]] = {name: set() for name in ARROWS}
     for found in INSIDE:
-        if room(found.importer) == name and found.room != name:
-            later = not found.at_once and found.imported in PURE_LATER.get(name, set())
-            assert found.room in PURE[name] or later, found
+        arrows[room(found.importer)] |= {found.room} - {room(found.importer)}
+    assert arrows == {name: set(rooms.split()) for name, rooms in ARROWS.items()}
 
 
-@pytest.mark.parametrize("name", PURE)
-def test_a_pure_room_does_not_touch_the_world(name: str) -> None:
-    for found in OUTSIDE:
-        if room(found.importer) == name:
-            assert not any(f"{found.imported}.".startswith(f"{part}.") for part in WORLD), found
-    for module, tree in TREES.items():
-        if room(module) == name:
-            called = {
-                node.func.id
-                for node in ast.walk(tree)
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-            }
-            assert not called & {"open", "input", "print", "exec", "eval", "__import__"}, module
+def test_no_arrow_leads_back() -> None:
+    for name, rooms in ARROWS.items():
+        seen: set[str] = set()
+        below = rooms.split()
+        while below:
+            one = below.pop()
+            assert one != name, f"{name} stands above itself"
+            below += [] if one in seen else ARROWS[one].split()
+            seen.add(one)
 
 
-@pytest.mark.parametrize("name", EFFECTS)
-def test_an_effect_room_knows_its_own_part_of_the_world(name: str) -> None:
-    allowed = {name, *PURE, *EFFECTS[name]}
-    for found in INSIDE:
-        if room(found.importer) == name:
-            assert found.room in allowed or (name == "launch" and found.imported == LAUNCH_ALSO), found
+def touches_the_world(module: str) -> bool:
+    outside = (f"{found.imported}." for found in OUTSIDE if found.importer == module)
+    if any(imported.startswith(f"{part}.") for imported in outside for part in WORLD):
+        return True
+    called = {
+        node.func.id
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    return bool(called & {"open", "input", "print", "exec", "eval", "__import__"})
 
 
-@pytest.mark.parametrize("name", ABOVE)
-def test_nothing_below_knows_what_is_above(name: str) -> None:
-    for found in INSIDE:
-        if room(found.importer) == name:
-            assert found.room in {name, *ABOVE[name]}, found
+def test_the_pure_modules_are_those_of_the_table() -> None:
+    """A module is pure that touches no part of the world and imports pure ones only, at whatever moment."""
+    impure = {module for module in FILES if touches_the_world(module)}
+    while more := {found.importer for found in INSIDE if found.imported in impure} - impure:
+        impure |= more
+    packages = {module for module, path in FILES.items() if path.name == "__init__.py"}
+    assert set(FILES) - impure - packages == PURE_MODULES
 
 
-@pytest.mark.parametrize("name", BESIDE)
-def test_what_runs_inside_airflow_needs_airflow_and_the_launch_path_alone(name: str) -> None:
-    for found in INSIDE:
-        if room(found.importer) == name:
-            assert found.room in {name, *BESIDE[name]} or found.imported == LAUNCH_ALSO, found
-        else:
-            assert found.room != name, found
-    for found in OUTSIDE:
-        if room(found.importer) == name:
-            top = found.imported.split(".")[0]
-            assert top in {*AIRFLOW_BRINGS, *sys.stdlib_module_names}, found
+@pytest.mark.parametrize("name", WINGS)
+def test_nobody_imports_what_runs_in_another_process(name: str) -> None:
+    importers = {
+        room(found.importer) for found in INSIDE if found.room == name and found.imported not in SAID_ALOUD
+    }
+    assert importers - {name} == WINGS[name]
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        f"airflow.{name}"
-        for name in ("child", "fork_server", "forked", "peers", "preload", "check", "probe", "imports")
-    ]
-    + ["bytecode.compiler"],
-)
-def test_what_a_teams_interpreter_starts_with_stands_alone(script: str) -> None:
-    assert f"envman.{script}" in FILES
-    assert [found for found in INSIDE if found.importer == f"envman.{script}"] == []
+def test_what_is_launched_needs_nothing_that_is_not() -> None:
+    """The launch path is listed once: where an image takes it from."""
+    launched = {module for module, path in FILES.items() if is_launched(path.relative_to(HOUSE).as_posix())}
+    assert {room(module) for module in launched} >= {"launch", "resolver", *WINGS}
+    for found in IMPORTS:
+        if found.importer in launched and room(found.importer) != "__main__":
+            if found.imported in FILES:
+                assert found.imported in launched | {"envman"}, found
+            else:
+                top = found.imported.split(".")[0]
+                later = {"tomllib", "tomli"}  # where no plain reading will do; tomli on Python 3.10
+                allowed = {*sys.stdlib_module_names, *later}
+                if room(found.importer) in WINGS:
+                    allowed |= AIRFLOW_BRINGS
+                assert top in allowed, found
+
+
+def test_what_a_teams_interpreter_starts_with_stands_alone() -> None:
+    """Each imports its like as it is imported: later nothing of envman is there any more."""
+    own = [found for found in IMPORTS if room(found.importer) == "inside"]
+    assert {found.room for found in own if found.imported in FILES} == {"inside"}
+    for found in own:
+        if found.imported in FILES:
+            assert found.at_once or found.never, found
+        elif found.at_once:
+            assert found.imported.split(".")[0] in sys.stdlib_module_names, found
 
 
 def test_only_the_command_line_knows_the_terminal() -> None:
     users = {room(found.importer) for found in OUTSIDE if found.imported.split(".")[0] in TERMINAL}
     assert users == {"cli"}
+
+
+def test_no_two_modules_have_one_name() -> None:
+    named: dict[str, list[str]] = defaultdict(list)
+    for module, path in FILES.items():
+        if path.name not in {"__init__.py", "__main__.py"}:
+            named[path.stem].append(module)
+    assert {name: modules for name, modules in named.items() if len(modules) > 1} == {}
+    rooms = {name for name in ARROWS if (HOUSE / name).is_dir()}
+    assert {
+        name for name in rooms & set(named) if not {room(one) for one in named[name]} <= COMMANDS
+    } == set()
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    named: dict[str, list[str]] = defaultdict(list)
+    for module, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                named[node.name].append(module)
+    assert {name: modules for name, modules in named.items() if len(modules) > 1} == {}
+
+
+def test_a_function_fits_on_a_screen_and_takes_few_parameters() -> None:
+    long, many = {}, {}
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                count = len([one for one in given if one.arg not in {"self", "cls"}])
+                if lines > LONGEST_FUNCTION:
+                    long[f"{module}.{node.name}"] = lines
+                if count > MOST_PARAMETERS and room(module) != "cli":  # there: one for each option
+                    many[f"{module}.{node.name}"] = count
+    assert (long, many) == ({}, {})
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:
@@ -245,10 +322,16 @@ def test_starting_a_workload_imports_next_to_nothing() -> None:
     loaded = set(finished.stdout.split())
     assert "envman.launch.command" in loaded
     assert not {name.split(".")[0] for name in loaded} & LAUNCH_NEVER
-    assert {room(name) for name in loaded if name.startswith("envman.")} == {
-        "errors",
-        "launch",
-        "resolver",
-        "store",
-    }
-    assert {name for name in loaded if name.startswith("envman.store.")} == {LAUNCH_ALSO}
+    assert {name for name in loaded if not is_launched_module(name)} & set(FILES) == set()
+
+
+def is_launched_module(name: str) -> bool:
+    return name in FILES and is_launched(FILES[name].relative_to(HOUSE).as_posix())
+
+
+def test_the_design_page_names_every_room() -> None:
+    page = (HOUSE.parent / "docs/design.md").read_text(encoding="utf-8")
+    table = page[page.index("| Room |") : page.index("## Decisions")]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = {name for cell in cells for name in re.findall("`([a-z]+)`", cell)}
+    assert named == set(ARROWS) - {"__main__", "image_main"}

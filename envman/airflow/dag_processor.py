@@ -7,12 +7,17 @@ from typing import Any
 from airflow.dag_processing import manager
 from airflow.dag_processing.processor import DagFileParsingResult, DagFileProcessorProcess
 
+from envman.airflow.bundle_interpreter import of_bundle
+from envman.airflow.child_start import BundleProcess, Start
 from envman.airflow.ends import describe_end
-from envman.airflow.interpreters import of_bundle
-from envman.airflow.spawn import InBundle, Start
+from envman.airflow.other_languages import refused_file, refusing
+from envman.airflow.unreadable import refuse_unreadable
+
+OTHER_LANGUAGES = "LangSDKDagFileProcessorProcess"
+"""What starts the parse of a file of another language, where Airflow knows such files."""
 
 
-class ParseInBundle(DagFileProcessorProcess, InBundle):  # type: ignore[misc]
+class ParseInBundle(DagFileProcessorProcess, BundleProcess):  # type: ignore[misc]
     """One parse. Where its interpreter can't be started or crashes, that is the file's import error."""
 
     parsing_result: Any
@@ -27,9 +32,13 @@ class ParseInBundle(DagFileProcessorProcess, InBundle):  # type: ignore[misc]
     def is_ready(self) -> bool:
         """Whether the parse has ended and all its output was read."""
         ready: bool = super().is_ready
-        if ready and self._exit_code and self.parsing_result is None and self._is_the_files_fault():
+        if not ready:
+            return False
+        if self._exit_code and self.parsing_result is None and self._is_the_files_fault():
             self._note_failure()
-        return ready
+        if self.runtime and self.parsing_result is not None:
+            refuse_unreadable(self.parsing_result, self.dag_file_rel_path, self.runtime)
+        return True
 
     def _is_the_files_fault(self) -> bool:
         """Whether it was a parse that failed; where a fork server has ended the file is parsed again."""
@@ -53,6 +62,20 @@ class ParseInBundle(DagFileProcessorProcess, InBundle):  # type: ignore[misc]
         )
 
 
+class ParseOfOtherLanguage(ParseInBundle):
+    """The parse of a file that Airflow 3.4 has a coordinator's runtime parse: refused, its import error."""
+
+    @classmethod
+    def start(cls, *, bundle_name: str, **arguments: Any) -> Any:  # type: ignore[override]
+        """Start nothing but the refusal."""
+        start = Start("parse", bundle_name, refusing(refused_file()))
+        return super(ParseInBundle, cls).start(
+            bundle_name=bundle_name, callbacks=[], start=start, **arguments
+        )
+
+
 def install() -> None:
-    """Make Airflow's manager start its parses through `ParseInBundle`."""
+    """Make Airflow's manager start its parses through `ParseInBundle`, and no other runtime."""
     manager.DagFileProcessorProcess = ParseInBundle
+    if hasattr(manager, OTHER_LANGUAGES):
+        setattr(manager, OTHER_LANGUAGES, ParseOfOtherLanguage)

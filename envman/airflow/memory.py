@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk.execution_time.supervisor import ProcessTracker
 
-from envman.airflow.cgroups import oom_kills
+from envman.confine.cgroups import oom_kills
 
 
 class WithinMemory(ProcessTracker):  # type: ignore[misc]  # Airflow is not there when types are checked

@@ -13,10 +13,9 @@ from typing import Any
 
 from airflow.policies import hookimpl
 
-from envman.airflow.interpreters import resolve, root_folder
+from envman.airflow.bundle_interpreter import look
 from envman.errors import Problem, ResolveError
 from envman.launch.pod import MODULE, bundle_of
-from envman.launch.root import read_table
 
 NAME = "envman-pods"
 
@@ -30,15 +29,15 @@ def pod_mutation_hook(pod: Any) -> None:
     """
     if "ENVMAN_ROOT" not in os.environ:  # installed beside Airflow, but not set up
         return
-    table = read_table(root_folder())
-    if not table.names("image"):
+    snapshot = look()
+    if not snapshot.table.has("image"):
         return
     for container in pod.spec.containers:
         arguments = container.args or []
         if MODULE not in arguments:
             continue
-        environment = resolve(bundle_of(_workload(arguments))).environment
-        image = table.image(environment)
+        environment = snapshot.resolve(bundle_of(_workload(arguments))).environment
+        image = snapshot.table.image(environment)
         if image is None:
             remedy = f"Add it: [images] {environment} = ...; then run: envman publish"
             what = "has no image in envman.toml, where other environments have one"

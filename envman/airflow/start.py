@@ -5,10 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from envman.airflow.built_airflow import built_interpreter, own_airflow
+from envman.airflow.bundle_interpreter import acquire, look
+from envman.airflow.own_variables import operators_variables, set_for_component
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
+from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.launch.asked_variables import asked_variables
 from envman.launch.own_component import HOME_VARIABLE
+from envman.launch.process import tell
+from envman.launch.purpose import Purpose, kept_back, purpose_of_bundle
+from envman.resolver.snapshot import Snapshot
+from envman.store import layout
 
 PREIMPORT = "AIRFLOW__DAG_PROCESSOR__PARSING_PRE_IMPORT_MODULES"
 START_METHODS = tuple(
@@ -23,18 +32,24 @@ def main(arguments: list[str]) -> int:
     try:
         kind, install = _hooks(arguments)
         _prepare()
-        _check_upstream(kind)
         home = os.environ.get(HOME_VARIABLE, "")
-        named = bundles_at_home(home) if home else _bundle_names(arguments)
-        rows = check_bundles(named, with_images=arguments[0] == "scheduler")
+        unguarded = _check_upstream(kind, home)
+        snapshot = look()
+        named = bundles_at_home(snapshot, home) if home else _bundle_names(arguments)
+        rows = check_bundles(snapshot, named, with_images=arguments[0] == "scheduler")
         _say(arguments[0], rows)
-        install()
+        if unguarded:
+            tell(f"envman launch: {unguarded}\n")
+        else:
+            _warn_of_other_languages(home)
+            install()
         _close_memory()
         if kind == "dag-processor":  # it needs all of them in its first second, and waits for each
-            _start_fork_servers(row[0] for row in rows)
+            _start_fork_servers(snapshot, (row[0] for row in rows))
+            _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})
     except EnvmanError as error:
         for problem in error.problems:
-            sys.stderr.write(f"envman launch: {problem}\n")
+            tell(f"envman launch: {problem}\n")
         return ExitCode.LAUNCH
     from airflow.__main__ import main as airflow_main
 
@@ -56,15 +71,30 @@ def _hooks(arguments: list[str]) -> tuple[str, Callable[[], None]]:
     raise UsageError(Problem("", what, remedy))
 
 
-def _check_upstream(component: str) -> None:
-    """Refuse an Airflow that has moved what the hooks stand on."""
-    from envman.airflow.interpreters import own_airflow
+def _check_upstream(component: str, home: str) -> str:
+    """Refuse an Airflow that has moved what the hooks stand on.
+
+    A worker of one's own, at home in an environment, does without them: what is said of it then.
+    """
     from envman.airflow.upstream import missing
 
-    if moved := missing(component):
-        what = f"Airflow {own_airflow()} has moved: {', '.join(str(one) for one in moved)}"
+    moved = ", ".join(str(one) for one in missing(component))
+    if moved and not home:
+        what = f"Airflow {own_airflow()} has moved: {moved}"
         remedy = "The shared components need an Airflow that envman supports; see the compatibility page."
         raise ResolveError(Problem("", what, remedy))
+    return moved and (
+        f"warning: Airflow {own_airflow()} has moved: {moved}. This is the stock worker: a task of another "
+        f"environment's bundle that comes into its queue is not refused, but runs in '{home}'."
+    )
+
+
+def _warn_of_other_languages(home: str) -> None:
+    """Say what of Airflow's configuration a shared component will refuse. Raises ResolveError."""
+    from envman.airflow.other_languages import warnings
+
+    for words in [] if home else warnings():
+        tell(f"envman launch: warning: {words}\n")
 
 
 def _install_dag_processor() -> None:
@@ -89,27 +119,51 @@ def _install_worker() -> None:
 def _prepare() -> None:
     """Set what Airflow's configuration needs, before Airflow is imported."""
     try:
-        from envman.airflow.interpreters import own_airflow
-
         own_airflow()
     except ImportError:
         what = f"there is no Airflow in {sys.executable}"
         remedy = "Name the deployment's environment: envman launch --environment E, or --python PATH."
         raise ResolveError(Problem("", what, remedy)) from None
-    os.environ[PREIMPORT] = "False"  # it would import the teams' providers into the manager
+    set_for_component(PREIMPORT, "False")  # it would import the teams' providers into the manager
     for variable in START_METHODS:  # a child that begins anew would begin without the hooks
-        os.environ[variable] = "fork"
+        set_for_component(variable, "fork")
+    sys.argv[0] = f"{sys.prefix}/bin/airflow"  # what it is to those who look, its workloads among them
 
 
-def _start_fork_servers(bundles: Iterable[str]) -> None:
+def _start_fork_servers(snapshot: Snapshot, bundles: Iterable[str]) -> None:
     """Have the bundles' fork servers started side by side; whatever fails is said at the first parse."""
-    from envman.airflow import warm
-    from envman.airflow.interpreters import of_bundle
+    from envman.airflow import server_client
 
-    for bundle in bundles:
-        with contextlib.suppress(EnvmanError, OSError), contextlib.closing(of_bundle(bundle)) as interpreter:
-            if interpreter.warm:
-                warm.Server(interpreter).start()
+    purposes = (purpose_of_bundle(snapshot, bundle, os.environ) for bundle in bundles)
+    for purpose in dict.fromkeys(purposes):
+        with (
+            contextlib.suppress(EnvmanError, OSError),
+            contextlib.closing(acquire(snapshot, purpose)) as interpreter,
+        ):
+            if interpreter.runtime.warm:
+                server_client.ServerClient(interpreter).start()
+
+
+def _warn_of_variables(snapshot: Snapshot, environments: Mapping[str, str]) -> None:
+    """Name what bundles' files read of this component's variables, and their workloads don't get."""
+    folders = AirflowConfiguration(os.environ).local_folders()
+    names: dict[str, list[str]] = {}
+    for bundle, environment in environments.items():
+        if bundle not in folders:
+            continue
+        if environment not in names:
+            names[environment] = _kept_back(snapshot, environment)
+        if asked := asked_variables(folders[bundle], names[environment]):
+            named = ", ".join(f"{name} ({file})" for name, file in asked.items())
+            where = f"bundle '{bundle}'"
+            what = f"its files name variables that its workloads do not get: {named}"
+            remedy = f"To hand them on, list them in the spec of '{environment}': [variables] pass = [...]"
+            tell(f"envman launch: {Problem(where, what, remedy)}\n")
+
+
+def _kept_back(snapshot: Snapshot, environment: str) -> list[str]:
+    with contextlib.closing(acquire(snapshot, Purpose(environment))) as interpreter:
+        return kept_back(interpreter.runtime.variables, operators_variables())
 
 
 def _close_memory() -> None:
@@ -132,49 +186,50 @@ def _bundle_names(arguments: list[str]) -> list[str]:
     return named
 
 
-def bundles_at_home(home: str) -> list[str]:
+def bundles_at_home(snapshot: Snapshot, home: str) -> list[str]:
     """The bundles of Airflow's configuration that have this environment."""
-    from envman.airflow.interpreters import airflow_bundles, environments_of
-
-    found = environments_of(airflow_bundles().teams)
-    return [bundle for bundle, environment in found.items() if environment == home]
+    return snapshot.answers_for(snapshot.airflow().teams).by_environment().get(home, [])
 
 
-def check_bundles(named: Iterable[str], with_images: bool) -> list[tuple[str, ...]]:
+def check_bundles(
+    snapshot: Snapshot, named: Collection[str], with_images: bool
+) -> list[tuple[str, str, str, str]]:
     """Look every bundle of Airflow's configuration up: bundle, environment, interpreter, generation.
 
-    Raises ResolveError with all bundles that have no environment, whose environment isn't built, or holds
-    another Airflow than this one. A scheduler, `with_images`, does without a built environment where it has
-    an image to give to the pods.
+    `named` are those to look up instead. Raises ResolveError with all bundles that have no environment, whose
+    environment isn't built, or holds another Airflow than this one. A scheduler, `with_images`, does without
+    a built environment where it has an image to give to the pods.
     """
-    from envman.airflow.interpreters import airflow_bundles, describe, of_environment, resolve, root_folder
-    from envman.launch.root import read_table
-
-    table = read_table(root_folder())
-    rows: list[tuple[str, ...]] = []
-    problems: list[Problem] = []
-    for bundle in list(named) or list(airflow_bundles().teams):
+    bundles = named or snapshot.airflow().teams
+    answers = snapshot.answers_for(bundles)
+    problems = {bundle: error.problems for bundle, error in answers.refusals.items()}
+    found: dict[str, tuple[str, str]] = {}
+    for environment, users in answers.by_environment().items():
         try:
-            environment = resolve(bundle).environment
-            if with_images and (image := table.image(environment)):
-                rows.append((bundle, environment, image, "image"))
-                continue
-            of_environment(environment).close()
-            rows.append((bundle, environment, *describe(environment)))
+            found[environment] = _check_environment(snapshot, environment, with_images)
         except EnvmanError as error:
-            problems += [problem for problem in error.problems if problem not in problems]
+            problems[users[0]] = error.problems
     if problems:
-        raise ResolveError(problems)
-    return rows
+        listed = (problem for bundle in bundles for problem in problems.get(bundle, ()))
+        raise ResolveError(dict.fromkeys(listed))
+    homes = answers.environments
+    return [(bundle, environment, *found[environment]) for bundle, environment in homes.items()]
 
 
-def _say(component: str, rows: list[tuple[str, ...]]) -> None:
+def _check_environment(snapshot: Snapshot, environment: str, with_images: bool) -> tuple[str, str]:
+    """An environment's interpreter and generation, in words; raises an EnvmanError where it can't run any."""
+    if with_images and (image := snapshot.table.image(environment)):
+        return image, "image"
+    with contextlib.closing(acquire(snapshot, Purpose(environment))) as interpreter:
+        runtime = interpreter.runtime
+        manifest = layout.manifest_path(runtime.root, runtime.generation)
+        return built_interpreter(manifest).words, runtime.generation
+
+
+def _say(component: str, rows: Sequence[tuple[str, ...]]) -> None:
     table = [("bundle", "environment", "interpreter", "generation"), *rows]
     widths = [max(len(row[column]) for row in table) for column in range(4)]
-    from envman.airflow.interpreters import own_airflow
-
-    sys.stderr.write(f"envman launch: {component}, Airflow {own_airflow()}, in {sys.executable}\n")
+    tell(f"envman launch: {component}, Airflow {own_airflow()}, in {sys.executable}\n")
     for row in table:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stderr.write(f"  {line.rstrip()}\n")
-    sys.stderr.flush()
+        tell(f"  {line.rstrip()}\n")

@@ -16,11 +16,15 @@ from airflow.models.asset import (
 from airflow.models.callback import Callback
 from airflow.models.dag import DagModel
 from airflow.models.dag_version import DagVersion
+from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import Trigger
 from airflow.utils.session import create_session
 from airflow.utils.sqlalchemy import with_row_locks
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy.orm import aliased
+
+from envman.airflow.bundle_version import BundleVersion
 
 LOOKED_AT = 10_000
 """How many waiting triggers are looked at in one round, the most urgent first."""
@@ -93,27 +97,34 @@ def _unassigned(alive_within: float) -> Any:
     return or_(Trigger.triggerer_id.is_(None), Trigger.triggerer_id.not_in(alive))
 
 
-def bundles_of(triggers: Iterable[int]) -> dict[int, str]:
+def bundles_of(triggers: Iterable[int]) -> dict[int, BundleVersion]:
     """The bundle of each trigger; one that belongs to nobody any more is missing.
 
-    A task's trigger has the bundle of its Dag version, a callback's the callback's. An asset's trigger has
-    the bundle of the Dag that has referred to the asset for the longest time, so that no bundle that comes
-    later can draw it into its own interpreter.
+    A task's trigger has the bundle of its Dag version, in the version of its run; a callback's has the
+    callback's. An asset's trigger has the bundle of the Dag that has referred to the asset for the longest
+    time, so that no bundle that comes later can draw it into its own interpreter.
     """
     wanted = list(triggers)
-    found: dict[int, str] = {}
+    found: dict[int, BundleVersion] = {}
     with create_session() as session:
-        for rows in (_of_assets(wanted), _of_callbacks(wanted), _of_tasks(wanted)):
-            found.update({trigger: bundle for trigger, bundle in session.execute(rows) if bundle})
+        for rows in (_of_assets(wanted), _of_callbacks(wanted)):
+            found.update({one: BundleVersion(bundle) for one, bundle in session.execute(rows) if bundle})
+        for one, bundle, version, data in session.execute(_of_tasks(wanted)):
+            if bundle:
+                found[one] = BundleVersion.of_run(bundle, version, data)
     return found
 
 
 def _of_tasks(wanted: list[int]) -> Any:
     bundle = func.coalesce(DagVersion.bundle_name, DagModel.bundle_name)
+    of_run = aliased(DagVersion)
+    run = and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id)
     return (
-        select(TaskInstance.trigger_id, bundle)
+        select(TaskInstance.trigger_id, bundle, DagRun.bundle_version, of_run.version_data)
         .join(DagModel, DagModel.dag_id == TaskInstance.dag_id)
+        .join(DagRun, run)
         .outerjoin(DagVersion, DagVersion.id == TaskInstance.dag_version_id)
+        .outerjoin(of_run, of_run.id == DagRun.created_dag_version_id)
         .where(TaskInstance.trigger_id.in_(wanted))
     )
 

@@ -1,4 +1,4 @@
-"""One environment's triggers: a child with its own event loop, and this process's side of it."""
+"""The triggers of a bundle in a version: a child with its own event loop, and this process's side of it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Collection
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
 from airflow.models.crypto import get_fernet
 from cryptography.fernet import InvalidToken
 
-from envman.airflow.interpreters import of_environment
-from envman.airflow.spawn import InBundle, Start
+from envman.airflow.bundle_interpreter import acquire_for_bundle
+from envman.airflow.bundle_version import BundleVersion
+from envman.airflow.child_start import BundleProcess, Start, call_file
+from envman.resolver.snapshot import Snapshot
 
 START_LIMIT = 180.0
 """Seconds that a runner may take until it first asks for work."""
@@ -25,29 +27,35 @@ SEND_LIMIT = 5
 """Seconds that a runner may leave an answer unread before it counts as blocked."""
 
 
-class EnvironmentRunner(TriggerRunnerSupervisor, InBundle):  # type: ignore[misc]
-    """A trigger runner in an environment's interpreter.
+class BundleRunner(TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc]
+    """A trigger runner in a bundle's interpreter, with the bundle's modules.
 
-    It is never the one that talks to the database about which triggers there are: `EnvironmentRunners` does,
+    It is never the one that talks to the database about which triggers there are: `BundleRunners` does,
     and hands each runner its share.
     """
 
-    generation = ""
     idle_since = math.inf
     blocked = False
+    shared_client: ClassVar[Any] = None
 
     @classmethod
-    def start(cls, *, environment: str, generation: str, **arguments: Any) -> EnvironmentRunner:  # type: ignore[override]
-        """Start the runner of an environment."""
-        start = Start("triggers", environment, of_environment)
-        try:
-            runner: EnvironmentRunner = super().start(start=start, **arguments)
-        except BrokenPipeError:  # the child ended before it was greeted; the next round tries again
-            raise RunnerStartError(environment) from None
-        runner.generation = generation
+    def start(cls, *, bundle: BundleVersion, snapshot: Snapshot, **arguments: Any) -> BundleRunner:  # type: ignore[override]
+        """Start the runner of a bundle, in its environment's generation of the snapshot."""
+        with call_file(bundle.call()) as descriptor:
+            start = Start("triggers", bundle.name, partial(acquire_for_bundle, snapshot), descriptor)
+            try:
+                runner: BundleRunner = super().start(start=start, **arguments)
+            except BrokenPipeError:  # the child ended before it was greeted; the next round tries again
+                raise RunnerStartError(bundle.name) from None
         limit = struct.pack("ll", SEND_LIMIT, 0)
         runner.stdin.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         return runner
+
+    def make_client(self) -> Any:
+        """The way to Airflow's API, one for all runners: it takes seconds to make, and memory."""
+        if BundleRunner.shared_client is None:
+            BundleRunner.shared_client = super().make_client()
+        return BundleRunner.shared_client
 
     def send_msg(self, *arguments: Any, **options: Any) -> None:
         """Answer the runner; one that does not read is blocked, and must not block this process."""
@@ -66,15 +74,18 @@ class EnvironmentRunner(TriggerRunnerSupervisor, InBundle):  # type: ignore[misc
         code: int | None = self._check_subprocess_exit()
         return code
 
-    def stuck(self) -> bool:
-        """Whether the event loop no longer answers: a trigger blocks it, or it never came up."""
+    def stuck(self, prompt_since: float) -> bool:
+        """Whether the event loop no longer answers: a trigger blocks it, or it never came up.
+
+        What this process itself has left unread does not count: since `prompt_since` it has read all at once.
+        """
         if self.blocked:
             return True
         now = time.monotonic()
         if math.isinf(self._last_runner_comms):
             return bool(now - self.start_time > START_LIMIT)
         limit = self.runner_health_check_threshold
-        return bool(limit > 0 and now - self._last_runner_comms > limit)
+        return bool(limit > 0 and now - max(self._last_runner_comms, prompt_since) > limit)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; a process that is gone already is fine."""
@@ -84,10 +95,6 @@ class EnvironmentRunner(TriggerRunnerSupervisor, InBundle):  # type: ignore[misc
     def keep_to(self, triggers: set[int]) -> None:
         """Run these triggers: start those that are new, cancel those that are no longer wanted."""
         self.update_triggers(triggers)
-
-    def fail(self, triggers: Collection[int], reason: str) -> None:
-        """Fail triggers without running them."""
-        self.failed_triggers.extend((trigger, [reason]) for trigger in triggers)
 
     def build_trigger_workloads(self, new_trigger_ids: set[int], **options: Any) -> list[Any]:
         """The triggers to start, their arguments decrypted here: the runner has no Fernet key.
@@ -124,4 +131,4 @@ class EnvironmentRunner(TriggerRunnerSupervisor, InBundle):  # type: ignore[misc
 
 
 class RunnerStartError(Exception):
-    """The runner of an environment ended as soon as it was started."""
+    """The runner of a bundle ended as soon as it was started."""

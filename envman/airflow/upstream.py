@@ -1,58 +1,52 @@
 """Every name of Airflow's that is not a documented interface and that envman leans on, with the reason.
 
-It is data: the reference page is written from it, a test asks each supported Airflow for each name, and
-`missing` lets a component refuse to start on an Airflow that has moved one.
+It is data: the reference page is written from it, tests hold it against envman's own source and against each
+supported Airflow's, and `missing` lets a component refuse to start on an Airflow that has moved a name.
 """
 
 from __future__ import annotations
 
-import importlib
-
-
-class Upstream:
-    """One name: the component that uses it, where it is, whether it is replaced, and why it is used."""
-
-    __slots__ = ("component", "module", "name", "replaced", "why")
-
-    def __init__(self, component: str, module: str, name: str, why: str, replaced: bool = False) -> None:
-        self.component = component
-        self.module = module
-        self.name = name
-        self.why = why
-        self.replaced = replaced
-
-    def is_there(self) -> bool:
-        """Whether the installed Airflow has it."""
-        try:
-            found: object = importlib.import_module(self.module)
-        except ImportError:
-            return False
-        for part in self.name.split("."):
-            if not hasattr(found, part) and part not in getattr(found, "__annotations__", {}):
-                return False
-            found = getattr(found, part, None)
-        return True
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
-
+from envman.airflow.upstream_name import OVERRIDDEN, REPEATED, REPLACED, USED, Upstream, names_of
+from envman.airflow.upstream_triggerer import TRIGGERER_JOB, TRIGGERER_ROWS
 
 _SUPERVISOR = "airflow.sdk.execution_time.supervisor"
-_TRIGGERER = "airflow.jobs.triggerer_job_runner"
+_COORDINATOR = "airflow.sdk.execution_time.coordinator"
+_CALLBACKS = "airflow.sdk.execution_time.callback_supervisor"
+_PROCESSOR = "airflow.dag_processing.processor"
+_MANAGER = "airflow.dag_processing.manager"
+_FORKS = "each fork imports it itself, and starts later"
+_BEFORE_34 = "Airflow 3.3 has none"
+_LOADED_LATER = "each workload loads them as it starts"
+_NO_KEY = "it encrypts nothing there, in silence"
 
-NAMES = (
-    Upstream(
-        "all", _SUPERVISOR, "WatchedSubprocess.start", "overridden: start another interpreter, not a fork"
+_EVERYWHERE = (
+    *names_of(
+        "all",
+        _SUPERVISOR,
+        ("WatchedSubprocess.start", "start another interpreter, not a fork", OVERRIDDEN),
+        ("WatchedSubprocess._register_pipe_readers", "serve the four sockets"),
+        ("WatchedSubprocess._check_subprocess_exit", "learn how a child ended, at once", OVERRIDDEN),
+        ("WatchedSubprocess._open_sockets", "know when all output was read"),
+        ("WatchedSubprocess._process", "signal a child"),
+        ("WatchedSubprocess.pid", "the number of a child that a server has just forked"),
+        ("WatchedSubprocess._exit_code", "learn how a child ended"),
+        ("WatchedSubprocess._process_exit_monotonic", "stop reading an ended child"),
+        ("WatchedSubprocess._signal_subprocess", "a child's group gets its signals", REPEATED),
+        ("PsutilTracker", "let Airflow watch and signal the child"),
+        ("ProcessTracker.pid", "let Airflow watch and signal a fork server's child", OVERRIDDEN),
+        ("ProcessTracker.send_signal", "the same", OVERRIDDEN),
+        ("ProcessTracker.wait", "the same", OVERRIDDEN),
+        ("ProcessTracker.ProcessNotFound", "the same", OVERRIDDEN),
+        ("ProcessTracker.TimeoutExpired", "the same", OVERRIDDEN),
+        ("_make_process_nondumpable", "keep a task's memory from its neighbours"),
+        ("_fork_main", "be the child that the supervisor expects"),
+        ("_child_exec_main", "a child in a fresh interpreter gets the same", REPEATED),
     ),
-    Upstream("all", _SUPERVISOR, "WatchedSubprocess._register_pipe_readers", "serve the four sockets"),
-    Upstream("all", _SUPERVISOR, "WatchedSubprocess._check_subprocess_exit", "learn how a child ended"),
-    Upstream("all", _SUPERVISOR, "WatchedSubprocess._open_sockets", "know when all output was read"),
-    Upstream("all", _SUPERVISOR, "WatchedSubprocess._process", "signal a child"),
-    Upstream("all", _SUPERVISOR, "WatchedSubprocess._exit_code", "learn how a child ended"),
-    Upstream("all", _SUPERVISOR, "WatchedSubprocess._process_exit_monotonic", "stop reading an ended child"),
-    Upstream("all", _SUPERVISOR, "PsutilTracker", "let Airflow watch and signal the child"),
-    Upstream("all", _SUPERVISOR, "ProcessTracker", "let Airflow watch and signal a fork server's child"),
-    Upstream("all", _SUPERVISOR, "_make_process_nondumpable", "keep a task's memory from its neighbours"),
+    *names_of(
+        "all",
+        "airflow._shared.observability.traces",
+        ("configure_otel", "send a fork's traces: its own thread"),
+    ),
     *(
         Upstream("all", f"{package}.{module}", name, "send a child's metrics, as a component's fork does")
         for package in ("airflow", "airflow.sdk")
@@ -61,152 +55,180 @@ NAMES = (
             ("observability.metrics.stats_utils", "get_stats_factory"),
         )
     ),
-    Upstream(
-        "all",
-        "airflow._shared.observability.traces",
-        "configure_otel",
-        "send a fork's traces: its own thread",
-    ),
-    Upstream("all", _SUPERVISOR, "_fork_main", "be the child that the supervisor expects"),
-    Upstream(
-        "all",
-        "airflow.dag_processing.importers.python_importer",
-        "signal",
-        "its handler of SIGSEGV returns into the fault: a crashed child would never end",
-        replaced=True,
-    ),
-    Upstream(
-        "dag-processor",
-        "airflow.dag_processing.manager",
-        "DagFileProcessorProcess",
-        "each parse starts through it, with the bundle's name",
-        replaced=True,
-    ),
-    Upstream(
-        "dag-processor",
-        "airflow.dag_processing.processor",
-        "DagFileProcessorProcess.is_ready",
-        "overridden: a crash is the file's import error",
-    ),
-    Upstream(
-        "dag-processor",
-        "airflow.dag_processing.processor",
-        "DagFileProcessorProcess.parsing_result",
-        "set where a crash left none",
-    ),
-    Upstream(
-        "dag-processor",
-        "airflow.dag_processing.processor",
-        "DagFileProcessorProcess.had_callbacks",
-        "callbacks bring no result",
-    ),
-    Upstream(
-        "dag-processor",
-        "airflow.dag_processing.processor",
-        "DagFileParsingResult",
-        "what a crash is reported as",
-    ),
-    Upstream(
-        "dag-processor",
-        "airflow.dag_processing.processor",
-        "_parse_file_entrypoint",
-        "what the child of a parse runs",
-    ),
-    Upstream(
-        "worker",
-        "airflow.sdk.execution_time.coordinator",
-        "_build_python_coordinator",
-        "the fallback of every queue that is not configured: it would run the task in the component",
-        replaced=True,
-    ),
-    Upstream(
-        "worker",
-        "airflow.sdk.execution_time.callback_supervisor",
-        "CallbackSubprocess",
-        "executor callbacks start through it, not through coordinators",
-        replaced=True,
-    ),
-    Upstream(
-        "worker",
-        "airflow.sdk.execution_time.coordinator",
-        "BaseCoordinator.execute_task",
-        "implemented: the interface of a coordinator",
-    ),
-    Upstream("worker", "airflow.executors.workloads.base", "BundleInfo", "name a callback's bundle"),
-    Upstream("worker", "airflow.settings", "get_policy_plugin_manager", "register the policy for pods"),
-    Upstream(
-        "worker", _SUPERVISOR, "ActivitySubprocess.start", "run a task, as Airflow's own coordinator does"
-    ),
-    Upstream("worker", _SUPERVISOR, "_subprocess_main", "what the child of a task runs"),
-    Upstream(
-        "worker",
-        "airflow.serialization.serialized_objects",
-        "BaseSerialization.serialize",
-        "a callback's arguments, as Airflow's database holds them",
-    ),
-    Upstream(
-        "triggerer",
-        _TRIGGERER,
-        "TriggerRunnerSupervisor",
-        "the job drives one supervisor; ours drives one for each environment",
-        replaced=True,
-    ),
     *(
-        Upstream("triggerer", _TRIGGERER, f"TriggerRunnerSupervisor.{name}", why)
-        for name, why in (
-            ("update_triggers", "give a runner its share of the triggers"),
-            ("build_trigger_workloads", "overridden: the runner, without a key, gets plain arguments"),
-            ("handle_events", "write what triggers have fired"),
-            ("handle_failed_triggers", "write what has failed"),
-            ("run_in_process", "what a runner's process runs"),
-            ("running_triggers", "know what a runner has"),
-            ("creating_triggers", "know what a runner is about to get"),
-            ("logger_cache", "close the logs of an ended runner"),
-            ("failed_triggers", "fail a trigger without running it"),
-            ("send_msg", "overridden: a runner that does not read must not block the triggerer"),
-            ("_last_runner_comms", "notice a runner that no longer answers"),
-            ("health_check_threshold", "tell a living triggerer from a dead one"),
-            ("runner_health_check_threshold", "when a runner counts as blocked"),
+        Upstream(
+            "all",
+            module,
+            "signal",
+            "its handler of SIGSEGV returns into the fault: a crashed child would never end",
+            REPLACED,
+            "a crashed child is ended by its timeout",
+        )
+        for module in (
+            "airflow.dag_processing.importers.python_importer",
+            "airflow.sdk.importers.python_importer",
         )
     ),
-    Upstream("triggerer", _TRIGGERER, "stats.gauge", "the metrics of the stock triggerer"),
-    Upstream(
-        "triggerer", "airflow.models.trigger", "Trigger.submit_failure", "fail a trigger that may not run"
+    *(
+        Upstream(
+            "all", module, "_get_plugins", "plugins are loaded before the first fork", USED, _LOADED_LATER
+        )
+        for module in ("airflow.plugins_manager", "airflow.sdk.plugins_manager")
     ),
-    Upstream("triggerer", "airflow.models.crypto", "get_fernet", "decrypt what only the component can"),
-    Upstream("triggerer", "airflow.models.trigger", "Trigger.clean_unused", "what the stock loop does"),
-    Upstream(
-        "triggerer",
-        "airflow.models.trigger",
-        "Trigger.max_trigger_to_select_per_loop",
-        "share between triggerers",
+    *names_of(
+        "all", "airflow.sdk.crypto", ("get_fernet", "no key, no encryption: an error", REPLACED, _NO_KEY)
     ),
-    Upstream("triggerer", "airflow.models.trigger", "Trigger.queue", "take the triggers of these queues"),
-    Upstream("triggerer", "airflow.models.trigger", "Trigger.team_name", "take the triggers of a team"),
-    Upstream("triggerer", "airflow.models.asset", "DagScheduleAssetReference", "the same, for an asset"),
-    Upstream("triggerer", "airflow.models.asset", "TaskInletAssetReference", "the same, for an asset"),
-    Upstream("triggerer", "airflow.models.asset", "TaskOutletAssetReference", "the same, for an asset"),
-    Upstream(
-        "triggerer", "airflow.models.asset", "AssetWatcherModel", "find the bundle of an asset's trigger"
+    *names_of(
+        "all", "airflow.utils.cli", ("sigquit_handler", "as in a component's fork", USED, "SIGQUIT ends it")
     ),
-    Upstream("triggerer", "airflow.models.callback", "Callback.bundle_name", "find the bundle of a callback"),
-    Upstream(
-        "triggerer", "airflow.models.dag_version", "DagVersion.bundle_name", "find the bundle of a task"
+    *(
+        Upstream("all", module, "", "what workloads begin with: a fork server imports it once", USED, _FORKS)
+        for module in (
+            "airflow.dag_processing.dagbag",
+            "airflow.models.serialized_dag",
+            "airflow.models.dagwarning",
+            "airflow.sdk.definitions.decorators",
+            "airflow.sdk.execution_time.task_runner",
+        )
     ),
-    Upstream("triggerer", "airflow.utils.sqlalchemy", "with_row_locks", "several triggerers at once"),
-    Upstream("triggerer", "airflow.jobs.job", "perform_heartbeat", "what the stock loop does"),
-    Upstream(
+)
+
+_DAG_PROCESSOR = (
+    *names_of(
+        "dag-processor",
+        _MANAGER,
+        ("DagFileProcessorProcess", "each parse starts through it, with the bundle's name", REPLACED),
+        (
+            "LangSDKDagFileProcessorProcess",
+            "it would parse files of other languages past users, limits and variables: refused",
+            REPLACED,
+            _BEFORE_34,
+        ),
+        ("DagFileProcessorManager._create_process", "the only place that starts a parse", REPEATED),
+    ),
+    *names_of(
+        "dag-processor",
+        "airflow.serialization.serialized_objects",
+        ("LazyDeserializedDAG._real_dag", "find out whether the component can read a Dag, as it does next"),
+    ),
+    *names_of(
+        "dag-processor",
+        _PROCESSOR,
+        ("DagFileProcessorProcess.start", "in the bundle's interpreter", OVERRIDDEN),
+        ("DagFileProcessorProcess.is_ready", "a crash is the file's import error", OVERRIDDEN),
+        ("DagFileProcessorProcess.parsing_result", "set where a crash left none", OVERRIDDEN),
+        ("DagFileProcessorProcess.had_callbacks", "callbacks bring no result"),
+        ("DagFileProcessorProcess.bundle_name", "said of a crash"),
+        ("DagFileProcessorProcess.dag_file_rel_path", "the file that a crash is an import error of"),
+        ("DagFileParsingResult", "what a crash is reported as"),
+        ("_parse_file_entrypoint", "what the child of a parse runs"),
+    ),
+)
+
+_WORKER = (
+    *names_of(
+        "worker",
+        _COORDINATOR,
+        ("CoordinatorManager.for_queue", "it would choose another runtime for some queues", REPLACED),
+        (
+            "_build_python_coordinator",
+            "the fallback of every queue that is not configured: it would run the task in the component",
+            REPLACED,
+        ),
+        ("BaseCoordinator.execute_task", "the interface of a coordinator", OVERRIDDEN),
+        ("BaseCoordinator.ExecutionResult", "what it returns"),
+        ("_PythonCoordinator.execute_task", "run a task in another interpreter", REPEATED),
+        (
+            "_warm_shutdown_signals",
+            "a signal to end lets the task finish",
+            USED,
+            "before Airflow 3.4 `ActivitySubprocess.wait` sees to signals",
+        ),
+    ),
+    *names_of(
+        "worker",
+        _CALLBACKS,
+        (
+            "CallbackSubprocess",
+            "executor callbacks start through it, not through coordinators",
+            REPLACED,
+        ),
+        ("CallbackSubprocess.start", "its child, in another interpreter, runs the same", OVERRIDDEN),
+        ("supervise_callback", "what a callback's supervisor hands to it", REPEATED),
+    ),
+    *names_of(
+        "worker",
+        _SUPERVISOR,
+        ("ActivitySubprocess", "run a task, as Airflow's own coordinator does"),
+        ("ActivitySubprocess.start", "the same; it is what hands keywords on", REPEATED),
+        ("ActivitySubprocess.wait", "the same; who sees to signals", REPEATED),
+        ("ActivitySubprocess.final_state", "what the coordinator returns", REPEATED),
+        ("supervise_task", "what a task's supervisor hands to a coordinator", REPEATED),
+        ("_subprocess_main", "what the child of a task runs"),
+    ),
+    *names_of(
+        "worker",
+        "airflow.executors.base_executor",
+        ("BaseExecutor.run_workload", "all that an executor runs", REPEATED),
+    ),
+    *names_of("worker", "airflow.executors.workloads.base", ("BundleInfo", "name a callback's bundle")),
+    *names_of("worker", "airflow.settings", ("get_policy_plugin_manager", "register the policy for pods")),
+    *names_of(
+        "worker",
+        "airflow.serialization.serialized_objects",
+        ("BaseSerialization.serialize", "a callback's arguments, as Airflow's database holds them"),
+        ("BaseSerialization.deserialize", "the same, in the child"),
+    ),
+)
+
+_DOCTOR = (
+    *names_of(
+        "doctor", "airflow.jobs.job", ("Job.state", "which triggerers live"), ("Job.is_alive", "the same")
+    ),
+    *names_of(
+        "doctor",
+        "airflow.models.taskinstance",
+        ("TaskInstance.queue", "which queues tasks are in"),
+        ("TaskInstance.end_date", "which of them count"),
+    ),
+)
+
+_ELSE = "the other way of finding a bundle's files is there"
+_CHECK = (
+    *names_of(
         "check",
-        "airflow.dag_processing.processor",
-        "_parse_file",
-        "parse a file in this process, and get what the Dag processor would get",
+        _PROCESSOR,
+        ("_parse_file", "parse a file in this process, and get what the Dag processor would get"),
+        ("DagFileParseRequest", "its argument"),
     ),
-    Upstream("check", "airflow.dag_processing.processor", "DagFileParseRequest", "its argument"),
-    Upstream("check", _SUPERVISOR, "block_orm_access", "refuse the database as in a real parse"),
-    Upstream("check", "airflow.utils.file", "list_py_file_paths", "find the files that the manager finds"),
+    *names_of("check", _SUPERVISOR, ("block_orm_access", "refuse the database as in a real parse")),
+    *names_of(
+        "check",
+        "airflow.sdk.importers",
+        ("get_importer_registry", "find the files that the manager finds", USED, _ELSE),
+        ("DagImportError", "the same", USED, _ELSE),
+    ),
+    *names_of(
+        "check",
+        "airflow.utils.file",
+        ("find_enclosing_file", "the same", USED, _ELSE),
+        ("list_py_file_paths", "the same, before Airflow 3.4", USED, _ELSE),
+    ),
+    *names_of("check", _MANAGER, ("DagFileProcessorManager._find_files_in_bundle", "the same", REPEATED)),
+)
+
+NAMES = (
+    *_EVERYWHERE,
+    *_DAG_PROCESSOR,
+    *_WORKER,
+    *TRIGGERER_JOB,
+    *TRIGGERER_ROWS,
+    *_DOCTOR,
+    *_CHECK,
 )
 
 
 def missing(component: str) -> list[Upstream]:
     """The names that a component needs and this Airflow does not have."""
-    return [one for one in NAMES if one.component in {"all", component} and not one.is_there()]
+    asked = {"all", component}
+    return [one for one in NAMES if one.component in asked and one.is_needed() and not one.is_there()]

@@ -18,14 +18,14 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from envman.errors import InterruptedByUserError
-from envman.processes import Processes, stop_signals
+from envman.system.children import CHILDREN
 
 Seen = TypeVar("Seen")
 Pressed = Callable[[float], bool]
 """Waits so many seconds at most; whether somebody wants to leave."""
 
 KEYS = 0.1
-"""Seconds between two looks at the keyboard while the next picture is being made."""
+"""Seconds between two looks at whether somebody wants to leave."""
 
 
 def watch(
@@ -36,7 +36,7 @@ def watch(
 ) -> None:
     """Look, draw, wait, until q or Ctrl-C; raises what `look` does, InterruptedByUserError for SIGTERM."""
     try:
-        with stop_signals(Processes()), _keyboard() as pressed, _screen(console) as live:
+        with _keyboard() as pressed, _screen(console) as live:
             while True:
                 looking = _Look(look)
                 while looking.is_alive():
@@ -50,6 +50,7 @@ def watch(
     except InterruptedByUserError as error:
         if error.exit_code != 128 + signal.SIGINT:
             raise
+        CHILDREN.taken()
 
 
 def _screen(console: Console) -> Live:
@@ -87,8 +88,12 @@ def _keyboard() -> Iterator[Pressed]:
     terminal = sys.stdin.fileno()
 
     def pressed(seconds: float) -> bool:
-        ready, _, _ = select.select([terminal], [], [], seconds)
-        return bool(ready) and os.read(terminal, 1) in {b"q", b"Q", b""}
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            CHILDREN.look()
+            if select.select([terminal], [], [], min(left, KEYS))[0]:
+                return os.read(terminal, 1) in {b"q", b"Q", b""}
+        return False
 
     before = termios.tcgetattr(terminal)
     tty.setcbreak(terminal)
@@ -99,5 +104,5 @@ def _keyboard() -> Iterator[Pressed]:
 
 
 def _no_keys(seconds: float) -> bool:
-    time.sleep(seconds)
+    CHILDREN.sleep(seconds)
     return False

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from envman.cli.output import Reporter
+from envman.cli.completion import complete_bundle, complete_environment, complete_team
+from envman.cli.output import ROOTS, Reporter
 from envman.errors import Problem, SpecError, UsageError
-from envman.launch.root import find_project, find_root
-from envman.project import ProjectFiles
-from envman.usecases.side_by_side import default_jobs
-from envman.usecases.workspace import Workspace, open_workspace
-from envman.uv.runner import Source
+from envman.store.root import absolute, find_project, find_root
 
-
-def complete_environment(incomplete: str) -> list[str]:
-    """Names of declared environments for the shell's completion."""
-    folder = find_project(os.environ, ".")
-    names = ProjectFiles(Path(folder)).specs() if folder else []
-    return [name for name in names if name.startswith(incomplete)]
+if TYPE_CHECKING:
+    from envman.spec.workspace import Workspace
+    from envman.store.folder import Store
+    from envman.uv.runner import Source
 
 
 Environments = Annotated[
@@ -31,6 +26,16 @@ Environments = Annotated[
         help="Environments; all if none is named.",
         autocompletion=complete_environment,
     ),
+]
+BundleOption = Annotated[
+    str | None, typer.Option(metavar="BUNDLE", help="A bundle's name.", autocompletion=complete_bundle)
+]
+TeamOption = Annotated[
+    str | None, typer.Option(metavar="TEAM", help="A team's name.", autocompletion=complete_team)
+]
+EnvironmentOption = Annotated[
+    str | None,
+    typer.Option(metavar="ENVIRONMENT", help="An environment's name.", autocompletion=complete_environment),
 ]
 EnvironmentName = Annotated[
     str,
@@ -64,13 +69,6 @@ WheelhouseOption = Annotated[
     Path | None,
     typer.Option("--wheelhouse", metavar="DIR", help="Take files from this folder alone, from no index."),
 ]
-BaseOption = Annotated[
-    str | None,
-    typer.Option("--base", metavar="IMAGE", help="Base image. Default: image.base of the specs."),
-]
-AllInOneOption = Annotated[
-    bool, typer.Option("--all-in-one", help="One image with all these environments, in one layer.")
-]
 PythonOption = Annotated[
     str | None,
     typer.Option("--python", metavar="PYTHON", help="Version or path of the base interpreter to use."),
@@ -80,7 +78,7 @@ PythonOption = Annotated[
 def project_folder(option: Path | None) -> Path | None:
     """The project's folder, if there is one."""
     if option is not None:
-        return option.absolute()
+        return Path(absolute(str(option)))
     found = find_project(os.environ, ".")
     return Path(found) if found else None
 
@@ -91,8 +89,10 @@ def require_workspace(option: Path | None, root: str | None = None) -> Workspace
     if folder is None:
         remedy = "Go to a folder below one, pass --project, or make a starter: envman init"
         raise UsageError(Problem("envman.toml", "there is none here or in a folder above", remedy))
-    workspace = open_workspace(folder)
-    return workspace.at_root(os.path.abspath(root)) if root else workspace
+    workspace = _open(folder)
+    workspace = workspace.at_root(absolute(root)) if root else workspace
+    ROOTS.add(workspace.project.root)
+    return workspace
 
 
 def find_workspace(option: Path | None, reporter: Reporter) -> Workspace | None:
@@ -101,24 +101,32 @@ def find_workspace(option: Path | None, reporter: Reporter) -> Workspace | None:
     if folder is None or not (folder / "envman.toml").is_file():
         return None
     try:
-        return open_workspace(folder)
-    except SpecError as error:
-        reporter.note(
-            f"Only what is published is shown: the specs have {len(error.problems)} errors (envman lock)."
-        )
+        return _open(folder)
+    except SpecError:
+        reporter.note("Only what is published is shown, as the specs are wrong: envman lock says how")
         return None
+
+
+def _open(folder: Path) -> Workspace:
+    from envman.spec.workspace import open_workspace  # the model of the specs takes as long as all the rest
+
+    return open_workspace(folder)
 
 
 def workspace_if_any(option: Path | None) -> Workspace | None:
     """Load the project if there is one; raises SpecError where it is wrong."""
     folder = project_folder(option)
-    return open_workspace(folder) if folder and (folder / "envman.toml").is_file() else None
+    return _open(folder) if folder and (folder / "envman.toml").is_file() else None
 
 
-def root_folder(option: str | None, project: Path | None) -> str:
+def root_folder(option: str | None, project: Path | None) -> Store:
     """The root folder, with or without a project; raises ResolveError where it is not known."""
+    from envman.store.folder import Store  # a press of Tab needs no more than where the root is
+
     environ = os.environ if project is None else {**os.environ, "ENVMAN_PROJECT": str(project)}
-    return find_root(environ, option, ".")
+    found = find_root(environ, option, ".")
+    ROOTS.add(found)
+    return Store(found)
 
 
 def source(workspace: Workspace, offline: bool, wheelhouse: Path | None = None) -> Source:
@@ -127,6 +135,8 @@ def source(workspace: Workspace, offline: bool, wheelhouse: Path | None = None) 
         raise UsageError(
             Problem(str(wheelhouse), "there is no such folder", "Fill one first: envman wheelhouse")
         )
+    from envman.uv.runner import Source
+
     folder = str(wheelhouse.absolute()) if wheelhouse else None
     config = workspace.project.uv_config or os.environ.get("UV_CONFIG_FILE")
     return Source(offline, folder, config)
@@ -134,4 +144,6 @@ def source(workspace: Workspace, offline: bool, wheelhouse: Path | None = None) 
 
 def jobs_or_default(jobs: int | None) -> int:
     """How many environments at once."""
+    from envman.system.side_by_side import default_jobs
+
     return jobs or default_jobs()

@@ -1,7 +1,7 @@
 """How results and errors are shown: tables and sentences for people, versioned JSON for scripts.
 
-Results go to standard output, everything else to standard error. rich sees to colour: none without a
-terminal, none with NO_COLOR. Without a terminal a table is plain columns, as wide as it needs.
+Results go to standard output, everything else to standard error. On a terminal rich sees to colour and width,
+and only there is it imported. Elsewhere a table is plain columns, as wide as it needs.
 """
 
 from __future__ import annotations
@@ -9,29 +9,94 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import Any
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
-from packaging.version import Version
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from envman import __version__
-from envman.errors import EnvmanError, ExitCode, Problem
-from envman.usecases.side_by_side import file_problem
+from envman.errors import EnvmanError, ExitCode, InterruptedByUserError, Problem
+from envman.system.children import CHILDREN
+from envman.system.files import file_problem, is_below
+
+if TYPE_CHECKING:
+    from envman.cli.terminal import TerminalOutput
 
 SCHEMA_VERSION = 1
-_PLAIN_WIDTH = 10_000
+_COLUMN_GAP = "  "
+
+_TOO_LATE = Problem("", "Interrupted, when all of it was done.", "There is no need to run it again.")
+
+ROOTS: set[str] = set()
+"""The root folders that this command works on: a file that fails there has an exit code of its own."""
 
 
-def _console(stream: Any) -> Console:
-    width = None if stream.isatty() else _PLAIN_WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=width is not None)
+class OutputError(EnvmanError):
+    """Standard output can't be written; nothing more is written to it."""
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write at once; raises OutputError, BrokenPipeError. What can't be said on standard error is not said:
+    that is no reason to end the work.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # else the rest is tried again, and again
+        if isinstance(error, BrokenPipeError):
+            raise
+        if stream is sys.stdout:
+            raise unwritten(error) from None
+
+
+def unwritten(error: OSError) -> OutputError:
+    """What is said of standard output that can't be written."""
+    remedy = "Check where it leads: the space there, and this user's rights."
+    return OutputError(Problem("standard output", error.strerror or str(error), remedy))
+
+
+class PlainOutput:
+    """Lines of text, each written at once: for pipes, files and the logs of a CI."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def line(self, text: str) -> None:
+        """Write a line."""
+        write(self._stream, f"{text}\n")
+
+    def problem(self, problem: Problem) -> None:
+        """Write a problem: place and cause, then the remedy."""
+        place = f"{problem.where}: " if problem.where else ""
+        self.line(f"error: {place}{problem.what}")
+        if problem.remedy:
+            self.line(f"  {problem.remedy}")
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> None:
+        """Write a table; `right` names the columns of numbers."""
+        cells = [[cell.splitlines() or [""] for cell in row] for row in (columns, *rows)]
+        lines = [line for row in cells for line in zip_longest(*row, fillvalue="")]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            padded = [
+                cell.rjust(width) if column in right else cell.ljust(width)
+                for cell, width, column in zip(line, widths, columns, strict=True)
+            ]
+            self.line(_COLUMN_GAP.join(padded).rstrip())
+
+
+def _output(stream: TextIO, environ: Mapping[str, str]) -> PlainOutput | TerminalOutput:
+    """The output that suits a stream; variables may make a terminal of what is none, which rich knows."""
+    if not stream.isatty() and not {"FORCE_COLOR", "TTY_COMPATIBLE"} & environ.keys():
+        return PlainOutput(stream)
+    from envman.cli.terminal import TerminalOutput
+
+    terminal = TerminalOutput(stream)
+    return terminal if terminal.console.is_terminal else PlainOutput(stream)
 
 
 class Reporter:
@@ -40,23 +105,38 @@ class Reporter:
     def __init__(self, command: str, as_json: bool = False) -> None:
         self.command = command
         self.as_json = as_json
-        self.out = _console(sys.stdout)
-        self.err = _console(sys.stderr)
+        self.out = _output(sys.stdout, os.environ)
+        self.err = _output(sys.stderr, os.environ)
+        self._wrote_json = False
 
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Show an error that ends the command, and end it with the error's exit code."""
+        done = False
         try:
-            yield
+            try:
+                yield
+                done = True
+            finally:
+                CHILDREN.look_for_signals()  # whatever else went wrong then
+        except InterruptedByUserError as error:
+            problems = [_TOO_LATE] if done else error.problems
+            with suppress(OSError):  # the terminal may have gone
+                if self._wrote_json:
+                    self.problems(problems)
+                else:
+                    self.fail(problems, error.exit_code)
+            raise typer.Exit(error.exit_code) from None
+        except OutputError as error:
+            self.problems(error.problems)
+            raise typer.Exit(error.exit_code) from None
         except EnvmanError as error:
             self.fail(error.problems, error.exit_code)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(ExitCode.FAILED) from None
         except OSError as error:
-            self.fail([file_problem("", error)], ExitCode.STORE)
-        except KeyboardInterrupt:
-            self.fail([Problem("", "Interrupted.")], 130)
+            of_root = any(is_below(error, root) for root in ROOTS)
+            self.fail([file_problem("", error)], ExitCode.STORE if of_root else ExitCode.FAILED)
 
     def fail(self, problems: Iterable[Problem], exit_code: int) -> None:
         """Show problems and end the command."""
@@ -69,12 +149,7 @@ class Reporter:
     def problems(self, problems: Iterable[Problem]) -> None:
         """Show problems on standard error: place and cause, then the remedy."""
         for problem in problems:
-            line = Text("error: ", style="bold red")
-            line.append(f"{problem.where}: " if problem.where else "", style="bold not red")
-            line.append(problem.what, style="not bold not red")
-            self.err.print(line)
-            if problem.remedy:
-                self.err.print(Text(f"  {problem.remedy}", style="cyan"))
+            self.err.problem(problem)
 
     def json(self, result: Any, problems: Iterable[Problem] = (), ok: bool = True) -> None:
         """Write the one JSON object of this command."""
@@ -89,7 +164,8 @@ class Reporter:
                 for problem in problems
             ],
         }
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        self._wrote_json = True
+        write(sys.stdout, json.dumps(document, indent=2) + "\n")
 
     def result(self, value: Any) -> None:
         """Write a use case's outcome as JSON."""
@@ -97,35 +173,20 @@ class Reporter:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
         """Show a table on standard output; `right` names the columns of numbers."""
-        terminal = self.out.is_terminal
-        table = make_table(columns, rows, right, terminal)
-        if terminal:
-            self.out.print(table)
-            return
-        with self.out.capture() as captured:
-            self.out.print(table)
-        for line in captured.get().splitlines():
-            self.say(line.rstrip())
+        self.out.table(columns, rows, right)
 
     def say(self, text: str) -> None:
         """Say a sentence on standard output."""
-        self.out.print(Text(text))
+        self.out.line(text)
 
     def note(self, text: str) -> None:
         """Say a sentence on standard error."""
-        self.err.print(Text(text))
+        self.err.line(text)
 
 
-def make_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str], terminal: bool
-) -> Table:
-    """A table; `right` names the columns of numbers."""
-    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=not terminal)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+def pass_on(line: str) -> None:
+    """Write a line of a program that envman runs to standard error, as it is."""
+    write(sys.stderr, f"{line}\n")
 
 
 def size_text(size: int | None) -> str:
@@ -137,6 +198,7 @@ def size_text(size: int | None) -> str:
     return f"{size / 1_000_000:.0f} MB"
 
 
-def versions_text(versions: Sequence[str]) -> str:
-    """Versions of one package in one cell."""
-    return ", ".join(sorted(set(versions), key=Version)) or "-"
+def used_by_text(environments: Sequence[str], bundles: Sequence[str]) -> str:
+    """Where a package is: 'in env_a, env_b, used by bundle_a'."""
+    used = f", used by {', '.join(bundles)}" if bundles else ""
+    return f"in {', '.join(environments)}{used}"

@@ -1,1 +1,1 @@
-"""An Airflow deployment seen from envman: the settings that it needs, and what is wrong with it. Pure."""
+"""An Airflow deployment seen from envman: the settings that it needs, and what is wrong with it."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from envman.errors import Problem
-from envman.resolver.resolve import AirflowBundles
+from envman.resolver.snapshot import AirflowBundles, Snapshot
 from envman.resolver.table import Table
 
 CORE = "apache-airflow-core"
@@ -35,7 +36,9 @@ class EnvironmentFacts:
 @dataclass(frozen=True)
 class Probed:
     """What an interpreter said of its Airflow; `classes` maps classes of bundles to why they don't import,
-    `preload` modules to why a fork server can't import them beforehand.
+    `preload` modules to why a fork server can't import them beforehand, `plugins` those that can't be
+    imported to why. `registered` are classes of plugins that a Dag may hold, `pods` is whether it may hold a
+    pod.
     """
 
     where: str
@@ -43,6 +46,9 @@ class Probed:
     classes: Mapping[str, str] = field(default_factory=dict)
     problem: Problem | None = None
     preload: Mapping[str, str] = field(default_factory=dict)
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    registered: tuple[str, ...] = ()
+    pods: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,16 @@ class Configured:
 
 
 @dataclass(frozen=True)
+class KeptBack:
+    """A variable that a bundle's file names, the caller has, and the bundle's workloads do not get."""
+
+    bundle: str
+    environment: str
+    variable: str
+    file: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """A whole deployment.
 
@@ -125,4 +141,10 @@ class Facts:
     exposed: tuple[Exposed, ...] = ()
     database: Database | None = None
     confined: tuple[Confined, ...] = ()
+    kept_back: tuple[KeptBack, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The table and Airflow's bundles as one, to resolve with."""
+        return Snapshot(self.root, self.table, lambda: self.airflow.bundles)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from envman.deployment.facts import CORE, SDK, EnvironmentFacts, Facts, Probed
-from envman.errors import Problem, ResolveError
-from envman.resolver.resolve import resolve_bundle, team_of
+from envman.errors import Problem
 
 
 class Level(str, Enum):
@@ -49,18 +48,6 @@ def judge(facts: Facts) -> tuple[Finding, ...]:
     return tuple(sorted(unique, key=lambda finding: [*Level].index(finding.level)))
 
 
-def environments_of_bundles(facts: Facts) -> dict[str, str]:
-    """Bundles of Airflow and of envman.toml that have an environment, and which."""
-    known = {*facts.airflow.bundles.teams, *facts.table.names("bundle")}
-    answers: dict[str, str] = {}
-    for bundle in sorted(known):
-        try:
-            answers[bundle] = resolve_bundle(facts.table, bundle, lambda: facts.airflow.bundles).environment
-        except ResolveError:  # which `_bundles` tells
-            continue
-    return answers
-
-
 Found = Iterator[tuple[Level, Problem]]
 
 
@@ -75,11 +62,8 @@ def _published(facts: Facts) -> Found:
 
 def _bundles(facts: Facts) -> Found:
     bundles = facts.airflow.bundles
-    for bundle in bundles.teams:
-        try:
-            resolve_bundle(facts.table, bundle, lambda: bundles)
-        except ResolveError as error:
-            yield from ((Level.ERROR, problem) for problem in error.problems)
+    for reason in facts.snapshot.answers_for(bundles.teams).refusals.values():
+        yield from ((Level.ERROR, problem) for problem in reason.problems)
     for bundle in facts.table.names("bundle"):
         if bundle not in bundles.teams:
             what = f"is in envman.toml, but not in {bundles.source}"
@@ -111,8 +95,7 @@ def _teams(facts: Facts) -> Found:
             what = f"Airflow's team of the bundle '{bundle}' is not in envman.toml"
             remedy = f"Add [teams.{airflow_team}] with an environment, or rename one of the two."
             yield Level.WARNING, Problem(f"team '{airflow_team}'", what, remedy)
-    known = {*bundles.teams, *table.names("bundle")}
-    used = {team_of(table, bundle, bundles) for bundle in known}
+    used = {facts.snapshot.team(bundle) for bundle in facts.snapshot.bundles()}
     for team in table.names("team"):
         if team not in used:
             remedy = "Give it one, or take it out of envman.toml."
@@ -120,7 +103,7 @@ def _teams(facts: Facts) -> Found:
 
 
 def _environments(facts: Facts) -> Found:
-    used = {*environments_of_bundles(facts).values(), facts.table.components()}
+    used = {*facts.snapshot.answers().environments.values(), facts.table.components()}
     for environment in facts.environments:
         if environment.lock:
             yield Level.ERROR, environment.lock
@@ -172,7 +155,7 @@ def _probes(facts: Facts) -> Found:
 
 def _versions(facts: Facts) -> Found:
     """One Airflow everywhere: no promise exists between a component and a child of another version."""
-    used = {*environments_of_bundles(facts).values()}
+    used = {*facts.snapshot.answers().environments.values()}
     places = {item.name: item.packages for item in facts.environments if item.whole and item.name in used}
     for name, packages in places.items():
         if CORE not in packages or SDK not in packages:
@@ -202,7 +185,7 @@ def _versions(facts: Facts) -> Found:
 
 def _classes(facts: Facts) -> Found:
     """The class of a bundle is imported where the bundle is parsed and run, and in the components, too."""
-    answers = environments_of_bundles(facts)
+    answers = facts.snapshot.answers().environments
     for bundle, path in facts.airflow.classes.items():
         probed = facts.probes.get(answers.get(bundle, ""))
         for where, found in (
@@ -230,6 +213,41 @@ def _preloaded(facts: Facts) -> Found:
                 yield Level.ERROR, Problem(f"environment '{name}'", what, remedy)
 
 
+def _plugins(facts: Facts) -> Found:
+    """A plugin that can't be imported is missing where it should work; Airflow goes on without it."""
+    places = {f"environment '{name}'": probed for name, probed in facts.probes.items()}
+    if facts.components:
+        places["components"] = facts.components
+    for where, probed in places.items():
+        for plugin, why in probed.plugins.items():
+            remedy = "Add the package that it needs to that environment, or catch the error in the plugin."
+            yield Level.WARNING, Problem(where, f"the plugin {plugin} can't be imported: {why}", remedy)
+
+
+def _readable(facts: Facts) -> Found:
+    """Airflow's components read each Dag again; one that holds what they lack is an import error."""
+    readers = facts.components
+    if readers is None or CORE not in readers.packages:
+        return
+    for name, probed in facts.probes.items():
+        lacking = [f"the plugin's class {one}" for one in probed.registered if one not in readers.registered]
+        if probed.pods and not readers.pods:
+            lacking.append("a pod_override (they have no kubernetes)")
+        for one in lacking:
+            what = f"a Dag there that uses {one} can't be read by Airflow's components: it is an import error"
+            remedy = f"If Dags use it, add its package to the components' environment, too: {readers.where}"
+            yield Level.WARNING, Problem(f"environment '{name}'", what, remedy)
+
+
+def _variables(facts: Facts) -> Found:
+    for item in facts.kept_back:
+        what = (
+            f"{item.file} names the variable {item.variable}, which is set here, and its workloads do not get"
+        )
+        remedy = f"To hand it on, list it in environments/{item.environment}.toml: [variables] pass"
+        yield Level.WARNING, Problem(f"bundle '{item.bundle}'", what, remedy)
+
+
 def _exposed(facts: Facts) -> Found:
     for item in facts.exposed:
         who = "everybody" if item.everybody else "its group"
@@ -242,11 +260,10 @@ def _exposed(facts: Facts) -> Found:
 
 
 def _queues(facts: Facts) -> Found:
-    answers = environments_of_bundles(facts)
+    answers = facts.snapshot.answers().environments
     declared: dict[str, dict[str, str]] = {}
     for bundle, environment in answers.items():
-        queue = facts.table.queue(bundle, team_of(facts.table, bundle, facts.airflow.bundles))
-        if queue:
+        if queue := facts.snapshot.queue(bundle):
             declared.setdefault(queue, {})[bundle] = environment
     used: dict[str, dict[str, str]] = {queue: dict(bundles) for queue, bundles in declared.items()}
     for bundle, queue in facts.database.queues if facts.database else ():
@@ -351,6 +368,9 @@ CHECKS: dict[str, Callable[[Facts], Found]] = {
     "versions": _versions,
     "classes": _classes,
     "preload": _preloaded,
+    "plugins": _plugins,
+    "readable": _readable,
+    "variables": _variables,
     "permissions": _exposed,
     "queues": _queues,
     "triggerer": _triggerers,

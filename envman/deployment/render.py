@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from enum import Enum
 
-from envman.deployment.settings import Settings
+from envman.deployment.settings import AirflowSettings
 from envman.errors import Problem, UsageError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -21,18 +21,18 @@ class ConfigFormat(str, Enum):
     DOTENV = "dotenv"
 
 
-def render(settings: Settings, how: ConfigFormat) -> str:
+def render(settings: AirflowSettings, how: ConfigFormat) -> str:
     """Settings as text; raises UsageError for a value that the format can't hold."""
     lines = [*_cfg(settings)] if how is ConfigFormat.CFG else [*_variables(settings, how)]
     return "".join(f"{line}\n" for line in lines)
 
 
-def variables(settings: Settings) -> dict[str, str]:
+def variables(settings: AirflowSettings) -> dict[str, str]:
     """All settings as environment variables."""
     return {**settings.variables, **{setting.variable: setting.value for setting in settings.options}}
 
 
-def _variables(settings: Settings, how: ConfigFormat) -> Iterator[str]:
+def _variables(settings: AirflowSettings, how: ConfigFormat) -> Iterator[str]:
     problems: list[Problem] = []
     lines: list[str] = []
     for name, value in variables(settings).items():
@@ -58,7 +58,7 @@ def _quoted(value: str) -> str:
     return quoted if quoted.startswith("'") or "'" in quoted else f"'{quoted}'"
 
 
-def _cfg(settings: Settings) -> Iterator[str]:
+def _cfg(settings: AirflowSettings) -> Iterator[str]:
     """The sections of an airflow.cfg; a percent sign stands doubled in it."""
     headings = dict.fromkeys(setting.heading for setting in settings.options)
     for heading in headings:

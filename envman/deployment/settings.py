@@ -37,7 +37,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSettings:
     """What was asked for, beside what is always needed.
 
     `executors` are Airflow's names of executors, those of a team as TEAM=EXECUTOR.
@@ -49,7 +49,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Settings:
+class AirflowSettings:
     """Airflow's options, envman's own variables, notes for what can't be set, and what is wrong."""
 
     options: tuple[Setting, ...]
@@ -58,7 +58,9 @@ class Settings:
     problems: tuple[Problem, ...] = field(default=())
 
 
-def settings(root: str, table: Table, entries: Sequence[Mapping[str, object]], wanted: Wanted) -> Settings:
+def settings(
+    root: str, table: Table, entries: Sequence[Mapping[str, object]], wanted: WantedSettings
+) -> AirflowSettings:
     """The settings for a published or declared table and Airflow's own list of bundles.
 
     A bundle that Airflow does not have is a problem and not invented: nobody knows its class.
@@ -81,7 +83,9 @@ def settings(root: str, table: Table, entries: Sequence[Mapping[str, object]], w
         pods, pod_notes = _pods(root, table)
         options += pods
         notes += pod_notes
-    return Settings(tuple(options), {"ENVMAN_ROOT": root}, tuple(notes), (*problems, *executor_problems))
+    return AirflowSettings(
+        tuple(options), {"ENVMAN_ROOT": root}, tuple(notes), (*problems, *executor_problems)
+    )
 
 
 def _json(value: object) -> str:
@@ -115,7 +119,7 @@ def _with_teams(
     return listed, problems
 
 
-def _executor(wanted: Wanted) -> tuple[str, list[Problem]]:
+def _executor(wanted: WantedSettings) -> tuple[str, list[Problem]]:
     """Airflow's one string for all executors: the deployment's first, then each team's."""
     shared = [word for word in wanted.executors if "=" not in word]
     teams = _by_team(word.partition("=")[::2] for word in wanted.executors if "=" in word)

@@ -42,14 +42,16 @@ class BaseFacts:
 class Recipe:
     """What a Containerfile is made of.
 
-    `files` are files and folders of the build context, relative to the project. `envman` is what pip installs
-    envman from: a requirement, or a wheel of the context. `virtualenv` is a folder of the context that makes
-    virtual environments; without it the base's own module `venv` does. `root` is where the environments are.
+    `specs` are files and folders of the build context, relative to the project, with specs and locks; `files`
+    are others that the build reads. `envman` is what pip installs envman from: a requirement, or a wheel of
+    the context. `virtualenv` is a folder of the context that makes virtual environments; without it the
+    base's own module `venv` does. `root` is where the environments are.
     """
 
     environments: tuple[str, ...]
     base: str
     facts: BaseFacts
+    specs: tuple[str, ...]
     files: tuple[str, ...]
     envman: str
     root: str
@@ -72,7 +74,7 @@ def _head(recipe: Recipe) -> str:
 # Made by `envman image containerfile`; change it as you like.
 #
 # Build it in the folder of envman.toml, after `envman lock`:
-#   buildah build --layers --file Containerfile --tag NAME .
+#   buildah build --layers --timestamp {recipe.epoch} --file Containerfile --tag NAME .
 #   DOCKER_BUILDKIT=1 docker build --file Containerfile --tag NAME .
 # Secrets are mounted while a command runs, and are in no layer. None has to be given:
 #   --secret id={NETRC},src=$HOME/.netrc    names and passwords of indexes
@@ -113,11 +115,11 @@ def _build_stage(recipe: Recipe) -> str:
     what = _in_context(recipe.envman) if is_wheel else '"${ENVMAN}"'
     venv = _in_context(recipe.virtualenv) if recipe.virtualenv else "-m venv"
     install = _run(
-        [*(_bind(one, _in_context(one)) for one in from_context), *_SECRETS],
-        [f"python3 {venv} {TOOLS}", f"{TOOLS}/bin/pip install --quiet --no-input {what}"],
+        _SECRETS,
+        [f"python3 {venv} {TOOLS}", f"{TOOLS}/bin/pip install --quiet --no-input --no-compile {what}"],
     )
     build = _run(
-        [*(_bind(path, f"{PROJECT}/{path}") for path in recipe.files), *_SECRETS],
+        [*(f"type=bind,source={path},target={PROJECT}/{path}" for path in recipe.files), *_SECRETS],
         [
             f"{TOOLS}/bin/envman build {names}",
             f"{TOOLS}/bin/envman image stage {names} --to {WHERE_TO}",
@@ -131,10 +133,13 @@ def _build_stage(recipe: Recipe) -> str:
             f"ENV HOME=/root UV_LINK_MODE=copy ENVMAN_ROOT={recipe.root}",
             "# envman in a virtual environment of its own; it does not get into the image",
             *argument,
+            *(f"COPY {path} {_in_context(path)}" for path in from_context),
             install,
             "# files are as old as this, in seconds since 1970",
             f"ARG SOURCE_DATE_EPOCH={recipe.epoch}",
             f"WORKDIR {PROJECT}",
+            "# copied, as buildah and podman take a step for done whatever has changed in what is mounted",
+            *(f"COPY {path} {PROJECT}/{path}" for path in recipe.specs),
             "# from the locks alone, every hash checked; equal files of environments become hard links",
             build,
             "",
@@ -160,10 +165,6 @@ _READ_SECRETS = (
 
 def _in_context(path: str) -> str:
     return f"/context/{path.rpartition('/')[2]}"
-
-
-def _bind(path: str, target: str) -> str:
-    return f"type=bind,source={path},target={target}"
 
 
 def _run(mounts: Sequence[str], commands: Sequence[str]) -> str:

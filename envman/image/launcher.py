@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from envman.image.oci import Settings
+from envman.image.oci_values import ImageSettings
 
 FOLDER = "/opt/envman"
 PACKAGES = f"{FOLDER}/lib"
@@ -15,37 +15,28 @@ AIRFLOW_HOME = "/opt/airflow"
 USER = 50000
 """As in Airflow's own images: group 0 may be shared with any user that a cluster chooses."""
 
-LAUNCHED = ("__init__.py", "__main__.py", "errors.py", "redaction.py", "resolver/", "launch/", "airflow/")
+LAUNCHED = (
+    "__init__.py",
+    "__main__.py",
+    "errors.py",
+    "names.py",
+    "resolver/",
+    "launch/",
+    "airflow/",
+    "confine/",
+    "inside/",
+)
 """What of envman starts workloads; the standard library is all that it needs."""
 
-LAUNCHED_ALSO = ("store/__init__.py", "store/layout.py", "spec/__init__.py", "spec/names.py")
+LAUNCHED_ALSO = ("store/__init__.py", "store/layout.py", "store/root.py")
 
-_PROGRAM = """\
-#!{python}
-# envman's launcher: what makes environments is not in this image.
-import sys
-
-sys.path[0] = "{packages}"
-if sys.argv[1:3] == ["pod-entrypoint", "envman"]:  # as in: podman run IMAGE envman exec --bundle B -- ...
-    del sys.argv[1:3]
-command = sys.argv[1] if len(sys.argv) > 1 else "--help"
-if command == "--version":
-    from envman import __version__
-
-    print("envman", __version__)
-elif command in ("exec", "launch", "pod-entrypoint"):
-    from envman.__main__ import main
-
-    main()
-else:
-    sys.stderr.write("envman: this image holds the launcher alone: exec, launch, pod-entrypoint.\\n")
-    sys.exit(0 if command in ("--help", "-h") else 2)
-"""
+SOURCE = "image_main.py"
+"""Of the command `envman` of an image, relative to the package."""
 
 
-def program_text(python: str) -> str:
-    """The command `envman` of an image; `python` is an interpreter of the base."""
-    return _PROGRAM.format(python=python, packages=PACKAGES)
+def program_text(python: str, source: str) -> str:
+    """The command `envman` of an image, of its source; `python` is an interpreter of the base."""
+    return f"#!{python}\n{source}"
 
 
 def is_launched(path: str) -> bool:
@@ -72,7 +63,7 @@ def runs_as_root(config: Mapping[str, Any]) -> bool:
     return user.partition(":")[0] in {"0", "root"}
 
 
-def settings(base: Mapping[str, Any], root: str, labels: Mapping[str, str], created: str) -> Settings:
+def settings(base: Mapping[str, Any], root: str, labels: Mapping[str, str], created: str) -> ImageSettings:
     """What an image sets on top of a base's configuration.
 
     The user stays the base's unless that is root, and Airflow's home unless there is none.
@@ -84,7 +75,7 @@ def settings(base: Mapping[str, Any], root: str, labels: Mapping[str, str], crea
     if runs_as_root(base):
         added["HOME"] = AIRFLOW_HOME
     home = added["AIRFLOW_HOME"] = environ.get("AIRFLOW_HOME", AIRFLOW_HOME)
-    return Settings(
+    return ImageSettings(
         environ=added,
         entrypoint=(PROGRAM, "pod-entrypoint"),
         command=(),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envman.errors import ImageError, Problem
-from envman.image.oci import EMPTY, INDEX, Descriptor, Manifest, canonical, digest_of
+from envman.image.oci_values import EMPTY, INDEX, Descriptor, ImageManifest, canonical, digest_of
 
 TITLE = "org.opencontainers.image.title"
 CREATED = "org.opencontainers.image.created"
@@ -41,7 +41,7 @@ def is_referrers_tag(tag: str) -> bool:
     return tag.startswith("sha256-")
 
 
-def referrer(document: Document, image: Descriptor, created: str) -> Manifest:
+def referrer(document: Document, image: Descriptor, created: str) -> ImageManifest:
     """The manifest that attaches a document to an image, at a time as RFC 3339."""
     subject = Descriptor(image.media_type, image.digest, image.size)
     config = Descriptor(EMPTY, digest_of(EMPTY_BLOB), len(EMPTY_BLOB))
@@ -49,7 +49,7 @@ def referrer(document: Document, image: Descriptor, created: str) -> Manifest:
         document.media_type, digest_of(document.content), len(document.content), {TITLE: document.name}
     )
     said = {**document.annotations, CREATED: created}
-    return Manifest(config, (blob,), said, document.media_type, subject)
+    return ImageManifest(config, (blob,), said, document.media_type, subject)
 
 
 def joined(ours: Iterable[Descriptor], others: Iterable[Descriptor]) -> list[Descriptor]:

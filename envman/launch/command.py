@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from envman.errors import EnvmanError, ExitCode, Problem, UsageError
-from envman.launch.process import replace_process
-from envman.launch.root import find_root, read_table
-from envman.resolver.resolve import Resolution, resolve_bundle, resolve_environment, resolve_team
+from envman.launch.process import replace_process, show_help, tell
+from envman.store.root import find_root, take_snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from envman.resolver.resolve import AirflowBundles
-    from envman.resolver.table import Table
+    from envman.resolver.snapshot import AirflowBundles, Resolution, Snapshot
 
 USAGE = "envman exec [--root DIR] (--bundle B | --team T | --environment E) [--explain] -- COMMAND [ARG ...]"
 HELP = f"""Usage: {USAGE}
@@ -59,40 +56,38 @@ class Request:
 def main(arguments: list[str]) -> int:
     """Run `envman exec`; returns only where the command could not be started."""
     if not arguments or arguments[0] in {"--help", "-h"}:
-        sys.stdout.write(HELP)
-        return ExitCode.OK if arguments else ExitCode.LAUNCH
+        return show_help(HELP, bool(arguments))
     try:
         return _execute(parse(arguments))
     except EnvmanError as error:
         for problem in error.problems:
-            sys.stderr.write(f"envman exec: {problem}\n")
+            tell(f"envman exec: {problem}\n")
         return ExitCode.LAUNCH
 
 
 def _execute(request: Request) -> int:
-    root = find_root(os.environ, request.root, ".")
-    table = read_table(root)
-    resolution = resolve(table, request)
+    snapshot = take_snapshot(find_root(os.environ, request.root, "."), airflow_bundles)
+    resolution = resolve(snapshot, request)
     if request.explain:
         for step in resolution.steps:
-            sys.stderr.write(f"envman exec: {step}\n")
-    return replace_process(root, table, resolution.environment, request.command)
+            tell(f"envman exec: {step}\n")
+    return replace_process(snapshot, resolution.environment, request.command)
 
 
-def resolve(table: Table, request: Request) -> Resolution:
+def resolve(snapshot: Snapshot, request: Request) -> Resolution:
     """Answer a request from the table and, where the table leaves it open, Airflow's configuration."""
     if request.kind == "bundle":
-        return resolve_bundle(table, request.name, airflow_bundles)
+        return snapshot.resolve(request.name)
     if request.kind == "team":
-        return resolve_team(table, request.name)
-    return resolve_environment(table, request.name)
+        return snapshot.resolve_team(request.name)
+    return snapshot.resolve_environment(request.name)
 
 
 def airflow_bundles() -> AirflowBundles:
     """The bundles of Airflow's configuration."""
-    from envman.launch.airflow_config import read_airflow_bundles
+    from envman.launch.airflow_configuration import AirflowConfiguration
 
-    return read_airflow_bundles(os.environ)
+    return AirflowConfiguration(os.environ).bundles()
 
 
 def parse(arguments: list[str]) -> Request:

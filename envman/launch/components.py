@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
-from envman.launch.airflow_config import read_option
+from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.own_component import COLD_VARIABLE, HOME_VARIABLE, names_queues, own_component
-from envman.launch.process import Addition, become, replace_process
-from envman.launch.root import current_generation, find_root, read_table
+from envman.launch.process import Addition, become, replace_process, show_help, tell
 from envman.store import layout
+from envman.store.root import find_root, take_snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from envman.resolver.snapshot import Snapshot
     from envman.resolver.table import Table
 
 USAGE = "envman launch [OPTION ...] (dag-processor | worker | triggerer | -- airflow COMPONENT) [-- ARG ...]"
@@ -21,9 +21,9 @@ HELP = f"""Usage: {USAGE}
 
 Start one of Airflow's components; every parse, task, callback and trigger runs in its bundle's interpreter.
 
-Without --bundle and --team: one shared component for all bundles (Airflow 3.3). It runs in the deployment's
-own environment, and starts each workload in the interpreter of its bundle. It says at the start which bundle
-goes where, and refuses to start on a bundle without an environment.
+Without --bundle and --team: one shared component for all bundles (Airflow 3.3 and 3.4). It runs in the
+deployment's own environment, and starts each workload in the interpreter of its bundle. It says at the start
+which bundle goes where, and refuses to start on a bundle without an environment.
 With --bundle or --team: the stock component (any Airflow 3), inside that environment, for its bundles alone.
 All that follows -- goes to Airflow's command unchanged.
 
@@ -52,6 +52,13 @@ COMPONENTS = {"dag-processor": ["dag-processor"], "worker": ["celery", "worker"]
 _OPTIONS = ("bundle", "team", "environment", "python", "root")
 
 
+NO_PYTHONPATH = (
+    "PYTHONPATH is set, and no environment gets it: what Airflow's configuration names and only PYTHONPATH "
+    "finds (a secrets backend, a policy) can't be imported there. Put such modules into the folder 'config' "
+    "beside airflow.cfg, into the plugins folder, or into a package of the environments."
+)
+
+
 class LaunchRequest:
     """What was asked on the command line: a component by envman's name, or Airflow's words for one."""
 
@@ -69,34 +76,37 @@ def main(arguments: list[str]) -> int:
     """Run `envman launch`; returns only where the component could not be started."""
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if not arguments or {"--help", "-h"} & {*own}:
-        sys.stdout.write(HELP)
-        return ExitCode.OK if arguments else ExitCode.LAUNCH
+        return show_help(HELP, bool(arguments))
     try:
-        return _launch(parse(arguments))
+        request = parse(arguments)
+        if os.environ.get("PYTHONPATH"):
+            tell(f"envman launch: warning: {NO_PYTHONPATH}\n")
+        return _launch(request)
     except EnvmanError as error:
         for problem in error.problems:
-            sys.stderr.write(f"envman launch: {problem}\n")
+            tell(f"envman launch: {problem}\n")
         return ExitCode.LAUNCH
 
 
 def _launch(request: LaunchRequest) -> int:
     root = find_root(os.environ, request.options.get("root"), ".")
-    table = read_table(root)
+    configuration = AirflowConfiguration(os.environ)
+    snapshot = take_snapshot(root, configuration.bundles)
     if request.bundles or "team" in request.options:
         team = request.options.get("team", "")
         environment, words, variables = own_component(
-            table, request.component, request.bundles, team, request.words
+            snapshot, configuration, request.component, request.bundles, team, request.words
         )
         command = ["airflow", *words]
-        if request.component == "worker" and knows_coordinators(root, environment):
+        if request.component == "worker" and knows_coordinators(snapshot, environment):
             variables[HOME_VARIABLE] = environment
             command = ["python", component_script(), *words]
         addition = Addition("launch", {"ENVMAN_ROOT": root, **variables})
-        return replace_process(root, table, environment, command, addition)
+        return replace_process(snapshot, environment, command, addition)
     words = [*COMPONENTS.get(request.component, []), *request.words]
     if request.component == "worker" and not names_queues(words):
-        words += all_queues(table)
-    return _shared(root, table, request, words)
+        words += all_queues(snapshot.table, configuration)
+    return _shared(snapshot, request, words)
 
 
 def component_script() -> str:
@@ -104,11 +114,11 @@ def component_script() -> str:
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "airflow/component.py")
 
 
-def knows_coordinators(root: str, environment: str) -> bool:
+def knows_coordinators(snapshot: Snapshot, environment: str) -> bool:
     """Whether the environment's Airflow is 3.3 or newer: then a worker can look at each task's bundle."""
     import json
 
-    path = layout.manifest_path(root, current_generation(root, environment))
+    path = layout.manifest_path(snapshot.root, snapshot.generation(environment))
     try:
         with open(path, encoding="utf-8") as stream:
             version = json.load(stream)["packages"]["apache-airflow-core"]
@@ -117,22 +127,24 @@ def knows_coordinators(root: str, environment: str) -> bool:
         return False
 
 
-def all_queues(table: Table) -> list[str]:
+def all_queues(table: Table, configuration: AirflowConfiguration) -> list[str]:
     """The words by which the shared worker serves Airflow's default queue and those of envman.toml."""
     declared = {*table.values("bundle-queue"), *table.values("team-queue")}
     if not declared:
         return []
-    default = read_option(os.environ, "operators", "default_queue") or "default"
+    default = configuration.option("operators", "default_queue") or "default"
     return ["--queues", ",".join(dict.fromkeys([default, *sorted(declared)]))]
 
 
-def _shared(root: str, table: Table, request: LaunchRequest, words: list[str]) -> int:
+def _shared(snapshot: Snapshot, request: LaunchRequest, words: list[str]) -> int:
     """Become the shared component, in the deployment's own environment."""
     script = component_script()
-    addition = Addition("launch", {"ENVMAN_ROOT": root, **({COLD_VARIABLE: "1"} if request.cold else {})})
-    environment = request.options.get("environment") or table.components()
+    addition = Addition(
+        "launch", {"ENVMAN_ROOT": snapshot.root, **({COLD_VARIABLE: "1"} if request.cold else {})}
+    )
+    environment = request.options.get("environment") or snapshot.table.components()
     if environment and "python" not in request.options:
-        return replace_process(root, table, environment, ["python", script, *words], addition)
+        return replace_process(snapshot, environment, ["python", script, *words], addition)
     python = request.options.get("python") or airflows_python(os.environ.get("PATH", ""))
     variables = {**os.environ, **addition.variables}
     return become(python, [python, script, *words], variables, addition.caller)

@@ -9,13 +9,11 @@ from __future__ import annotations
 import os
 
 from envman.errors import Problem, ResolveError
-from envman.launch.airflow_config import is_on
-from envman.launch.command import airflow_bundles
-from envman.resolver.resolve import bundles_of_team, resolve_bundle, resolve_team, team_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from envman.resolver.table import Table
+    from envman.launch.airflow_configuration import AirflowConfiguration
+    from envman.resolver.snapshot import Snapshot
 
 DEFAULT_QUEUE = "AIRFLOW__OPERATORS__DEFAULT_QUEUE"
 
@@ -27,79 +25,77 @@ HOME_VARIABLE = "ENVMAN_HOME"
 
 
 def own_component(
-    table: Table, component: str, bundles: list[str], team: str, words: list[str]
+    snapshot: Snapshot,
+    configuration: AirflowConfiguration,
+    component: str,
+    bundles: list[str],
+    team: str,
+    words: list[str],
 ) -> tuple[str, list[str], dict[str, str]]:
     """The environment, the words after `airflow`, and the variables of a component of one's own.
 
     Raises ResolveError where the bundles have no environment or several, or where nothing would keep other
     bundles' work away.
     """
-    environment, bundles = _environment(table, bundles, team)
-    team = team or _team_of_all(table, bundles)
-    queues = _queues(table, bundles)
+    environment, bundles = _environment(snapshot, bundles, team)
+    team = team or _team_of_all(snapshot, bundles)
+    queues = _queues(snapshot, bundles)
     queue = queues[bundles[0]] if len(set(queues.values())) == 1 else ""
     if component == "dag-processor":
         _check_one_queue(queues)
         named = [word for bundle in bundles for word in ("--bundle-name", bundle)]
         variables = {DEFAULT_QUEUE: queue} if queue else {}
         return environment, ["dag-processor", *named, *words], variables
-    home = Home(table, environment, team, queue)
+    home = Home(snapshot, environment, team, queue)
+    multi_team = bool(team) and configuration.is_on("core", "multi_team")
     if component == "worker":
-        return environment, ["celery", "worker", *_worker_words(home, words), *words], {}
-    if table.names("trigger"):
+        return environment, ["celery", "worker", *_worker_words(home, words, multi_team), *words], {}
+    if snapshot.table.has("trigger"):
         what = "the stock triggerer knows no list of allowed trigger classes"
         raise ResolveError(Problem("envman.toml: triggerer.allow", what, "Run: envman launch triggerer"))
-    return environment, ["triggerer", *_triggerer_words(home, words), *words], {}
+    by_queue = configuration.is_on("triggerer", "queues_enabled")
+    return environment, ["triggerer", *_triggerer_words(home, words, multi_team, by_queue), *words], {}
 
 
 class Home:
     """Whose work a component is there for: an environment, and the team and queue that all of it has."""
 
-    __slots__ = ("environment", "queue", "table", "team")
+    __slots__ = ("environment", "queue", "snapshot", "team")
 
-    def __init__(self, table: Table, environment: str, team: str, queue: str) -> None:
-        self.table = table
+    def __init__(self, snapshot: Snapshot, environment: str, team: str, queue: str) -> None:
+        self.snapshot = snapshot
         self.environment = environment
         self.team = team
         self.queue = queue
 
     def check_team(self) -> None:
         """Where the team alone keeps others' work away, all its bundles must be at home here."""
-        self._check(bundles_of_team(self.table, self.team, airflow_bundles()), f"team '{self.team}'")
+        self._check(self.snapshot.bundles_of_team(self.team), f"team '{self.team}'")
 
     def check_queue(self, within_team: bool = False) -> None:
         """Where the queue does, all bundles that have it must be; `within_team`: all of the team's."""
-        airflow = airflow_bundles()
-        known = (
-            bundles_of_team(self.table, self.team, airflow)
-            if within_team
-            else sorted({*self.table.names("bundle"), *airflow.teams})
-        )
-        queues = _queues(self.table, known)
+        known = self.snapshot.bundles_of_team(self.team) if within_team else self.snapshot.bundles()
+        queues = _queues(self.snapshot, known)
         self._check([bundle for bundle in known if queues[bundle] == self.queue], f"queue '{self.queue}'")
 
     def _check(self, bundles: list[str], common: str) -> None:
-        homes = {}
-        for bundle in bundles:
-            try:
-                homes[bundle] = resolve_bundle(self.table, bundle, airflow_bundles).environment
-            except ResolveError:
-                continue  # it runs nowhere: there is no work of it to take
+        # one without an environment runs nowhere: there is no work of it to take
+        homes = self.snapshot.answers_for(bundles).environments
         if set(homes.values()) - {self.environment}:
             listed = ", ".join(f"{bundle} in {environment}" for bundle, environment in homes.items())
             what = f"bundles of other environments have it, too: {listed}"
             raise ResolveError(Problem(common, what, "Give each environment's bundles a queue of their own."))
 
 
-def _environment(table: Table, bundles: list[str], team: str) -> tuple[str, list[str]]:
+def _environment(snapshot: Snapshot, bundles: list[str], team: str) -> tuple[str, list[str]]:
     where = f"team '{team}'" if team else "bundles " + ", ".join(f"'{bundle}'" for bundle in bundles)
-    found = [resolve_team(table, team).environment] if team else []
+    found = [snapshot.resolve_team(team).environment] if team else []
     if team:
-        bundles = bundles_of_team(table, team, airflow_bundles())
+        bundles = snapshot.bundles_of_team(team)
         if not bundles:
             what = "has no bundle, neither in envman.toml nor in Airflow's configuration"
             raise ResolveError(Problem(where, what, "Give a bundle to the team; then run: envman build"))
-    answers = {bundle: resolve_bundle(table, bundle, airflow_bundles).environment for bundle in bundles}
+    answers = {bundle: snapshot.resolve(bundle).environment for bundle in bundles}
     found = list(dict.fromkeys([*found, *answers.values()]))
     if len(found) > 1:
         listed = [f"{bundle} in {environment}" for bundle, environment in answers.items()]
@@ -110,15 +106,14 @@ def _environment(table: Table, bundles: list[str], team: str) -> tuple[str, list
     return found[0], list(answers)
 
 
-def _team_of_all(table: Table, bundles: list[str]) -> str:
-    teams = {team_of(table, bundle, airflow_bundles()) for bundle in bundles}
+def _team_of_all(snapshot: Snapshot, bundles: list[str]) -> str:
+    teams = {snapshot.team(bundle) for bundle in bundles}
     return teams.pop() if len(teams) == 1 else ""
 
 
-def _queues(table: Table, bundles: list[str]) -> dict[str, str]:
+def _queues(snapshot: Snapshot, bundles: list[str]) -> dict[str, str]:
     """The queue of each bundle's tasks that name none; empty where it is Airflow's default queue."""
-    airflow = airflow_bundles()
-    return {bundle: table.queue(bundle, team_of(table, bundle, airflow)) or "" for bundle in bundles}
+    return {bundle: snapshot.queue(bundle) for bundle in bundles}
 
 
 def _check_one_queue(queues: dict[str, str]) -> None:
@@ -129,12 +124,8 @@ def _check_one_queue(queues: dict[str, str]) -> None:
         raise ResolveError(Problem("", f"several queues in one Dag processor: {listed}", remedy))
 
 
-def _multi_team() -> bool:
-    return is_on(os.environ, "core", "multi_team")
-
-
-def _worker_words(home: Home, words: list[str]) -> list[str]:
-    own = ["--team", home.team] if home.team and _multi_team() else []
+def _worker_words(home: Home, words: list[str], multi_team: bool) -> list[str]:
+    own = ["--team", home.team] if multi_team else []
     if names_queues(words):
         return own
     brokers = own and f"AIRFLOW__{home.team.upper()}___CELERY__BROKER_URL" in os.environ
@@ -149,13 +140,13 @@ def _worker_words(home: Home, words: list[str]) -> list[str]:
     raise ResolveError(Problem("", what, remedy))
 
 
-def _triggerer_words(home: Home, words: list[str]) -> list[str]:
-    own = ["--team-name", home.team] if home.team and _multi_team() else []
-    if is_on(os.environ, "triggerer", "queues_enabled"):
+def _triggerer_words(home: Home, words: list[str], multi_team: bool, by_queue: bool) -> list[str]:
+    own = ["--team-name", home.team] if multi_team else []
+    if by_queue:
         if names_queues(words):
             return own
         if home.queue:
-            home.check_queue(within_team=bool(own))
+            home.check_queue(within_team=multi_team)
             return [*own, "--queues", home.queue]
     if own:
         home.check_team()

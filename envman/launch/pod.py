@@ -7,13 +7,11 @@ workload names its bundle; the process becomes the same command in the bundle's 
 from __future__ import annotations
 
 import os
-import sys
 
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 from envman.launch.command import airflow_bundles
-from envman.launch.process import Addition, replace_process
-from envman.launch.root import find_root, read_table
-from envman.resolver.resolve import resolve_bundle
+from envman.launch.process import Addition, replace_process, show_help, tell
+from envman.store.root import find_root, take_snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,20 +41,17 @@ Example, in a Containerfile:
 def main(arguments: list[str]) -> int:
     """Run `envman pod-entrypoint`; returns only where the workload could not be started."""
     if not arguments or arguments[0] in {"--help", "-h"}:
-        sys.stdout.write(HELP)
-        return ExitCode.OK if arguments else ExitCode.LAUNCH
+        return show_help(HELP, bool(arguments))
     try:
-        root = find_root(os.environ, None, ".")
-        table = read_table(root)
+        snapshot = take_snapshot(find_root(os.environ, None, "."), airflow_bundles)
         addition = Addition("pod-entrypoint", {})
         if not is_workload(arguments):
-            return replace_process(root, table, own_environment(table), arguments, addition)
-        bundle = bundle_of(workload_text(arguments))
-        environment = resolve_bundle(table, bundle, airflow_bundles).environment
-        return replace_process(root, table, environment, ["python", *arguments[1:]], addition)
+            return replace_process(snapshot, own_environment(snapshot.table), arguments, addition)
+        environment = snapshot.resolve(bundle_of(workload_text(arguments))).environment
+        return replace_process(snapshot, environment, ["python", *arguments[1:]], addition)
     except EnvmanError as error:
         for problem in error.problems:
-            sys.stderr.write(f"envman pod-entrypoint: {problem}\n")
+            tell(f"envman pod-entrypoint: {problem}\n")
         return ExitCode.LAUNCH
 
 

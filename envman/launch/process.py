@@ -13,21 +13,45 @@ import os
 import sys
 
 from envman.errors import ExitCode, Problem, ResolveError
-from envman.launch.root import current_generation
+from envman.inside.protocol import HELD_DESCRIPTOR
 from envman.resolver.variables import child_environment
 from envman.store import layout
+from envman.store.root import current_generation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TextIO
 
-    from envman.resolver.table import Table
+    from envman.resolver.snapshot import Snapshot
 
 _ATTEMPTS = 100
-HELD_DESCRIPTOR = 100
-"""The inherited descriptor stands above those that scripts and service managers count on."""
-
 _PYTHON_COMMANDS = ("python", "pip", "airflow")
+
+
+def tell(text: str) -> None:
+    """Write to standard error. Where that can't be written nobody reads it, and the launch goes on."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = _nowhere()  # the buffer's rest would be tried again at Python's end, which fails then
+
+
+def show_help(text: str, is_wanted: bool) -> int:
+    """Write a command's help to standard output; returns the exit code, 0 where that was asked for."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = _nowhere()
+        tell(f"envman: standard output: {error.strerror}\n")
+        return ExitCode.LAUNCH
+    return ExitCode.OK if is_wanted else ExitCode.LAUNCH
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 class Addition:
@@ -44,55 +68,64 @@ EXEC = Addition("exec", {})
 
 
 def replace_process(
-    root: str, table: Table, environment: str, command: list[str], addition: Addition = EXEC
+    snapshot: Snapshot, environment: str, command: list[str], addition: Addition = EXEC
 ) -> int:
     """Become the command; returns an exit code (126, 127) only where that fails.
 
     Raises ResolveError where the environment is not declared or not built.
     """
-    declared = table.environment(environment)
+    declared = snapshot.table.environment(environment)
     if declared is None:
         remedy = "Publish envman.toml anew: envman build"
         raise ResolveError(Problem(f"environment '{environment}'", "is not in the published table", remedy))
-    generation, descriptor = hold_current_generation(root, environment)
+    generation, descriptor = hold_generation(snapshot, environment)
     _make_inheritable(descriptor)
-    bin_folder = f"{layout.generation_path(root, generation)}/bin"
+    bin_folder = f"{layout.generation_path(snapshot.root, generation)}/bin"
     variables = child_environment(os.environ, bin_folder, *declared)
     variables.update(addition.variables)
     try:
         program = find_program(command[0], variables["PATH"], bin_folder, environment)
     except ProgramError as error:
-        sys.stderr.write(f"envman {addition.caller}: {error}\n")
+        tell(f"envman {addition.caller}: {error}\n")
         return error.exit_code
     return become(program, command, variables, addition.caller)
 
 
-def hold_current_generation(root: str, environment: str) -> tuple[str, int]:
+def hold_generation(snapshot: Snapshot, environment: str) -> tuple[str, int]:
     """Take a shared lock on the current generation: its identifier, and the descriptor that holds the lock.
 
-    The lock lasts as long as any process has the descriptor open. A generation may be replaced and collected
-    between looking and locking; then the next one is taken. Raises ResolveError.
+    The lock lasts as long as any process has the descriptor open. The generation is the snapshot's; where
+    that was replaced and collected since, it is the one that is current now. Raises ResolveError.
     """
+    generation = snapshot.generation(environment)
+    for _ in range(_ATTEMPTS):
+        descriptor = _locked(layout.manifest_path(snapshot.root, generation))
+        if descriptor is not None:
+            return generation, descriptor
+        before, generation = generation, current_generation(snapshot.root, environment)
+        if before == generation and not os.path.exists(layout.manifest_path(snapshot.root, generation)):
+            break
+    what = f"its current generation in {snapshot.root} is not whole"
+    raise ResolveError(Problem(f"environment '{environment}'", what, f"Run: envman build {environment}"))
+
+
+def _locked(path: str) -> int | None:
+    """A descriptor of a manifest with a shared lock on it; None where it is gone, or just being collected."""
     import fcntl
 
-    for _ in range(_ATTEMPTS):
-        generation = current_generation(root, environment)
-        try:
-            descriptor = os.open(layout.manifest_path(root, generation), os.O_RDONLY)
-        except FileNotFoundError:
-            if current_generation(root, environment) == generation:
-                break
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:  # being collected at this moment
-            os.close(descriptor)
-            continue
-        if _still_there(descriptor, layout.manifest_path(root, generation)):
-            return generation, descriptor
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         os.close(descriptor)
-    what = f"its current generation in {root} is not whole"
-    raise ResolveError(Problem(f"environment '{environment}'", what, f"Run: envman build {environment}"))
+        return None
+    if _still_there(descriptor, path):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _still_there(descriptor: int, path: str) -> bool:
@@ -133,6 +166,9 @@ def find_program(name: str, path: str, bin_folder: str, environment: str) -> str
     for folder in path.split(":"):
         candidate = f"{folder or '.'}/{name}"
         if not os.path.isfile(candidate):
+            if folder == bin_folder and os.path.islink(candidate):
+                lost = f"{candidate} leads to {os.path.realpath(candidate)}, which is not there"
+                raise ProgramError(f"{lost}: is the base interpreter installed?", ExitCode.NOT_FOUND)
             continue
         if not os.access(candidate, os.X_OK):
             denied = denied or candidate
@@ -168,8 +204,6 @@ def become(program: str, command: list[str], variables: Mapping[str, str], calle
 
     _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
-    sys.stdout.flush()
-    sys.stderr.flush()
     try:
         os.execve(program, command, variables)
     except OSError as error:
@@ -177,5 +211,5 @@ def become(program: str, command: list[str], variables: Mapping[str, str], calle
         reason = (
             "no '#!' line, or built for another machine" if error.errno == errno.ENOEXEC else error.strerror
         )
-        sys.stderr.write(f"envman {caller}: {program}: {reason}\n")
+        tell(f"envman {caller}: {program}: {reason}\n")
         return ExitCode.NOT_FOUND if missing else ExitCode.NOT_EXECUTABLE

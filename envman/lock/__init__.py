@@ -1,1 +1,1 @@
-"""Locks: what decided one, how one is written down, what changed. Pure."""
+"""Locks: what decided one, how one is written down, what changed."""

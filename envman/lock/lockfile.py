@@ -16,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from envman.errors import LockError, Problem
-from envman.lock.inputs import FORMAT, fingerprint
+from envman.spec.inputs import FORMAT, fingerprint
 
 _HEADER = re.compile(r"# (?P<key>[a-z-]+)(?: (?P<label>[^:]+))?: (?P<value>\S+)")
 _HASH = re.compile(r"--hash=(sha(?:256|384|512):[0-9a-f]+)")

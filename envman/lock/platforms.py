@@ -31,6 +31,34 @@ def environment_markers(requires_python: str, platforms: Iterable[str]) -> list[
     return markers
 
 
+def marker_environment(name: str, python: str) -> dict[str, str]:
+    """The marker environment (PEP 508) of CPython on a platform; `python` is a minor version, '3.12'."""
+    system, machine = _MARKERS[name]
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{python}.0",
+        "os_name": "nt" if system == "win32" else "posix",
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": {"win32": "Windows"}.get(system, system.capitalize()),
+        "platform_version": "",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": system,
+    }
+
+
+def wheel_machine(name: str, tag: str) -> bool:
+    """Whether a wheel with this platform tag (PEP 600) may be for a platform, by system and machine."""
+    system, machine = _MARKERS[name]
+    begins = {"linux": ("manylinux", "linux"), "darwin": ("macosx",), "win32": ("win",)}[system]
+    return tag.startswith(begins) and tag.endswith((machine.lower(), *_MACOS.get(name, ())))
+
+
+_MACOS = {"macos-arm64": ("universal2",), "macos-x86_64": ("universal2", "intel", "universal")}
+
+
 def lowest_python(requires_python: str) -> str:
     """The lowest minor version that a specifier admits, such as '3.12' for '==3.12.*'.
 

@@ -7,7 +7,6 @@ bases/3f9c…/root/          its files, unpacked
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -19,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from envman.errors import ImageError, Problem
-from envman.files import mark_used
-from envman.image.oci import Manifest, digest_of, parse_config, parse_manifest
-from envman.oci.layout import Layout
+from envman.image.oci_values import ImageManifest, digest_of, parse_config, parse_manifest
+from envman.oci.image_layout import Layout
 from envman.oci.skopeo import Skopeo, layout_reference
-from envman.processes import Processes
 from envman.spec.image_names import Reference
+from envman.system.files import mark_used, sync_file_system
+from envman.system.processes import Processes
+from envman.system.waiting import take_lock
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _NAME = "image"
@@ -38,7 +38,7 @@ class Base:
     name: str
     digest: str
     folder: Path
-    manifest: Manifest
+    manifest: ImageManifest
     config: Mapping[str, Any]
 
     @property
@@ -142,7 +142,7 @@ def _made_once(folder: Path) -> Iterator[Path | None]:
     """Yields a path to make a folder at, None where it is there; it gets its name once it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        take_lock(stream.fileno())
         if folder.exists():
             yield None
             return
@@ -151,6 +151,7 @@ def _made_once(folder: Path) -> Iterator[Path | None]:
         new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             yield new / "it"
+            sync_file_system(new)
             (new / "it").replace(folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)

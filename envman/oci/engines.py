@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -11,10 +12,11 @@ from enum import Enum
 from pathlib import Path
 
 from envman.errors import ImageError, Problem
-from envman.oci.layout import Layout
+from envman.oci.image_layout import Layout
 from envman.oci.skopeo import Skopeo, layout_reference
-from envman.processes import Finished, Processes
 from envman.spec.image_names import Reference
+from envman.system.child_process import Finished
+from envman.system.processes import Processes
 
 RESULT = "image"
 """What the one image of a layout made here is called."""
@@ -62,6 +64,7 @@ _SIGNS = (
 class Job:
     """A build: a context folder with a Containerfile, secrets as files, options of the tool's own.
 
+    No other build has the same secrets, in every byte.
     `epoch` is the time of the image in seconds since 1970.
     """
 
@@ -110,10 +113,24 @@ class Tool:
             words += ["--layers", "--format", "oci", "--timestamp", str(job.epoch)]
         for name, path in job.secrets.items():
             words += ["--secret", f"id={name},src={path}"]
-        finished = self.run(*words, *job.options, str(job.context), on_line=on_line)
+        storage = self._storage()
+        try:
+            finished = self.run(*words, *job.options, str(job.context), on_line=on_line)
+        finally:
+            if storage:
+                _remove_secrets(storage, job)
         if finished.exit_code:
             raise self._failed("could not build the image", finished)
         return identifier.read_text(encoding="ascii").strip()
+
+    def _storage(self) -> Path | None:
+        """Where it keeps the containers of a build's steps, with copies of the secrets; docker has none."""
+        if self.engine is Engine.DOCKER:
+            return None
+        field = "{{.store.GraphRoot}}" if self.engine is Engine.BUILDAH else "{{.Store.GraphRoot}}"
+        finished = self.run("info", "--format", field)
+        lines = finished.stderr.split()
+        return Path(lines[-1]) if lines and finished.exit_code == 0 else None
 
     def load(self, layout: Path, name: str, folder: Path) -> str:
         """Give it an image of a layout under a name, where it has none of that name; raises ImageError."""
@@ -156,6 +173,15 @@ class Tool:
         fallback = f"Read {self.engine.value}'s message."
         remedy = next((remedy for sign, remedy in _SIGNS if sign in said), fallback)
         return ImageError(Problem(self.engine.value, f"{what}\n  {_last(finished, _LAST_LINES)}", remedy))
+
+
+def _remove_secrets(storage: Path, job: Job) -> None:
+    """Remove a build's secrets from the container that buildah leaves where it is ended: it copied them."""
+    ours = {name: path.read_bytes() for name, path in job.secrets.items()}
+    for folder in storage.glob("*-containers/*/userdata/secrets"):
+        with contextlib.suppress(OSError):  # another build's, which ends by itself
+            if {path.name: path.read_bytes() for path in folder.iterdir()} == ours:
+                shutil.rmtree(folder)
 
 
 _PREFIX = re.compile(r"^#\d+ (?:\d+\.\d+ )?")

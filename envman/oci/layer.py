@@ -17,10 +17,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, cast
 
-from envman.digests import Digests
 from envman.errors import ImageError, Problem
 from envman.image.entries import Entry, Kind, portable_mode
-from envman.image.oci import LAYER_GZIP, LAYER_ZSTD
+from envman.image.oci_values import LAYER_GZIP, LAYER_ZSTD
+from envman.system.children import CHILDREN
+from envman.system.digests import Digests
 
 BLOCK = 1 << 20
 """Bytes of the archive that are compressed at a time, each into a member of its own (RFC 1952)."""
@@ -149,6 +150,7 @@ class _Compressed:
 
     def write(self, block: bytes) -> int:
         """Take a block; `tarfile` gives them all the same size but the last."""
+        CHILDREN.look()
         self._archive.update(block)
         self._waiting.append(self._pool.submit(self._compress, block))
         while len(self._waiting) > 2 * self._jobs:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from envman.files import mark_used, write_atomic
 from envman.image.entries import Entry, fingerprint
-from envman.image.oci import Descriptor, Layer
+from envman.image.oci_values import Descriptor, Layer
+from envman.oci.image_layout import Layout
 from envman.oci.layer import Compression, write_layer
-from envman.oci.layout import Layout
+from envman.system.files import mark_used, write_atomic
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from envman.errors import ImageError, Problem
-from envman.image.oci import digest_of
-from envman.processes import Finished, Processes
+from envman.image.oci_values import digest_of
 from envman.spec.image_names import Reference
+from envman.system.child_process import Finished
+from envman.system.processes import Processes
 
 PROGRAM = "skopeo"
 

@@ -27,12 +27,48 @@ SYSTEM = (
         "TEMP",
         "VIRTUAL_ENV",
     ),
-    *("LANG", "LANGUAGE", "LC_*", "XDG_*", "PYTHON*", "LD_LIBRARY_PATH", "LD_PRELOAD", "MALLOC_*"),
-    *("OMP_*", "MKL_*", "OPENBLAS_*", "NUMEXPR_*", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NO_COLOR", "FORCE_COLOR"),
-    *("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"),
-    *("KUBERNETES_*", "OTEL_*", "KRB5CCNAME", "KRB5_CONFIG", "ENVMAN_ROOT"),
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "XDG_*",
+    "PYTHON*",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "MALLOC_*",
+    "OMP_*",
+    "MKL_*",
+    "OPENBLAS_*",
+    "NUMEXPR_*",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "HTTPLIB2_CA_CERTS",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "KUBERNETES_*",
+    "OTEL_*",
+    "KRB5CCNAME",
+    "KRB5_CONFIG",
+    "ENVMAN_ROOT",
 )
 """What the machine and its operator set for every program; a `*` at the end stands for any ending."""
 
@@ -63,7 +99,7 @@ def inherited(caller: Mapping[str, str], teams: Collection[str], passed: Iterabl
     return {
         name: value
         for name, value in caller.items()
-        if matches(name, patterns) and not _is_the_components(name) and _is_of(name, upper)
+        if matches(name, patterns) and not is_the_components(name) and _is_of(name, upper)
     }
 
 
@@ -85,7 +121,8 @@ def _is_of(name: str, teams: tuple[str, ...]) -> bool:
     return found is None or found[0].upper() in teams
 
 
-def _is_the_components(name: str) -> bool:
+def is_the_components(name: str) -> bool:
+    """Whether a variable is one that no workload gets, whatever a spec passes on."""
     if name.startswith("_AIRFLOW_"):
         return True
     if not name.startswith("AIRFLOW__"):

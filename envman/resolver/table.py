@@ -1,10 +1,10 @@
 r"""The table that a build publishes and launches read: bundles, teams, environments.
 
-A text file, one record a line, fields separated by tabs, so that a look-up is one search for a line's
-beginning, whose cost does not grow with the number of environments in any way that one could measure, and
-needs neither a JSON nor a TOML parser (importing one takes longer than starting the interpreter):
+A text file in UTF-8, one record a line, sorted, fields separated by tabs. A look-up is a binary search for a
+line's beginning: sixteen comparisons among ten thousand bundles. It needs neither a JSON nor a TOML parser
+(importing one takes longer than starting the interpreter):
 
-    envman-table 1
+    envman-table 2 4f1e27c9                    the checksum of all that follows (CRC-32)
     bundle       bundle_a   env_a              its own environment (may be empty), its team (may be empty)
     bundle-queue bundle_a   etl                the queue of its tasks that name none
     components   -          core               the environment of the shared components
@@ -21,15 +21,24 @@ needs neither a JSON nor a TOML parser (importing one takes longer than starting
     warm         env_a      false              no fork server; where there is no such record, one forks
 
 Backslash, tab, line feed and carriage return in a field are written `\\`, `\t`, `\n` and `\r`.
+
+A search in lines out of their order misses some, and a bundle or team that is missed might be answered by the
+default. So a table that was edited or cut short is refused, by its checksum. That protects against accidents
+alone: whoever may write the table decides what runs.
 """
 
 from __future__ import annotations
+
+import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-HEADER = "envman-table 1"
+FORMAT = "envman-table 2"
+_START = len(f"{FORMAT} 00000000\n")
+"""Where the records start."""
+
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
 
@@ -38,14 +47,20 @@ class TableFormatError(ValueError):
 
 
 class Table:
-    """Look-ups over a table's text; nothing is parsed but the line that is asked for."""
+    """Look-ups over a table's content: text, or its bytes in UTF-8. Only the line that is asked for is read.
 
-    __slots__ = ("_text",)
+    Raises TableFormatError for content that is no table, or not as it was written.
+    """
 
-    def __init__(self, text: str) -> None:
-        if not text.startswith(HEADER + "\n") or not text.endswith("\n"):
-            raise TableFormatError(f"it does not start with '{HEADER}'")
-        self._text = text
+    __slots__ = ("_content",)
+
+    def __init__(self, content: str | bytes) -> None:
+        content = content.encode() if isinstance(content, str) else content
+        if not content.startswith(f"{FORMAT} ".encode()):
+            raise TableFormatError(f"it does not start with '{FORMAT}'")
+        if not content.startswith(_first_line(memoryview(content)[_START:])):
+            raise TableFormatError("it is not as envman has written it: it was edited, or cut short")
+        self._content = content
 
     def bundle(self, name: str) -> tuple[str, str] | None:
         """The bundle's own environment and its team, each may be empty; None if it is not in the table."""
@@ -121,23 +136,59 @@ class Table:
         return keep_out, {key: value for key, _, value in pairs}
 
     def names(self, kind: str) -> list[str]:
-        """All names of a kind: bundle, team, environment, image or trigger."""
-        return [
-            _unescaped(line.split("\t", 2)[1])
-            for line in self._text.split("\n")  # splitlines knows further separators
-            if line.startswith(kind + "\t")
-        ]
+        """The names of all records of a kind, in the table's order."""
+        return [_unescaped(line.split("\t", 2)[1]) for line in self._lines(kind)]
 
     def values(self, kind: str) -> list[str]:
         """The values of all records of a kind: bundle-queue, team-queue or image."""
-        return [self._value(kind, name) or "" for name in self.names(kind)]
+        return [_unescaped(line.split("\t", 3)[2]) for line in self._lines(kind)]
+
+    def records(self) -> list[str]:
+        """All lines but the first, as they were written."""
+        return self._content[_START:].decode().split("\n")[:-1]
+
+    def has(self, kind: str) -> bool:
+        """Whether there is any record of a kind."""
+        beginning = f"{kind}\t".encode()
+        return self._content.startswith(beginning, self._first(beginning))
+
+    def _lines(self, kind: str) -> list[str]:
+        start = self._first(f"{kind}\t".encode())
+        block = self._content[start : self._first(f"{kind}\n".encode())]  # a tab comes before a line feed
+        return block.decode().split("\n")[:-1]  # splitlines knows further separators
 
     def _fields(self, kind: str, name: str) -> list[str] | None:
-        start = self._text.find(f"\n{kind}\t{_escaped(name)}\t")
-        if start < 0:
+        beginning = f"{kind}\t{_escaped(name)}\t".encode(errors="surrogatepass")
+        start = self._first(beginning)
+        if not self._content.startswith(beginning, start):
             return None
-        line = self._text[start + 1 : self._text.index("\n", start + 1)]
-        return [_unescaped(field) for field in line.split("\t")[2:]]
+        line = self._content[start + len(beginning) : self._content.index(b"\n", start)]
+        return [_unescaped(field) for field in line.decode().split("\t")]
+
+    def _first(self, beginning: bytes) -> int:
+        """Where the first line starts that does not come before this beginning in the table's order.
+
+        The order of bytes in UTF-8 is that of the characters, by which lines are sorted.
+        """
+        content, length = self._content, len(beginning)
+        low, high = _START, len(content)
+        while low < high:
+            middle = (low + high) // 2
+            start = max(content.rfind(b"\n", low, middle) + 1, low)
+            if content[start : start + length] < beginning:
+                low = content.index(b"\n", middle) + 1
+            else:
+                high = start
+        return low
+
+
+def with_first_line(records: str) -> str:
+    """Records, each a line, as a table: behind the line with their format and checksum."""
+    return _first_line(records.encode()).decode() + records
+
+
+def _first_line(records: bytes | memoryview) -> bytes:
+    return f"{FORMAT} {zlib.crc32(records):08x}\n".encode()
 
 
 def render_table(
@@ -159,7 +210,7 @@ def render_table(
         fields = [f"-{pattern}" for pattern in keep_out]
         fields += [f"+{key}={value}" for key, value in sorted(variables.items())]
         lines.append(_line("environment", name, *(fields or [""])))
-    return "\n".join([HEADER, *sorted(lines), ""])
+    return with_first_line("\n".join([*sorted(lines), ""]))
 
 
 def _line(*fields: str) -> str:

@@ -9,6 +9,14 @@ if TYPE_CHECKING:
 DROPPED = frozenset({"PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"})
 """Variables that would point the new interpreter at the caller's modules."""
 
+NO_THREADS = {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "_RJEM_MALLOC_CONF": "background_thread:false",
+}
+"""Has jemalloc, as pyarrow and packages in Rust bring it, start no thread as it is loaded: none survives a
+fork. What else it does is the same, and what an operator has set for it wins.
+"""
+
 
 def child_environment(
     caller: Mapping[str, str],

@@ -1,1 +1,1 @@
-"""Specs: what `envman.toml` and `environments/*.toml` declare. Pure: text in, frozen values out."""
+"""Specs: what `envman.toml` and `environments/*.toml` declare, loaded as frozen values."""

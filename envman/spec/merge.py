@@ -1,8 +1,8 @@
 """Inheritance: `[defaults]`, then the extended specs in their order, then the environment's own file.
 
 Lists are joined in that order, without repeating an entry. Tables (`variables.set`) are joined by key. Of
-single values (`requires-python`, `platforms`, `airflow`, `warm`, `user`, `group`, `image.base`, each key of
-`limits`) the last one stated wins.
+single values (`requires-python`, `platforms`, `no-build`, `airflow`, `warm`, `user`, `group`, `image.base`,
+each key of `limits`) the last one stated wins.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from envman.errors import Problem
+from envman.names import nearest
 from envman.spec.image_names import FILE_SCHEMES
 from envman.spec.model import Content, EnvironmentSpec, PyprojectSource
-from envman.spec.names import nearest
-from envman.spec.project import Environment, Limits
+from envman.spec.project import Environment, ResourceLimits
 from envman.spec.values import DEFAULT_PLATFORMS, memory_bytes
 
 ItemT = TypeVar("ItemT")
@@ -24,7 +24,7 @@ ENVIRONMENTS = "environments"
 
 
 @dataclass(frozen=True)
-class Layer:
+class SpecLayer:
     """One file's share of an environment.
 
     `place` is how the places of its keys begin, `folder` is what its paths are relative to.
@@ -86,9 +86,9 @@ def merge(
     return environments, problems
 
 
-def _layers(chain: Iterable[str], specs: Mapping[str, EnvironmentSpec], defaults: Content) -> list[Layer]:
-    own = [Layer(specs[name], f"{spec_file(name)}: ", ENVIRONMENTS) for name in chain]
-    return [Layer(defaults, "envman.toml: defaults.", "."), *own]
+def _layers(chain: Iterable[str], specs: Mapping[str, EnvironmentSpec], defaults: Content) -> list[SpecLayer]:
+    own = [SpecLayer(specs[name], f"{spec_file(name)}: ", ENVIRONMENTS) for name in chain]
+    return [SpecLayer(defaults, "envman.toml: defaults.", "."), *own]
 
 
 def _no_python(name: str) -> Problem:
@@ -99,7 +99,7 @@ def _no_python(name: str) -> Problem:
     )
 
 
-def _place_of_group(layers: Iterable[Layer]) -> str:
+def _place_of_group(layers: Iterable[SpecLayer]) -> str:
     """Where the layer that wins states the group."""
     return [f"{layer.place}group" for layer in layers if layer.content.group is not None][-1]
 
@@ -164,7 +164,7 @@ def _chain(name: str, specs: Mapping[str, EnvironmentSpec]) -> list[str]:
     return chain
 
 
-def _merged(name: str, layers: list[Layer]) -> Environment:
+def _merged(name: str, layers: list[SpecLayer]) -> Environment:
     contents = [layer.content for layer in layers]
     variables: dict[str, str] = {}
     for content in contents:
@@ -179,6 +179,7 @@ def _merged(name: str, layers: list[Layer]) -> Environment:
         pyprojects=_joined([x.pyproject(p) for p in x.content.pyprojects] for x in layers),
         constraints=_joined([x.path(s) for s in x.content.constraints] for x in layers),
         overrides=_joined(c.overrides for c in contents),
+        no_build=_last((c.no_build for c in contents), False),
         airflow=_last((c.airflow for c in contents), True),
         set_variables=variables,
         keep_out=_joined(c.variables.keep_out for c in contents),
@@ -195,10 +196,10 @@ def _merged(name: str, layers: list[Layer]) -> Environment:
     )
 
 
-def _limits(contents: Iterable[Content]) -> Limits:
+def _limits(contents: Iterable[Content]) -> ResourceLimits:
     stated = [content.limits for content in contents]
     memory = _last((limits.memory for limits in stated), None)
-    return Limits(
+    return ResourceLimits(
         memory=None if memory is None else memory_bytes(memory),
         cpu=_last((limits.cpu for limits in stated), None),
         pids=_last((limits.pids for limits in stated), None),

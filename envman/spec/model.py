@@ -42,13 +42,13 @@ def _kebab(field: str) -> str:
     return field.replace("_", "-")
 
 
-class Table(BaseModel):
+class TomlTable(BaseModel):
     """A TOML table: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=_kebab)
 
 
-class PyprojectSource(Table):
+class PyprojectSource(TomlTable):
     """Dependencies that a team keeps in its `pyproject.toml`.
 
     Without `extras` and `dependency-groups` it stands for `project.dependencies`; with `extras` for those and
@@ -62,7 +62,7 @@ class PyprojectSource(Table):
     dependency_groups: tuple[StrictStr, ...] = Field((), description="Dependency groups (PEP 735).")
 
 
-class Variables(Table):
+class Variables(TomlTable):
     """Environment variables of the processes that envman starts in the environment."""
 
     set: dict[VariableName, VariableValue] = Field(
@@ -80,7 +80,7 @@ class Variables(Table):
     )
 
 
-class Checks(Table):
+class Checks(TomlTable):
     """What has to work inside a new generation before it counts."""
 
     imports: tuple[ModuleName, ...] = Field((), description="Modules that have to import.")
@@ -89,7 +89,7 @@ class Checks(Table):
     )
 
 
-class Limits(Table):
+class Limits(TomlTable):
     """What an environment may use of a host; the workloads of all bundles in it share it."""
 
     memory: MemorySize | None = Field(
@@ -100,7 +100,7 @@ class Limits(Table):
     pids: ProcessCount | None = Field(None, description=f"Processes and threads; at least {LEAST_PROCESSES}.")
 
 
-class Image(Table):
+class Image(TomlTable):
     """What an environment's image stands on."""
 
     base: BaseImage | None = Field(
@@ -111,7 +111,7 @@ class Image(Table):
     apt: tuple[AptPackage, ...] = Field((), description="Debian packages that the environment needs.")
 
 
-class Content(Table):
+class Content(TomlTable):
     """The keys that `[defaults]`, an abstract base and an environment share."""
 
     requires_python: SpecifierText | None = Field(
@@ -130,6 +130,11 @@ class Content(Table):
     )
     overrides: tuple[RequirementText, ...] = Field(
         (), description="Requirements that replace whatever a package itself asks for."
+    )
+    no_build: StrictBool | None = Field(
+        None,
+        description="true: only wheels are locked and installed, as a build of a package runs its code. "
+        "Default: false.",
     )
     airflow: StrictBool | None = Field(
         None,
@@ -170,7 +175,7 @@ class EnvironmentSpec(Content):
     )
 
 
-class Bundle(Table):
+class Bundle(TomlTable):
     """A Dag bundle's environment or team."""
 
     environment: Name | None = Field(None, description="The bundle's own environment.")
@@ -180,14 +185,14 @@ class Bundle(Table):
     )
 
 
-class Team(Table):
+class Team(TomlTable):
     """A team's environment."""
 
     environment: Name = Field(description="The environment of the team's bundles that name none.")
     queue: QueueName | None = Field(None, description="Queue of the tasks of its bundles that name none.")
 
 
-class Triggerer(Table):
+class Triggerer(TomlTable):
     """What the shared triggerer may run."""
 
     allow: tuple[TriggerPattern, ...] = Field(
@@ -196,7 +201,7 @@ class Triggerer(Table):
     )
 
 
-class ProjectSpec(Table):
+class ProjectSpec(TomlTable):
     """The deployment: `envman.toml`."""
 
     root: PathText = Field(

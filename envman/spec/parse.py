@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from envman.errors import Problem
+from envman.names import nearest
 from envman.spec.model import EnvironmentSpec, ProjectSpec
-from envman.spec.names import nearest
 from envman.spec.values import WrongValueError
 
 if sys.version_info >= (3, 11):
@@ -47,7 +47,12 @@ def parse_toml(text: str, file: str) -> tuple[dict[str, Any], list[Problem]]:
     """Read TOML 1.0; a syntax error is one problem with its line and column."""
     try:
         return tomllib.loads(text), []
+    except RecursionError:
+        return {}, [Problem(file, "its values are nested too deeply", "Write them flat.")]
     except tomllib.TOMLDecodeError as error:
+        if text.startswith("\ufeff"):
+            remedy = "Save it as UTF-8 without one."
+            return {}, [Problem(file, "begins with a byte order mark (BOM)", remedy)]
         return {}, [Problem(file, f"not valid TOML: {error}", "Correct the syntax at that place.")]
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from envman.spec.model import Bundle, PyprojectSource, Team
-from envman.spec.values import Platform
+if TYPE_CHECKING:  # building the model takes longer than what most commands do that see a declared value
+    from envman.spec.model import Bundle, PyprojectSource, Team
+    from envman.spec.values import Platform
 
 
 @dataclass(frozen=True)
-class Limits:
+class ResourceLimits:
     """What an environment's workloads together may use on one host; None: as much as there is.
 
     `memory` is in bytes, `cpu` in processors, `pids` in processes and threads.
@@ -38,6 +40,7 @@ class Environment:
     pyprojects: tuple[PyprojectSource, ...] = ()
     constraints: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    no_build: bool = False
     airflow: bool = True
     set_variables: Mapping[str, str] = field(default_factory=dict)
     keep_out: tuple[str, ...] = ()
@@ -48,7 +51,7 @@ class Environment:
     preload: tuple[str, ...] = ()
     user: str = ""
     group: str = ""
-    limits: Limits = Limits()
+    limits: ResourceLimits = ResourceLimits()
     image_base: str = ""
     apt: tuple[str, ...] = ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import Enum
 
-from envman.spec.model import EnvironmentSpec, ProjectSpec, Table
+from envman.spec.model import EnvironmentSpec, ProjectSpec, TomlTable
 
 
 class SchemaName(str, Enum):
@@ -15,7 +15,7 @@ class SchemaName(str, Enum):
     environment = "environment"
 
 
-_MODELS: dict[SchemaName, type[Table]] = {
+_MODELS: dict[SchemaName, type[TomlTable]] = {
     SchemaName.project: ProjectSpec,
     SchemaName.environment: EnvironmentSpec,
 }

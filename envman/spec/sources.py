@@ -17,10 +17,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from envman.errors import Problem
-from envman.redaction import redact
+from envman.names import nearest
 from envman.spec.model import PyprojectSource
-from envman.spec.names import nearest
 from envman.spec.parse import parse_toml
+from envman.system.redaction import redact
 
 Read = Callable[[str], str]
 

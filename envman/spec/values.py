@@ -14,9 +14,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, StrictStr
 
-from envman.redaction import redact
+from envman.names import name_problem
 from envman.spec.image_names import FORMS, parse_reference
-from envman.spec.names import name_problem
+from envman.system.redaction import redact
 
 RESERVED_VARIABLES = frozenset(
     {"PATH", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"}
@@ -70,7 +70,24 @@ def _specifier(text: str) -> str:
         raise WrongValueError(f"'{text}' is not a version specifier (PEP 440)", remedy) from None
     if not any(part.operator.startswith((">", "==", "~=")) for part in specifier):
         raise WrongValueError(f"'{text}' has no lower bound", remedy)
+    if not _admits_any(specifier):
+        raise WrongValueError(f"'{text}' admits no version of Python at all", remedy)
     return text
+
+
+def _admits_any(specifier: SpecifierSet) -> bool:
+    """Whether it admits any Python: the first or the last one of a minor version, or one beside those that
+    it names.
+    """
+    releases = (Version(part.version.removesuffix(".*")).release for part in specifier)
+    named = [(*release, 0, 0)[:3] for release in releases]
+    beside = [(major, minor, micro + step) for major, minor, micro in named for step in (0, 1, -1)]
+    every = [(3, minor, micro) for minor in range(100) for micro in (0, 99)]
+    return any(
+        specifier.contains(".".join(map(str, release)), prereleases=True)
+        for release in (*beside, *every)
+        if min(release) >= 0
+    )
 
 
 def _version(text: str) -> str:
@@ -216,6 +233,8 @@ def _command(words: tuple[str, ...]) -> tuple[str, ...]:
     if not words or not words[0]:
         remedy = "Write a list of words, such as ['python', '-m', 'pytest', '--version']."
         raise WrongValueError("the command is empty", remedy)
+    if any("\0" in word for word in words):
+        raise WrongValueError("a word of a command can't hold a NUL character", "Take it out.")
     return words
 
 

@@ -7,17 +7,19 @@ import stat
 from collections.abc import Iterator
 
 from envman.store import layout
+from envman.store.folder import Store
 
 OTHERS = stat.S_IWOTH
 GROUP = stat.S_IWGRP
 
 
-def writable_by_more(root: str, generations: list[str]) -> Iterator[tuple[str, os.stat_result]]:
+def writable_by_more(store: Store, generations: list[str]) -> Iterator[tuple[str, os.stat_result]]:
     """Paths that decide what runs and that others than their owner may write, with their status.
 
     The folders above the root count: who may write there may put another root in its place. A group that is
     the owner's own (of the same number) is nobody else.
     """
+    root = store.root
     own = [root, f"{root}/{layout.GENERATIONS}", f"{root}/{layout.STATE}", layout.table_path(root)]
     own += [layout.generation_path(root, generation) for generation in generations]
     own += [layout.manifest_path(root, generation) for generation in generations]

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from envman.digests import Digests
 from envman.store import layout
+from envman.system.digests import Digests
 
 OWN_FILES = frozenset({layout.MANIFEST, layout.FILES})
 

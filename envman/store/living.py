@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from envman.generation.history import current_between
 from envman.store import layout
+from envman.store.folder import Store
 from envman.store.locks import try_locked
-from envman.store.publish import published_environments, read_history
+from envman.store.switches import current_between
 
 PROC = Path("/proc")
 
@@ -28,11 +28,11 @@ class Inhabited:
     pid: int | None
 
 
-def inhabited_generations(root: str, generations: list[str]) -> list[Inhabited]:
+def inhabited_generations(store: Store, generations: list[str]) -> list[Inhabited]:
     """The generations that must stay because somebody runs in them."""
-    found = [Inhabited(name, None) for name in generations if _is_held(root, name)]
+    found = [Inhabited(name, None) for name in generations if _is_held(store.root, name)]
     seen = set(generations)
-    return found + [item for item in _from_proc(root) if item.generation in seen]
+    return found + [item for item in _from_proc(store) if item.generation in seen]
 
 
 def _is_held(root: str, generation: str) -> bool:
@@ -40,9 +40,9 @@ def _is_held(root: str, generation: str) -> bool:
         return not free
 
 
-def _from_proc(root: str) -> list[Inhabited]:
-    histories = {name: read_history(root, name) for name in published_environments(root)}
-    roots = b"|".join(re.escape(os.fsencode(path)) for path in {root, os.path.realpath(root)})
+def _from_proc(store: Store) -> list[Inhabited]:
+    histories = {name: store.history(name) for name in store.environments()}
+    roots = b"|".join(re.escape(os.fsencode(path)) for path in {store.root, os.path.realpath(store.root)})
     own_path = re.compile(
         b"(?:" + roots + b")/" + re.escape(layout.GENERATIONS.encode()) + rb"/([A-Za-z0-9-]+)"
     )

@@ -12,20 +12,23 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from envman.store import layout
+from envman.system.waiting import take_lock
 
 
 @contextlib.contextmanager
-def locked(root: str, name: str, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
-    """Hold the lock of a name; yields its descriptor. `on_wait` is called once if somebody else holds it."""
-    descriptor = _open(layout.lock_path(root, name))
+def locked(path: str, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
+    """Hold a file's lock, the file is made where it is missing; yields its descriptor.
+
+    `on_wait` is called once if somebody else holds it.
+    """
+    descriptor = _open(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if on_wait:
                 on_wait()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            take_lock(descriptor)
         yield descriptor
     finally:
         os.close(descriptor)

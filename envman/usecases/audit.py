@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from envman.audit.report import Advisory, Pinned
 from envman.errors import LockError, Problem
+from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.lock.lock_state import read_lock_text
 from envman.lock.lockfile import parse_lock
-from envman.pip_audit import Service, ask
-from envman.processes import stop_signals
+from envman.packages.audit_report import Advisory, Pinned
+from envman.packages.pip_audit import Service, ask
+from envman.resolver.snapshot import Snapshot
 from envman.resolver.table import Table
 from envman.spec.project import Environment
-from envman.usecases.events import Event, Report, Stage
-from envman.usecases.listing import bundles_by_environment
-from envman.usecases.lock_state import read_lock_text
-from envman.usecases.workspace import Workspace
+from envman.spec.workspace import Workspace
+from envman.system.events import Event, Report, Stage
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class AuditOptions:
 
 
 @dataclass(frozen=True)
-class Finding(Advisory):
+class Hit(Advisory):
     """A vulnerability of a locked package, and what it hits."""
 
     environments: tuple[str, ...]
@@ -46,7 +46,7 @@ class AuditOutcome:
     service: str
     environments: tuple[str, ...]
     packages: int
-    findings: tuple[Finding, ...]
+    findings: tuple[Hit, ...]
     unknown: tuple[str, ...]
 
 
@@ -65,11 +65,11 @@ def audit(
     chosen = workspace.choose(names)
     users = _users(workspace, chosen)
     report(Event("audit", Stage.CHECKING, f"{len(users)} packages of {len(chosen)} environments"))
-    with stop_signals(workspace.processes):
-        answer = ask(
-            users.keys(), options.service, options.server, options.ignored, workspace.processes, environ
-        )
-    bundles = bundles_by_environment(Table(workspace.table()), environ)
+    answer = ask(users.keys(), options.service, options.server, options.ignored, workspace.processes, environ)
+    snapshot = Snapshot(
+        workspace.project.root, Table(workspace.table()), AirflowConfiguration(environ).bundles
+    )
+    bundles = snapshot.answers().by_environment()
     report(Event("audit", Stage.DONE, f"{len(users)} packages asked about"))
     return AuditOutcome(
         service=options.service.value,
@@ -106,8 +106,8 @@ def _users(workspace: Workspace, environments: Sequence[Environment]) -> dict[Pi
     return users
 
 
-def _finding(advisory: Advisory, environments: list[str], bundles: Mapping[str, Sequence[str]]) -> Finding:
-    return Finding(
+def _finding(advisory: Advisory, environments: list[str], bundles: Mapping[str, Sequence[str]]) -> Hit:
+    return Hit(
         **vars(advisory),
         environments=tuple(sorted(environments)),
         bundles=tuple(sorted({bundle for name in environments for bundle in bundles.get(name, ())})),

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from envman.errors import Problem, UsageError
-from envman.launch.airflow_config import read_airflow_bundles
-from envman.launch.root import current_generation, read_table
-from envman.processes import Processes
-from envman.resolver.resolve import resolve_bundle, resolve_environment
-from envman.resolver.table import Table
-from envman.store.generations import read_manifest
-from envman.usecases.inside import inside_environment
+from envman.deployment.environment_script import inside_environment
+from envman.errors import Problem, ResolveError, UsageError
+from envman.inside.protocol import RUN
+from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.launch.asked_variables import asked_variables
+from envman.launch.purpose import Purpose, kept_back, purpose_of_bundle, purpose_of_environment
+from envman.resolver.snapshot import Snapshot
+from envman.store.folder import Store
+from envman.store.root import take_snapshot
+from envman.system.processes import Processes
 
-SCRIPT = "check.py"
+if TYPE_CHECKING:
+    from envman.inside.reports import (
+        FileReport,
+        ParseReport,
+        ParseRequest,
+        ReadReport,
+        ReadRequest,
+        UnreadableReport,
+    )
+
+SCRIPT = (RUN, "parse_files")
+READ_SCRIPT = (RUN, "readable")
 
 
 @dataclass(frozen=True)
@@ -40,10 +53,19 @@ class ParsedDag:
 
 @dataclass(frozen=True)
 class FileError:
-    """Why a file, or one in an archive, could not be parsed: Airflow's own text."""
+    """Why a file, or one in an archive, is an import error: Airflow's text; `remedy` is a part of it."""
 
     file: str
     text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class AskedVariable:
+    """A variable of the caller's that a file names as a string, and that no workload gets."""
+
+    variable: str
+    file: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +81,11 @@ class ParsedFile:
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """All files that the Dag processor would parse, and where they were parsed."""
+    """All files that the Dag processor would parse, and where they were parsed.
+
+    `plugins` are those of Airflow's that can't be imported there. `unread` is why nobody looked whether
+    Airflow's components can read the Dags; empty where somebody did, or nobody has to.
+    """
 
     bundle: str
     path: str
@@ -68,11 +94,14 @@ class CheckOutcome:
     interpreter: str
     airflow: str
     files: tuple[ParsedFile, ...]
+    plugins: tuple[FileError, ...] = ()
+    variables: tuple[AskedVariable, ...] = ()
+    unread: str = ""
 
     def problems(self) -> list[Problem]:
         """What would be an import error in Airflow; and a bundle without any Dag."""
         found = [
-            Problem(error.file, _last_line(error.text), self._remedy(error))
+            Problem(error.file, _headline(error), self._remedy(error))
             for file in self.files
             for error in file.errors
         ]
@@ -83,6 +112,8 @@ class CheckOutcome:
         return found
 
     def _remedy(self, error: FileError) -> str:
+        if error.remedy:
+            return error.remedy
         if "ModuleNotFoundError" in error.text:
             return f"Add what it needs to the environment: envman add {self.environment} PACKAGE"
         if "Traceback" in error.text:
@@ -91,13 +122,15 @@ class CheckOutcome:
         return f"Run it alone: {command}"
 
 
-def _last_line(text: str) -> str:
+def _headline(error: FileError) -> str:
+    """What went wrong, in a line; a traceback says so in its last one."""
+    text = error.text.removesuffix(error.remedy) if error.remedy else error.text
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("*")]
     return lines[-1].strip() if lines else "can't be parsed"
 
 
 def check(
-    root: str,
+    store: Store,
     request: CheckRequest,
     processes: Processes,
     environ: Mapping[str, str],
@@ -111,17 +144,31 @@ def check(
     if not request.path.exists():
         what = "there is no such file or folder"
         raise UsageError(Problem(str(request.path), what, "Pass the folder in which the bundle's Dags are."))
-    table = read_table(root)
-    environment = _environment(table, request, environ)
-    generation = current_generation(root, environment)
-    manifest = read_manifest(root, generation)
+    snapshot = take_snapshot(store.root, AirflowConfiguration(environ).bundles)
+    purpose = _purpose(snapshot, request, environ)
+    environment = purpose.environment
+    generation = snapshot.generation(environment)
+    manifest = store.manifest(generation)
     limit = {"AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": str(request.timeout)} if request.timeout else {}
-    with (
-        tempfile.TemporaryDirectory(prefix="envman-check-") as home,
-        inside_environment(root, table, environment, {**environ, **limit}, home) as inside,
-    ):
-        asked = {"path": str(request.path.absolute()), "bundle": request.bundle, "timeout": request.timeout}
-        answer = inside.ask(processes, SCRIPT, asked, on_line=on_line)
+    with tempfile.TemporaryDirectory(prefix="envman-check-") as folder:
+        home, dags = Path(folder, "home"), Path(folder, "dags")
+        home.mkdir()
+        dags.touch()
+        with inside_environment(snapshot, purpose, {**environ, **limit}, str(home)) as inside:
+            asked: ParseRequest = {
+                "path": str(request.path.absolute()),
+                "bundle": request.bundle,
+                "timeout": request.timeout,
+                "dags": str(dags),
+            }
+            answer: ParseReport = inside.ask(processes, SCRIPT, asked, on_line=on_line)
+            names = kept_back(inside.variables, environ)
+        read: ReadRequest = {
+            "dags": str(dags),
+            "environment": environment,
+            "libraries": [str(path) for path in store.folder(generation).glob("lib/python3*/site-packages")],
+        }
+        unreadable, unread = _unreadable(snapshot, read, environ, processes)
     return CheckOutcome(
         bundle=request.bundle,
         path=str(request.path),
@@ -129,17 +176,51 @@ def check(
         generation=generation,
         interpreter=manifest.interpreter.describe() if manifest else "",
         airflow=answer["airflow"],
-        files=tuple(_parsed(file) for file in answer["files"]),
+        files=tuple(_without(_parsed(file), unreadable) for file in answer["files"]),
+        plugins=tuple(FileError(name, text) for name, text in answer["plugins"].items()),
+        variables=tuple(AskedVariable(*one) for one in asked_variables(_folder(request.path), names).items()),
+        unread=unread,
     )
 
 
-def _environment(table: Table, request: CheckRequest, environ: Mapping[str, str]) -> str:
+def _unreadable(
+    snapshot: Snapshot, asked: ReadRequest, environ: Mapping[str, str], processes: Processes
+) -> tuple[list[UnreadableReport], str]:
+    """The Dags that Airflow's components can't read, or why that can't be said."""
+    components = snapshot.table.components()
+    if not components or components == asked["environment"]:
+        return [], ""
+    purpose = purpose_of_environment(snapshot, components, environ)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="envman-check-") as home,
+            inside_environment(snapshot, purpose, environ, home) as inside,
+        ):
+            answer: ReadReport = inside.ask(processes, READ_SCRIPT, asked)
+    except ResolveError as error:  # a team's CI may have built that team's environment alone
+        return [], f"{error.problems[0].where} {error.problems[0].what}"
+    return answer["unreadable"], ""
+
+
+def _without(file: ParsedFile, unreadable: list[UnreadableReport]) -> ParsedFile:
+    """The file as the Dag processor takes it: a Dag that the components can't read is an import error."""
+    mine = {one["dag"]: one for one in unreadable if one["file"] == file.file}
+    told = [FileError(file.file, f"{one['what']}\n{one['remedy']}", one["remedy"]) for one in mine.values()]
+    dags = tuple(dag for dag in file.dags if dag.dag not in mine)
+    return replace(file, dags=dags, errors=(*file.errors, *told))
+
+
+def _purpose(snapshot: Snapshot, request: CheckRequest, environ: Mapping[str, str]) -> Purpose:
     if request.environment:
-        return resolve_environment(table, request.environment).environment
-    return resolve_bundle(table, request.bundle, lambda: read_airflow_bundles(environ)).environment
+        return purpose_of_environment(snapshot, request.environment, environ)
+    return purpose_of_bundle(snapshot, request.bundle, environ)
 
 
-def _parsed(file: Mapping[str, Any]) -> ParsedFile:
+def _folder(path: Path) -> str:
+    return str(path if path.is_dir() else path.parent)
+
+
+def _parsed(file: FileReport) -> ParsedFile:
     return ParsedFile(
         file=file["file"],
         seconds=file["seconds"],

@@ -6,23 +6,38 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from envman.deployment.environment_script import Inside, inside_environment, without_database
 from envman.deployment.facts import CORE, Database, Facts, Probed, TeamTriggers
-from envman.deployment.findings import CHECKS, Finding, Level, environments_of_bundles, judge
+from envman.deployment.findings import CHECKS, Finding, Level, judge
+from envman.deployment.gathering import (
+    changes,
+    configured,
+    confined,
+    environment_facts,
+    exposed,
+    variables_kept_back,
+)
 from envman.errors import EnvmanError, Problem, ResolveError
+from envman.inside.protocol import RUN
+from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.components import airflows_python
-from envman.launch.root import read_table
-from envman.processes import Processes
-from envman.usecases.deployment_facts import changes, configured, confined, environment_facts, exposed
-from envman.usecases.events import silent
-from envman.usecases.inside import Inside, inside_environment, without_database
-from envman.usecases.lock_state import airflow_problems
-from envman.usecases.side_by_side import default_jobs, side_by_side
-from envman.usecases.workspace import Workspace
+from envman.launch.purpose import purpose_of_environment
+from envman.lock.lock_state import airflow_problems
+from envman.spec.workspace import Workspace
+from envman.store.folder import Store
+from envman.store.root import take_snapshot
+from envman.system.events import silent
+from envman.system.processes import Processes
+from envman.system.side_by_side import default_jobs, side_by_side
 
-SCRIPT = "probe.py"
-PRELOAD_SCRIPT = "imports.py"
+if TYPE_CHECKING:
+    from envman.inside.reports import DatabaseReport, ImportsReport, ImportsRequest, ProbeReport, ProbeRequest
+
+SCRIPT = (RUN, "probe")
+PRELOAD_SCRIPT = (RUN, "imports")
 TIMEOUT = 120.0
 """Seconds that an interpreter has to import Airflow and answer."""
 
@@ -58,10 +73,12 @@ class DoctorOutcome:
 class Doctor:
     """One visit: the root, its table, the caller's variables, and the children that are started."""
 
-    def __init__(self, root: str, environ: Mapping[str, str], processes: Processes) -> None:
-        self.root = root
+    def __init__(self, store: Store, environ: Mapping[str, str], processes: Processes) -> None:
+        self.store = store
         self.environ = environ
-        self.table = read_table(root)
+        self.configuration = AirflowConfiguration(environ)
+        self.snapshot = take_snapshot(store.root, self.configuration.bundles)
+        self.table = self.snapshot.table
         self._processes = processes
 
     def visit(self, workspace: Workspace | None, request: DoctorRequest) -> DoctorOutcome:
@@ -71,7 +88,7 @@ class Doctor:
         not_asked += [] if request.verify else ["the content of every file: --verify"]
         not_asked += [] if workspace else ["specs and locks, as there is no project here: --project"]
         return DoctorOutcome(
-            root=self.root,
+            root=self.store.root,
             findings=judge(facts),
             checks=tuple(CHECKS),
             not_asked=tuple(not_asked),
@@ -80,19 +97,20 @@ class Doctor:
         )
 
     def _gather(self, workspace: Workspace | None, request: DoctorRequest) -> Facts:
-        environments, problems = environment_facts(self.root, self.table, workspace, request.verify)
+        environments, problems = environment_facts(self.store, self.table, workspace, request.verify)
         problems += airflow_problems(workspace) if workspace else []
         facts = Facts(
-            root=self.root,
+            root=self.store.root,
             table=self.table,
-            airflow=configured(self.environ),
+            airflow=configured(self.configuration),
             environments=environments,
             airflow_version=workspace.project.airflow_version if workspace else None,
-            changes=changes(self.root, workspace) if workspace else (),
-            exposed=tuple(exposed(self.root, environments)),
+            changes=changes(self.table, workspace) if workspace else (),
+            exposed=tuple(exposed(self.store, environments)),
+            kept_back=tuple(variables_kept_back(self.snapshot, self.configuration, self.environ)),
         )
         try:
-            facts = replace(facts, confined=confined(self.root, self.table, self.environ, self._processes))
+            facts = replace(facts, confined=confined(self.store, self.table, self.environ, self._processes))
         except EnvmanError as error:
             problems += error.problems
         with tempfile.TemporaryDirectory(prefix="envman-doctor-") as home:
@@ -110,16 +128,16 @@ class Doctor:
         """Ask every environment that runs bundles for their classes."""
         whole = {item.name for item in facts.environments if item.whole}
         classes: dict[str, list[str]] = {}
-        for bundle, environment in environments_of_bundles(facts).items():
+        for bundle, environment in facts.snapshot.answers().environments.items():
             if environment in whole:
                 classes.setdefault(environment, []).append(facts.airflow.classes.get(bundle, ""))
 
         def work(name: str) -> tuple[str, Probed]:
-            with inside_environment(self.root, self.table, name, self.environ, home) as inside:
+            with self._inside(name, home) as inside:
                 probed = self._ask(name, inside, classes[name], database=False)[0]
                 return name, self._ask_preload(name, inside, probed)
 
-        outcomes = side_by_side(classes, work, self._processes, default_jobs(), silent)
+        outcomes = side_by_side(classes, work, default_jobs(), silent)
         failed = {name: Probed(name, problem=error.problems[0]) for name, error in outcomes.errors.items()}
         return {**dict(outcomes.results), **failed}
 
@@ -128,8 +146,8 @@ class Doctor:
         modules = self.table.preload(name)
         if not modules or not self.table.is_warm(name) or CORE not in probed.packages:
             return probed
-        asked = {"folders": [], "modules": modules, "measure": False}
-        answer = inside.ask(self._processes, PRELOAD_SCRIPT, asked, timeout=TIMEOUT)
+        asked: ImportsRequest = {"folders": [], "modules": modules, "measure": False}
+        answer: ImportsReport = inside.ask(self._processes, PRELOAD_SCRIPT, asked, timeout=TIMEOUT)
         return replace(probed, preload={item["module"]: item["problem"] for item in answer["modules"]})
 
     def _probe_components(
@@ -152,21 +170,50 @@ class Doctor:
         """The components' interpreter; it has the deployment's own variables if its database is asked."""
         name = self.table.components()
         if name and not request.airflow:
-            with inside_environment(self.root, self.table, name, self.environ, home) as inside:
+            with self._inside(name, home, "components") as inside:
                 variables = dict(self.environ) if request.database else inside.variables
                 yield name, Inside("components", inside.python, variables, inside.held)
             return
         python = request.airflow or airflows_python(self.environ.get("PATH", ""))
+        home = str(_made(home, "components"))
         variables = dict(self.environ) if request.database else without_database(self.environ, home)
         yield python, Inside("components", python, variables)
 
-    def _ask(self, where: str, inside: Inside, classes: list[str], database: bool) -> tuple[Probed, Any]:
-        asked = {"classpaths": sorted({path for path in classes if path}), "database": database}
-        answer = inside.ask(self._processes, SCRIPT, asked, timeout=TIMEOUT)
-        return Probed(where, answer["packages"], answer["classes"]), answer.get("database")
+    @contextmanager
+    def _inside(self, name: str, home: str, folder: str = "") -> Iterator[Inside]:
+        """An environment's interpreter, with a folder of its own to write into."""
+        purpose = purpose_of_environment(self.snapshot, name, self.environ)
+        made = str(_made(home, folder or f"of-{name}"))
+        with inside_environment(self.snapshot, purpose, self.environ, made) as inside:
+            yield inside
+
+    def _ask(
+        self, where: str, inside: Inside, classes: list[str], database: bool
+    ) -> tuple[Probed, DatabaseReport | None]:
+        asked: ProbeRequest = {
+            "classpaths": sorted({path for path in classes if path}),
+            "database": database,
+        }
+        answer: ProbeReport = inside.ask(self._processes, SCRIPT, asked, timeout=TIMEOUT)
+        plugins = answer["plugins"]
+        probed = Probed(
+            where,
+            answer["packages"],
+            answer["classes"],
+            plugins=plugins["errors"],
+            registered=tuple(plugins["registered"]),
+            pods=answer["pods"],
+        )
+        return probed, answer["database"]
 
 
-def _database(answer: Mapping[str, Any]) -> Database:
+def _made(home: str, name: str) -> Path:
+    folder = Path(home, name)
+    folder.mkdir()
+    return folder
+
+
+def _database(answer: DatabaseReport) -> Database:
     return Database(
         queues=tuple((item["bundle"], item["queue"]) for item in answer["queues"]),
         triggerers=answer["triggerers"],
@@ -175,11 +222,11 @@ def _database(answer: Mapping[str, Any]) -> Database:
 
 
 def doctor(
-    root: str,
+    store: Store,
     workspace: Workspace | None,
     request: DoctorRequest,
     environ: Mapping[str, str],
     processes: Processes,
 ) -> DoctorOutcome:
     """Check a deployment; raises ResolveError where nothing is published, SpecError, StoreError."""
-    return Doctor(root, environ, processes).visit(workspace, request)
+    return Doctor(store, environ, processes).visit(workspace, request)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
+from envman.build.interpreters import discover
 from envman.errors import Problem, UsageError
-from envman.files import write_atomic
-from envman.interpreters import discover
 from envman.spec.starter import starter_files
+from envman.system.files import write_atomic
 
 OLDEST, NEWEST = Version("3.10"), Version("3.14")
 """The Pythons that the starter is written for: from the oldest, below the newest."""

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
 from envman.errors import Problem, ResolveError
-from envman.installed import read_packages, site_packages
-from envman.launch.root import read_table
-from envman.metadata.license import License, license_of
-from envman.metadata.policy import make_policy
+from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.packages.installed import read_packages, site_packages
+from envman.packages.license import License, license_of
+from envman.packages.policy import make_policy
 from envman.resolver.table import Table
-from envman.store import layout
-from envman.store.publish import published_environments
-from envman.usecases.built import current_manifest
-from envman.usecases.listing import bundles_by_environment
-from envman.usecases.workspace import Workspace
+from envman.spec.workspace import Workspace
+from envman.store.folder import Store
+from envman.store.root import take_snapshot
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class LicenseRow:
 
 
 def list_licenses(
-    root: str, workspace: Workspace | None, names: Iterable[str], rules: Rules, environ: Mapping[str, str]
+    store: Store, workspace: Workspace | None, names: Iterable[str], rules: Rules, environ: Mapping[str, str]
 ) -> tuple[LicenseRow, ...]:
     """The licenses of what is installed in current generations, sorted by package.
 
@@ -53,11 +50,13 @@ def list_licenses(
     chosen = (
         [environment.name for environment in workspace.choose(wanted)]
         if workspace
-        else wanted or published_environments(root)
+        else wanted or store.environments()
     )
-    found = _installed(root, chosen)
+    found = _installed(store, chosen)
     policy = make_policy(rules.allow, rules.deny, {license_ for _, license_ in found})
-    bundles = bundles_by_environment(Table(workspace.table()) if workspace else read_table(root), environ)
+    declared = Table(workspace.table()) if workspace else None
+    snapshot = take_snapshot(store.root, AirflowConfiguration(environ).bundles, declared)
+    bundles = snapshot.answers().by_environment()
     rows = [
         LicenseRow(
             package=package,
@@ -72,17 +71,17 @@ def list_licenses(
     return tuple(sorted(rows, key=lambda row: (row.package, row.license)))
 
 
-def _installed(root: str, names: Iterable[str]) -> dict[tuple[str, License], list[tuple[str, str]]]:
+def _installed(store: Store, names: Iterable[str]) -> dict[tuple[str, License], list[tuple[str, str]]]:
     """Packages with their licenses, and where: in which version in which environment."""
     found: dict[tuple[str, License], list[tuple[str, str]]] = {}
     problems: list[Problem] = []
     for name in names:
         try:
-            manifest = current_manifest(root, name)
+            manifest = store.current_manifest(name)
         except ResolveError as error:
             problems += error.problems
             continue
-        folder = Path(layout.generation_path(root, manifest.generation))
+        folder = store.folder(manifest.generation)
         for package in read_packages(site_packages(folder)):
             found.setdefault((package.name, license_of(package)), []).append((package.version, name))
     if problems:

@@ -7,17 +7,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from envman.errors import LockError
-from envman.files import write_atomic
 from envman.lock.changes import PackageChange, package_changes
-from envman.lock.inputs import Inputs
+from envman.lock.lock_state import airflow_problems, read_lock_text
 from envman.lock.lockfile import Lock, Pin, parse_header, parse_pins, render, versions
-from envman.project import load_inputs, with_fetched
-from envman.remote import fetch_text
+from envman.lock.platforms import lowest_python
+from envman.lock.source_only import SourceOnly, source_only
+from envman.spec.inputs import Inputs
+from envman.spec.load import load_inputs, with_fetched
 from envman.spec.project import Environment
-from envman.usecases.events import Event, Report, Stage
-from envman.usecases.lock_state import airflow_problems, read_lock_text
-from envman.usecases.side_by_side import Outcomes, side_by_side
-from envman.usecases.workspace import Workspace
+from envman.spec.workspace import Workspace
+from envman.system.events import Event, Report, Stage
+from envman.system.files import write_atomic
+from envman.system.side_by_side import Outcomes, side_by_side
 from envman.uv.runner import Source, Upgrade, Uv
 
 
@@ -25,7 +26,8 @@ from envman.uv.runner import Source, Upgrade, Uv
 class LockOutcome:
     """What became of one environment's lock.
 
-    `resolved` is False where it answered its spec already, `first` is True where there was none before.
+    `resolved` is False where it answered its spec already, `first` is True where there was none before;
+    `source_only` are packages without a wheel, as far as it was resolved.
     """
 
     environment: str
@@ -35,6 +37,7 @@ class LockOutcome:
     packages: int
     changes: tuple[PackageChange, ...]
     seconds: float
+    source_only: tuple[SourceOnly, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,11 @@ def lock(
         text = read_lock_text(workspace, environment)
         old = _pins(text, environment)
         inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
-        inputs = with_fetched(inputs, fetch_text)
+        inputs = with_fetched(inputs, _fetched)
         resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
-        pins = _resolved(uv, inputs, text if old else "", options.upgrade) if resolved else old
+        pins, without_wheel = (
+            _resolved(uv, inputs, text if old else "", options.upgrade) if resolved else (old, ())
+        )
         rendered = render(Lock(name, inputs.digests(), pins), environment.file)
         if rendered != text:
             write_atomic(workspace.lock_path(environment), rendered)
@@ -78,19 +83,31 @@ def lock(
             packages=len(pins),
             changes=package_changes(versions(old), versions(pins)),
             seconds=time.monotonic() - started,
+            source_only=without_wheel,
         )
         report(Event(name, Stage.DONE, _summary(outcome)))
         return outcome
 
-    outcomes = side_by_side(environments, work, workspace.processes, options.jobs, report)
+    outcomes = side_by_side(environments, work, options.jobs, report)
     if problems := airflow_problems(workspace):
         raise LockError([*outcomes.problems(), *problems])
     return outcomes
 
 
-def _resolved(uv: Uv, inputs: Inputs, previous: str, upgrade: Upgrade) -> tuple[Pin, ...]:
+def _fetched(url: str) -> str:
+    from envman.system.remote import fetch_text  # HTTP, which only the URL of a constraints file needs
+
+    return fetch_text(url)
+
+
+def _resolved(
+    uv: Uv, inputs: Inputs, previous: str, upgrade: Upgrade
+) -> tuple[tuple[Pin, ...], tuple[SourceOnly, ...]]:
+    """The pins, and those of them that have no wheel."""
     text = uv.resolve(inputs, previous, upgrade)
-    return parse_pins(text, f"what uv resolved for '{inputs.environment}'", inputs.environment)
+    pins = parse_pins(text, f"what uv resolved for '{inputs.environment}'", inputs.environment)
+    files = uv.files_of(text, inputs.requires_python)
+    return pins, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
 
 
 def _pins(text: str, environment: Environment) -> tuple[Pin, ...]:

@@ -7,19 +7,23 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from envman.errors import Problem, ResolveError, UsageError
-from envman.figures.preloads import Module, ranked, suggestion
-from envman.launch.airflow_config import read_airflow_bundles, read_bundle_entries, read_option
-from envman.launch.root import current_generation, read_table
-from envman.processes import Processes
-from envman.resolver.resolve import resolve_bundle, resolve_environment
-from envman.resolver.table import Table
-from envman.store.generations import read_manifest
-from envman.usecases.inside import inside_environment
+from envman.deployment.environment_script import inside_environment
+from envman.errors import Problem, UsageError
+from envman.inside.protocol import RUN
+from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.launch.purpose import purpose_of_environment
+from envman.resolver.snapshot import Snapshot
+from envman.servers.preloads import Module, ranked, suggestion
+from envman.store.folder import Store
+from envman.store.root import take_snapshot
+from envman.system.processes import Processes
 
-SCRIPT = "imports.py"
+if TYPE_CHECKING:
+    from envman.inside.reports import ImportsReport, ImportsRequest, ModuleReport
+
+SCRIPT = (RUN, "imports")
 LOCAL = "LocalDagBundle"
 """Airflow's class of bundles that are folders of this host."""
 
@@ -71,7 +75,7 @@ class PreloadOutcome:
 
 
 def preload(
-    root: str,
+    store: Store,
     request: PreloadRequest,
     processes: Processes,
     environ: Mapping[str, str],
@@ -82,25 +86,27 @@ def preload(
     Raises ResolveError for an environment that isn't built, UsageError where there is no file to look at,
     InsideError where the environment has no Airflow.
     """
-    table = read_table(root)
-    environment = resolve_environment(table, request.environment).environment
-    generation = current_generation(root, environment)
-    manifest = read_manifest(root, generation)
-    declared = tuple(table.preload(environment))
-    folders, others = _folders(table, environment, request, environ)
+    configuration = AirflowConfiguration(environ)
+    snapshot = take_snapshot(store.root, configuration.bundles)
+    environment = snapshot.resolve_environment(request.environment).environment
+    purpose = purpose_of_environment(snapshot, environment, environ)
+    generation = snapshot.generation(environment)
+    manifest = store.manifest(generation)
+    declared = tuple(snapshot.table.preload(environment))
+    folders, others = _folders(snapshot, configuration, request, environ)
     with (
         tempfile.TemporaryDirectory(prefix="envman-preload-") as home,
-        inside_environment(root, table, environment, environ, home) as inside,
+        inside_environment(snapshot, purpose, environ, home) as inside,
     ):
-        asked = {"folders": folders, "modules": declared, "measure": True}
-        answer = inside.ask(processes, SCRIPT, asked, on_line=on_line)
+        asked: ImportsRequest = {"folders": folders, "modules": [*declared], "measure": True}
+        answer: ImportsReport = inside.ask(processes, SCRIPT, asked, on_line=on_line)
     modules = ranked(_module(item, declared, request.suggest) for item in answer["modules"])
     return PreloadOutcome(
         environment=environment,
         generation=generation,
         interpreter=manifest.interpreter.describe() if manifest else "",
         airflow=answer["airflow"],
-        warm=table.is_warm(environment),
+        warm=snapshot.table.is_warm(environment),
         preload=declared,
         folders=tuple(folders),
         other_bundles=tuple(others),
@@ -111,7 +117,7 @@ def preload(
     )
 
 
-def _module(item: Mapping[str, Any], declared: tuple[str, ...], suggest: bool) -> Module:
+def _module(item: ModuleReport, declared: tuple[str, ...], suggest: bool) -> Module:
     return Module(
         module=item["module"],
         preloaded=item["module"] in declared,
@@ -124,7 +130,10 @@ def _module(item: Mapping[str, Any], declared: tuple[str, ...], suggest: bool) -
 
 
 def _folders(
-    table: Table, environment: str, request: PreloadRequest, environ: Mapping[str, str]
+    snapshot: Snapshot,
+    configuration: AirflowConfiguration,
+    request: PreloadRequest,
+    environ: Mapping[str, str],
 ) -> tuple[list[str], list[str]]:
     """The folders whose files are looked at, and the environment's bundles that are no local folder."""
     if not request.suggest:
@@ -133,31 +142,30 @@ def _folders(
         if not path.is_dir():
             raise UsageError(Problem(str(path), "there is no such folder", "Pass a bundle's folder."))
     folders, others = [str(path.absolute()) for path in request.paths], []
-    bundles = read_airflow_bundles(environ)
-    for entry in read_bundle_entries(environ):
+    environments = snapshot.answers().environments  # `envman doctor` tells of bundles without one
+    for entry in configuration.bundle_entries():
         name = str(entry["name"])
-        try:
-            if resolve_bundle(table, name, lambda: bundles).environment != environment:
-                continue
-        except ResolveError:  # which `envman doctor` tells
+        if environments.get(name) != request.environment:
             continue
-        folder = _local_folder(entry, environ)
+        folder = _local_folder(entry, configuration, environ)
         if folder and Path(folder).is_dir():
             folders.append(folder)
         else:
             others.append(name)
     if not folders:
         what = "none of its bundles is a local folder here"
-        remedy = f"Pass a checkout: envman preload {environment} --suggest --path FOLDER"
-        raise UsageError(Problem(f"environment '{environment}'", what, remedy))
+        remedy = f"Pass a checkout: envman preload {request.environment} --suggest --path FOLDER"
+        raise UsageError(Problem(f"environment '{request.environment}'", what, remedy))
     return list(dict.fromkeys(folders)), others
 
 
-def _local_folder(entry: Mapping[str, object], environ: Mapping[str, str]) -> str | None:
+def _local_folder(
+    entry: Mapping[str, object], configuration: AirflowConfiguration, environ: Mapping[str, str]
+) -> str | None:
     """Where a bundle's files are, if that is a folder of this host."""
     arguments = entry.get("kwargs")
     path = arguments.get("path") if isinstance(arguments, dict) else None
     if not isinstance(path, str) and str(entry.get("classpath")).endswith(f".{LOCAL}"):
-        path = read_option(environ, "core", "dags_folder")
+        path = configuration.option("core", "dags_folder")
         path = path or f"{environ.get('AIRFLOW_HOME') or '~/airflow'}/dags"
-    return str(Path(os.path.expandvars(path)).expanduser()) if isinstance(path, str) else None
+    return os.path.expanduser(os.path.expandvars(path)) if isinstance(path, str) else None  # noqa: PTH111

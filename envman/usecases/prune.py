@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -12,11 +11,13 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from envman.bytecode.store import unused_bytecode
+from envman.build.bytecode import unused_bytecode
 from envman.errors import ImageError, Problem
-from envman.files import cache_folder
 from envman.image.referrers import is_referrers_tag, referrers_tag
-from envman.oci.layout import Layout
+from envman.oci.image_layout import Layout
+from envman.system.children import CHILDREN
+from envman.system.files import cache_folder
+from envman.system.waiting import take_lock
 
 DAY = 86400.0
 
@@ -84,7 +85,7 @@ def _alone(cache: Path) -> Iterator[None]:
     """Wait for another prune of this cache to end, and keep others waiting."""
     folder = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        take_lock(folder)
         yield
     finally:
         os.close(folder)
@@ -108,6 +109,7 @@ def _images(cache: Path, before: float, dry_run: bool) -> Iterator[Unused]:
 
 def _folders(parent: Path, what: What, before: float, dry_run: bool) -> Iterator[Unused]:
     for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+        CHILDREN.look()
         used = folder.stat().st_mtime
         if not folder.is_dir() or used >= before:
             continue
@@ -127,6 +129,7 @@ def _files(what: What, paths: Iterable[Path], dry_run: bool) -> Iterator[Unused]
     sizes: list[int] = []
     youngest = 0.0
     for path in paths:
+        CHILDREN.look()
         status = path.stat()
         sizes.append(status.st_size)
         youngest = max(youngest, status.st_mtime)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from envman.spec.workspace import Workspace
 from envman.store import layout
-from envman.store.generations import is_whole
-from envman.store.publish import current, publish_table
-from envman.usecases.workspace import Workspace
+from envman.store.folder import Store
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ class PublishOutcome:
 def publish(workspace: Workspace) -> PublishOutcome:
     """Write the table of a project below its root, without building anything; raises OSError."""
     project = workspace.project
-    changed = publish_table(project.root, workspace.table())
+    store = Store(project.root)
+    changed = store.publish_table(workspace.table())
     return PublishOutcome(
         root=project.root,
         table=layout.table_path(project.root),
@@ -40,10 +40,10 @@ def publish(workspace: Workspace) -> PublishOutcome:
         teams=len(project.teams),
         environments=len(project.environments),
         images=len(project.images),
-        not_built=tuple(name for name in sorted(project.environments) if not _is_built(project.root, name)),
+        not_built=tuple(name for name in sorted(project.environments) if not _is_built(store, name)),
     )
 
 
-def _is_built(root: str, environment: str) -> bool:
-    generation = current(root, environment)
-    return generation is not None and is_whole(root, generation)
+def _is_built(store: Store, environment: str) -> bool:
+    generation = store.current(environment)
+    return generation is not None and store.is_whole(generation)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from envman.launch.airflow_config import read_airflow_bundles
-from envman.launch.root import read_table
-from envman.resolver.resolve import resolve_bundle, resolve_environment, resolve_team
+from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.resolver.table import Table
 from envman.store import layout
-from envman.usecases.built import current_manifest
-from envman.usecases.workspace import Workspace
+from envman.store.folder import Store
+from envman.store.root import take_snapshot
+
+if TYPE_CHECKING:  # where there is no project, none is loaded
+    from envman.spec.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -33,31 +35,34 @@ class ResolveOutcome:
 
 
 def resolve(
-    root: str, kind: str, name: str, workspace: Workspace | None, environ: Mapping[str, str] = os.environ
+    store: Store, kind: str, name: str, workspace: Workspace | None, environ: Mapping[str, str] = os.environ
 ) -> ResolveOutcome:
     """Resolve a bundle, team or environment by the published table.
 
     Raises ResolveError where there is no answer or the environment is not built.
     """
-    table = read_table(root)
+    snapshot = take_snapshot(store.root, AirflowConfiguration(environ).bundles)
     if kind == "bundle":
-        resolution = resolve_bundle(table, name, lambda: read_airflow_bundles(environ))
+        resolution = snapshot.resolve(name)
     elif kind == "team":
-        resolution = resolve_team(table, name)
+        resolution = snapshot.resolve_team(name)
     else:
-        resolution = resolve_environment(table, name)
-    manifest = current_manifest(root, resolution.environment)
+        resolution = snapshot.resolve_environment(name)
+    manifest = store.current_manifest(resolution.environment)
     generation = manifest.generation
-    steps = (*resolution.steps, f"{root}/{resolution.environment} points to the generation {generation}.")
+    steps = (
+        *resolution.steps,
+        f"{store.root}/{resolution.environment} points to the generation {generation}.",
+    )
     return ResolveOutcome(
         kind=kind,
         name=name,
         environment=resolution.environment,
         generation=generation,
         interpreter=manifest.interpreter.describe(),
-        python=f"{layout.generation_path(root, generation)}/bin/python",
+        python=f"{layout.generation_path(store.root, generation)}/bin/python",
         steps=steps,
-        published=workspace is None or _same(table, workspace, kind, name),
+        published=workspace is None or _same(snapshot.table, workspace, kind, name),
     )
 
 

@@ -6,33 +6,33 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from envman.errors import Problem, StoreError
-from envman.generation.manifest import Manifest
-from envman.installed import read_packages, site_packages
-from envman.launch.root import read_table
 from envman.lock.lockfile import parse_lock
-from envman.resolver.resolve import resolve_environment
-from envman.sbom import Contents, bill_of_materials
+from envman.packages.bill_of_materials import Contents, bill_of_materials
+from envman.packages.installed import read_packages, site_packages
+from envman.resolver.snapshot import resolve_environment
 from envman.store import layout
-from envman.usecases.built import current_manifest
-from envman.usecases.image_contents import image_time
+from envman.store.folder import Store
+from envman.store.manifest import Manifest
+from envman.store.root import read_table
+from envman.system.source_date import source_date
 
 
-def environment_bill(root: str, environment: str, environ: Mapping[str, str]) -> bytes:
+def environment_bill(store: Store, environment: str, environ: Mapping[str, str]) -> bytes:
     """The bill of an environment's current generation (CycloneDX 1.6, JSON).
 
     Its time is SOURCE_DATE_EPOCH, else when the generation was made. Raises ResolveError where the
     environment is not built, StoreError for a damaged generation, EnvmanError without the library for it.
     """
-    resolve_environment(read_table(root), environment)
-    manifest = current_manifest(root, environment)
-    folder = Path(layout.generation_path(root, manifest.generation))
+    resolve_environment(read_table(store.root), environment)
+    manifest = store.current_manifest(environment)
+    folder = store.folder(manifest.generation)
     lock = folder / layout.LOCK_COPY
     try:
         text = lock.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         remedy = f"Build it anew: envman build {environment} --rebuild"
         raise StoreError(Problem(str(lock), f"can't be read: {error}", remedy)) from None
-    return generation_bill(manifest, text, folder, image_time({"created": manifest.created}, environ))
+    return generation_bill(manifest, text, folder, source_date(manifest.created, environ))
 
 
 def generation_bill(manifest: Manifest, lock_text: str, folder: Path, epoch: int) -> bytes:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from envman.errors import Problem, UsageError
-from envman.figures.servers import (
-    Processes,
+from envman.launch.run_folder import run_folder
+from envman.servers.figures import (
+    ProcessTable,
     ServerRow,
     Status,
     Total,
@@ -20,8 +21,7 @@ from envman.figures.servers import (
     server_row,
     total,
 )
-from envman.launch.run_folder import run_folder
-from envman.servers import ask_all, look_at
+from envman.servers.status import ask_all, look_at
 
 PAUSE = 0.5
 """Seconds between the two looks that a share of a processor needs."""
@@ -77,7 +77,7 @@ class Watch:
     def _row(
         self,
         answer: Status | Unanswered,
-        processes: Processes,
+        processes: ProcessTable,
         used: dict[int, tuple[float, float]],
     ) -> ServerRow:
         if isinstance(answer, Status):

@@ -14,8 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import tomlkit
-
 from envman.errors import Problem, SpecError
 
 if sys.version_info >= (3, 11):
@@ -110,6 +108,8 @@ def uv_folder(config: str | None, markers: Sequence[str] = (), indexes: bool = T
     `config` is the deployment's uv.toml, `markers` the platforms to resolve for; without `indexes` what the
     configuration says of them is left out. Raises SpecError.
     """
+    import tomlkit  # only where uv is run
+
     table = read_uv_config(config) if config else {}
     if not indexes:
         table = {key: value for key, value in table.items() if key not in {*INDEX_KEYS, "pip"}}

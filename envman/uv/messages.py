@@ -9,7 +9,7 @@ from itertools import takewhile
 from packaging.utils import canonicalize_name
 
 from envman.errors import EnvmanError, LockError, Problem, UnsatisfiableError
-from envman.processes import Finished
+from envman.system.child_process import Finished
 
 _REQUIRES = re.compile(r"requires `([A-Za-z0-9._-]+)")
 _ERROR_STARTS = ("error:", "×", "The package ", "Found ")
@@ -59,6 +59,13 @@ def resolution_error(environment: str, finished: Finished) -> EnvmanError:
     return UnsatisfiableError(
         Problem(where, f"its requirements can't be satisfied together\n  {words}", remedy)
     )
+
+
+def as_warning(line: str) -> tuple[bool, str]:
+    """Whether a line of uv's output warns of something, and what it says."""
+    text = line.strip()
+    said = text.removeprefix("warning:")
+    return said != text, said.strip()
 
 
 def last_words(finished: Finished) -> str:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
-from collections.abc import Callable, Container, Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from uv import find_uv_bin
 
 from envman.errors import BuildError, LockError, Problem
-from envman.lock.inputs import Inputs
 from envman.lock.platforms import environment_markers, lowest_python
-from envman.processes import Finished, Processes
+from envman.spec.inputs import CORE, Inputs
+from envman.system.child_process import Finished
+from envman.system.files import cache_folder
+from envman.system.processes import Processes
+from envman.uv.cache import mend_after_boot
 from envman.uv.configuration import uv_environment, uv_folder
 from envman.uv.messages import last_words, remedy_for, resolution_error, unwanted_conflicts
 
-CORE = "apache-airflow-core"
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -66,8 +75,7 @@ class Uv:
 
     def cache_folder(self) -> Path | None:
         """Where uv keeps what it has unpacked; None where it does not say."""
-        command = [self._binary, "cache", "dir", "--quiet"]
-        finished = self._processes.run(command, uv_environment(os.environ), "/")
+        finished = self._processes.run([self._binary, "cache", "dir"], uv_environment(os.environ), "/")
         return Path(finished.stdout.strip()) if finished.exit_code == 0 else None
 
     def resolve(self, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
@@ -83,6 +91,7 @@ class Uv:
             command += ["--constraints", "constraints.txt", "--overrides", "overrides.txt"]
             command += [*_UNIVERSAL, "--python-version", lowest_python(inputs.requires_python)]
             command += ["--upgrade"] if upgrade.everything else []
+            command += ["--no-build"] if inputs.no_build else []
             command += [word for package in upgrade.packages for word in ("--upgrade-package", package)]
             finished = self._run(command, folder)
             if finished.exit_code:
@@ -100,15 +109,28 @@ class Uv:
             raise LockError(Problem(lock_file, what, remedy_for(finished)))
         return finished.stdout
 
+    def files_of(self, pins: str, requires_python: str) -> Mapping[str, Any]:
+        """The files that the index has of pinned requirements, as PEP 751 has them; raises LockError."""
+        with tempfile.TemporaryDirectory(prefix="envman-pins-") as folder:
+            file = Path(folder) / "pins.txt"
+            file.write_text(pins, encoding="utf-8")
+            return tomllib.loads(self.export_pylock(str(file), requires_python))
+
     def install(
-        self, lock_file: str, python: Path, held: Sequence[int], on_line: Callable[[str], None]
+        self,
+        lock_file: str,
+        python: Path,
+        held: Sequence[int],
+        on_line: Callable[[str], None],
+        no_build: bool = False,
     ) -> None:
         """Install exactly a lock into a virtual environment, every hash checked, without bytecode.
 
-        Raises BuildError.
+        `no_build`: only wheels. Raises BuildError.
         """
         command = ["pip", "sync", lock_file, "--python", str(python), "--require-hashes"]
         command += ["--no-compile-bytecode"]  # whatever UV_COMPILE_BYTECODE says
+        command += ["--no-build"] if no_build else []
         with uv_folder(self._source.config, indexes=self._source.wheelhouse is None) as folder:
             finished = self._run(command, folder, held, on_line)
         if finished.exit_code:
@@ -133,6 +155,7 @@ class Uv:
         held: Sequence[int] = (),
         on_line: Callable[[str], None] | None = None,
     ) -> Finished:
+        self._mend_cache(on_line)
         command = [
             self._binary,
             *arguments,
@@ -145,10 +168,30 @@ class Uv:
             environment.pop("UV_FIND_LINKS", None)
         return self._processes.run(command, environment, str(folder), held, on_line)
 
+    def _mend_cache(self, on_line: Callable[[str], None] | None) -> None:
+        """Take out of uv's cache what a power cut has damaged, once after a boot."""
+        which = hashlib.sha256(os.fsencode(os.environ.get("UV_CACHE_DIR", ""))).hexdigest()[:12]
+        mark = cache_folder(os.environ) / "uv" / f"{which}.boot"
+        damaged = mend_after_boot(mark, self.cache_folder, self._forget)
+        if damaged and on_line:
+            on_line(f"removed from uv's cache, as a power cut damaged it: {', '.join(damaged)}")
+
+    def _forget(self, packages: Sequence[str]) -> None:
+        """Take packages out of uv's cache; raises BuildError."""
+        command = [self._binary, "cache", "clean", "--quiet", *packages]
+        finished = self._processes.run(command, uv_environment(os.environ), "/")
+        if finished.exit_code:
+            what = f"a power cut damaged uv's cache, and uv can't mend it: {last_words(finished)}"
+            raise BuildError(Problem("uv cache clean", what, remedy_for(finished)))
+
 
 _UNIVERSAL = (
-    *("--universal", "--generate-hashes", "--no-header", "--no-annotate"),
-    *("--python", sys.executable),  # or uv looks through every interpreter on PATH for one to build with
+    "--universal",
+    "--generate-hashes",
+    "--no-header",
+    "--no-annotate",
+    "--python",
+    sys.executable,  # or uv looks through every interpreter on PATH for one to build with
 )
 
 

@@ -16,12 +16,13 @@ from envman.deployment.facts import (
     EnvironmentFacts,
     Exposed,
     Facts,
+    KeptBack,
     Probed,
     TeamTriggers,
 )
 from envman.deployment.findings import CHECKS, Finding, Level, judge
 from envman.errors import Problem
-from envman.resolver.resolve import AirflowBundles
+from envman.resolver.snapshot import AirflowBundles
 from envman.resolver.table import Table, render_table
 
 PACKAGES = {CORE: "3.3.2", SDK: "1.3.2"}
@@ -197,6 +198,41 @@ def test_what_cannot_be_preloaded_is_an_error() -> None:
     finding = only(replace(SOUND, probes={**SOUND.probes, "env_b": probed}))
     assert (finding.level, finding.check, finding.where) == (Level.ERROR, "preload", "environment 'env_b'")
     assert finding.what.startswith("client, which is to be preloaded, starts a thread")
+
+
+@pytest.mark.parametrize("place", ["environment 'env_b'", "components"])
+def test_a_plugin_that_can_not_be_imported_is_a_warning_where_it_is_missing(place: str) -> None:
+    broken = {"/plugins/views.py": "No module named 'flask'"}
+    probed = Probed("x", PACKAGES, {CLASS: ""}, plugins=broken)
+    if place == "components":
+        facts = replace(SOUND, components=probed)
+    else:
+        facts = replace(SOUND, probes={**SOUND.probes, "env_b": probed})
+    finding = only(facts, Level.WARNING)
+    assert (finding.check, finding.where) == ("plugins", place)
+    assert "/plugins/views.py can't be imported: No module named 'flask'" in finding.what
+
+
+def test_what_a_dag_may_hold_and_its_readers_lack_is_a_warning() -> None:
+    probed = Probed("env_b", PACKAGES, {CLASS: ""}, registered=("team.Weekly", "shared.Daily"), pods=True)
+    readers = Probed("core", PACKAGES, {CLASS: ""}, registered=("shared.Daily",))
+    facts = replace(SOUND, probes={**SOUND.probes, "env_b": probed}, components=readers)
+    found = judge(facts)
+    assert {(one.level, one.check, one.where) for one in found} == {
+        (Level.WARNING, "readable", "environment 'env_b'")
+    }
+    assert ["team.Weekly" in found[0].what, "pod_override" in found[1].what] == [True, True]
+    assert found[0].remedy.endswith("to the components' environment, too: core")
+    same = replace(readers, registered=probed.registered, pods=True)
+    assert list(judge(replace(facts, components=same))) == []
+
+
+def test_a_variable_that_files_name_and_workloads_do_not_get_is_a_warning() -> None:
+    facts = replace(SOUND, kept_back=(KeptBack("bundle_a", "env_a", "WAREHOUSE", "daily.py"),))
+    finding = only(facts, Level.WARNING)
+    assert (finding.check, finding.where) == ("variables", "bundle 'bundle_a'")
+    assert "daily.py names the variable WAREHOUSE" in finding.what
+    assert "environments/env_a.toml: [variables] pass" in finding.remedy
 
 
 def test_an_interpreter_that_does_not_answer_is_an_error() -> None:

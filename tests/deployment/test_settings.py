@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envman.deployment.render import ConfigFormat, render, variables
-from envman.deployment.settings import Settings, Wanted, settings
+from envman.deployment.settings import AirflowSettings, WantedSettings, settings
 from envman.errors import UsageError
 from envman.resolver.table import Table, render_table
 from tests.strategies import law
@@ -35,17 +35,17 @@ TABLE = table(
     [("team-queue", "team_a", "etl queue"), ("image", "env_a", "registry.example:5000/a:1.0")],
     "env_a",
 )
-TEAMS = Wanted(multi_team=True)
+TEAMS = WantedSettings(multi_team=True)
 
 
-def listed(found: Settings) -> list[dict[str, object]]:
+def listed(found: AirflowSettings) -> list[dict[str, object]]:
     (value,) = [item.value for item in found.options if item.option == "dag_bundle_config_list"]
     made = json.loads(value)
     assert isinstance(made, list)
     return made
 
 
-def value(found: Settings, section: str, option: str) -> str | None:
+def value(found: AirflowSettings, section: str, option: str) -> str | None:
     for item in found.options:
         if (item.section, item.option, item.team) == (section, option, None):
             return item.value
@@ -64,7 +64,7 @@ def test_bundles_get_their_teams_and_keep_all_else() -> None:
 
 
 def test_without_airflows_switch_there_are_no_teams_and_a_note_says_so() -> None:
-    found = settings("/venv", TABLE, ENTRIES, Wanted(multi_team=False))
+    found = settings("/venv", TABLE, ENTRIES, WantedSettings(multi_team=False))
     assert all("team_name" not in entry for entry in listed(found))
     assert value(found, "core", "multi_team") is None
     assert not [item for item in found.options if item.team]
@@ -98,7 +98,7 @@ def test_two_teams_of_one_bundle_are_a_problem() -> None:
 def test_executors_become_airflows_one_string(
     executors: tuple[str, ...], multi_team: bool, expected: str, problems: int
 ) -> None:
-    found = settings("/venv", TABLE, ENTRIES, Wanted(multi_team, executors))
+    found = settings("/venv", TABLE, ENTRIES, WantedSettings(multi_team, executors))
     assert value(found, "core", "executor") == expected
     assert len(found.problems) == problems
 
@@ -119,7 +119,7 @@ def test_a_teams_queue_is_its_default_queue() -> None:
 )
 def test_pods_start_from_the_default_environments_image(image: str, repository: str, tag: str) -> None:
     found = settings(
-        "/venv", table({}, [("image", "env_a", image)], "env_a"), [], Wanted(False, kubernetes=True)
+        "/venv", table({}, [("image", "env_a", image)], "env_a"), [], WantedSettings(False, kubernetes=True)
     )
     assert value(found, "kubernetes_executor", "worker_container_repository") == repository
     assert value(found, "kubernetes_executor", "worker_container_tag") == tag
@@ -128,7 +128,7 @@ def test_pods_start_from_the_default_environments_image(image: str, repository: 
 
 @pytest.mark.parametrize(("more", "said"), [([], "pod-entrypoint"), ([("image", "env_b", "b:1")], "by hand")])
 def test_pods_without_a_default_image_get_a_note(more: list[tuple[str, str, str]], said: str) -> None:
-    found = settings("/venv", table({}, more, "env_a"), [], Wanted(False, kubernetes=True))
+    found = settings("/venv", table({}, more, "env_a"), [], WantedSettings(False, kubernetes=True))
     assert value(found, "kubernetes_executor", "worker_container_tag") is None
     assert any(said in note for note in found.notes)
 
@@ -156,7 +156,7 @@ def in_a_file(text: str) -> dict[tuple[str, str], str]:
 
 
 ALL = settings(
-    "/srv/the venv's", TABLE, ENTRIES, Wanted(True, ("LocalExecutor", "team_b=CeleryExecutor"), True)
+    "/srv/the venv's", TABLE, ENTRIES, WantedSettings(True, ("LocalExecutor", "team_b=CeleryExecutor"), True)
 )
 
 
@@ -166,7 +166,7 @@ def test_a_shell_gets_the_same_values(tmp_path: Path) -> None:
 
 
 def test_a_dotenv_file_gives_the_same_values(tmp_path: Path) -> None:
-    plain = Settings(ALL.options, {"ENVMAN_ROOT": "/venv"}, ALL.notes)
+    plain = AirflowSettings(ALL.options, {"ENVMAN_ROOT": "/venv"}, ALL.notes)
     assert variables(plain).items() <= in_a_shell(render(plain, ConfigFormat.DOTENV), tmp_path, True).items()
 
 
@@ -193,7 +193,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 @given(TEXT)
 def test_every_value_of_a_bundle_comes_back(text: str) -> None:
     entries = [{"name": "bundle_a", "classpath": "c", "kwargs": {"value": text}}]
-    found = settings("/venv", table({}), entries, Wanted(False))
+    found = settings("/venv", table({}), entries, WantedSettings(False))
     assert listed(found)[0]["kwargs"] == {"value": text}
     read = in_a_file(render(found, ConfigFormat.CFG))["dag_processor", "dag_bundle_config_list"]
     assert json.loads(read) == entries

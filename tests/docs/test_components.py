@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from envman.cli.app import app
+from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
 from envman.errors import UsageError
 from envman.launch import command, components, pod
 from envman.spec.parse import parse_environment, parse_project
@@ -28,9 +28,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 COMPONENTS = sorted((DOCS / "components").glob("*.md"))
 PAGES = [*COMPONENTS, DOCS / "how-to/run-the-components.md", DOCS / "how-to/bundles-and-teams.md"]
 IDS = [page.stem for page in PAGES]
-NAMES = {info.name for info in app.registered_commands} | {
-    group.typer_instance.info.name for group in app.registered_groups if group.typer_instance
-}
+NAMES = {entry.name for entry in COMMANDS} | {entry.group for entry in IMAGE_COMMANDS}
 
 LAUNCH_PATH = {"launch", "exec", "pod-entrypoint"}
 WORKLOAD = {"ti": {}, "bundle_info": {"name": "bundle_a", "version": None}, "token": "a-token"}

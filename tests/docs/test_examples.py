@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kept import KeptFolder
 from tests.wheels import make_wheel
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -149,15 +150,19 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{folder.as_uri()}/"
 
 
-@pytest.fixture
-def project(tmp_path: Path, index: str) -> tuple[Path, dict[str, str]]:
-    """The tutorial's project with the index above: built, and env_a once more after an upgrade of pandas."""
-    folder, home = tmp_path / "deployment", tmp_path / "home"
-    home.mkdir()
+@pytest.fixture(scope="session")
+def kept_project(
+    index: str, tmp_path_factory: pytest.TempPathFactory, runtime_folder: str
+) -> tuple[KeptFolder, dict[str, str]]:
+    """A folder with the project of `project` and the caches and home that it was built with, and the variables."""
+    place = tmp_path_factory.mktemp("pages") / "place"
+    folder, home = place / "deployment", place / "home"
+    home.mkdir(parents=True)
     environment = {
-        "PATH": f"{commands(tmp_path / 'bin')}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{commands(place / 'bin')}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(home),
-        "UV_CACHE_DIR": str(tmp_path / "uv-cache"),
+        "UV_CACHE_DIR": str(place / "uv-cache"),
+        "XDG_RUNTIME_DIR": runtime_folder,
         "LANG": "C.UTF-8",
     }
     tables = '[defaults.variables]\nkeep-out = ["AWS_*"]\n\n[bundles]\nbundle_a = { environment = "env_a" }\n'
@@ -177,7 +182,19 @@ def project(tmp_path: Path, index: str) -> tuple[Path, dict[str, str]]:
     (folder / "environments/env_a.toml").write_text(spec % '"pandas>=3"', encoding="utf-8")
     envman(folder, environment, "lock", "-P", "pandas")
     envman(folder, environment, "build")
-    return folder, environment
+    return KeptFolder(place), environment
+
+
+@pytest.fixture
+def project(kept_project: tuple[KeptFolder, dict[str, str]]) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The tutorial's project with the index above: built, and env_a once more after an upgrade of pandas.
+
+    Each page has it as it was built.
+    """
+    kept, environment = kept_project
+    kept.put_back()
+    yield kept.folder / "deployment", dict(environment)
+    kept.check_left()
 
 
 def commands(folder: Path) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from envman.spec.model import EnvironmentSpec, ProjectSpec, Table
+from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
+from envman.spec.model import EnvironmentSpec, ProjectSpec, TomlTable
 from envman.spec.parse import parse_environment, parse_project
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -45,7 +46,7 @@ def test_a_page_that_is_out_of_date_is_found_and_written(
     assert generator.main(["--check"]) == 1
 
 
-def keys(table: type[Table]) -> set[str]:
+def keys(table: type[TomlTable]) -> set[str]:
     return {field.alias or name for name, field in table.model_fields.items()}
 
 
@@ -77,8 +78,7 @@ def test_every_key_and_every_command_is_on_its_page(generator: ModuleType) -> No
             assert f"| `{key}` |" in spec
     for key in ("variables.keep-out", "checks.commands", "pyprojects[].extras", "bundles.BUNDLE.team"):
         assert f"| `{key}` |" in spec
-    names = [info.name for info in generator.app.registered_commands]
-    names += ["image build", "image push"]
+    names = [entry.words for entry in (*COMMANDS, *IMAGE_COMMANDS)]
     assert len(names) > 10
     for name in names:
         assert f"\n## envman {name}\n" in cli

@@ -12,14 +12,20 @@ from typing import Any
 import pytest
 
 from envman.errors import ExitCode
-from envman.generation.manifest import Manifest
-from envman.image.facts import Change, EnvironmentFacts, ImageFacts
+from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
 from envman.resolver.table import Table
-from envman.usecases.image_engines import EngineState
-from envman.usecases.image_outcome import ImageOutcome, LayerOutcome
-from envman.usecases.image_stage import StageOutcome
-from envman.usecases.images import DiffOutcome, InspectOutcome, LayerFacts, ListedImage, PushOutcome
+from envman.store.manifest import Manifest
+from envman.usecases.images.image_catalog import (
+    ImageDiffOutcome,
+    InspectOutcome,
+    LayerFacts,
+    ListedImage,
+)
+from envman.usecases.images.image_engines import EngineState
+from envman.usecases.images.image_outcome import ImageOutcome, LayerOutcome
+from envman.usecases.images.image_push import PushOutcome
+from envman.usecases.images.image_stage import StageOutcome
 from envman.usecases.prune import PruneOutcome, Unused
 from tests.conftest import Deployment
 
@@ -116,8 +122,8 @@ IMAGES: dict[str, tuple[type, ...]] = {
     "image build": (ImageOutcome, LayerOutcome),
     "image push": (PushOutcome,),
     "image list": (ListedImage,),
-    "image inspect": (InspectOutcome, LayerFacts, ImageFacts, EnvironmentFacts),
-    "image diff": (DiffOutcome, Change),
+    "image inspect": (InspectOutcome, LayerFacts, ImageLabels, EnvironmentLabels),
+    "image diff": (ImageDiffOutcome, LabelChange),
     "image stage": (StageOutcome,),
     "image engines": (EngineState,),
     "prune": (PruneOutcome, Unused),
@@ -135,7 +141,7 @@ def test_every_field_of_results_about_images_is_on_the_page(heading: str, types:
 def test_every_exit_code_is_on_its_page() -> None:
     codes = {value for name, value in vars(ExitCode).items() if name.isupper()}
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", page("exit-codes.md"), re.MULTILINE)}
-    assert listed == codes | {130, 143}
+    assert listed == codes | {129, 130, 143}
 
 
 def test_every_field_of_the_manifest_is_on_its_page() -> None:

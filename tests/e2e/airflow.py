@@ -5,25 +5,31 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
-import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from envman.resolver.table import with_first_line
+from tests.fork_servers import statuses
+from tests.ports import free_port
+from tests.waiting import until
+
 DROPPED = ("AIRFLOW", "ENVMAN", "PYTHON", "VIRTUAL_ENV")
 SECRET = "a-secret-of-the-tests-that-is-long-enough-for-HS512-and-so-on-and-on-and-on"
+API_LIMIT = 120
+"""Seconds that an answer of the API server may take: Airflow 3.4 prepares the tasks' part of the API when it is
+first asked, and answers nobody meanwhile; on a busy machine that is half a minute.
+"""
+PATIENCE = 400.0
+"""Seconds after which nothing comes any more, on a machine that does much else: an import of Airflow may take
+half a minute there. Nobody waits so long where it does come.
+"""
 FERNET = "Zm9yLXRoZS10ZXN0cy1vbmx5LTMyLWJ5dGVzLWxvbmc="
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class AirflowDeployment:
@@ -42,27 +48,36 @@ class AirflowDeployment:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._token = ""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
-        self.environ = kept | {
-            "AIRFLOW_HOME": str(home),
-            "ENVMAN_RUN": str(home / "run"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "AIRFLOW__CORE__FERNET_KEY": FERNET,
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
-            "AIRFLOW__API__PORT": str(self.port),
-            "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}",
-            "AIRFLOW__API__SECRET_KEY": SECRET,
-            "AIRFLOW__API_AUTH__JWT_SECRET": SECRET,
-            "AIRFLOW__CORE__PARALLELISM": "3",
-            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(list(bundles)),
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
-            "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-            **variables,
-        }
+        self.environ = (
+            kept
+            | {
+                "AIRFLOW_HOME": str(home),
+                "ENVMAN_RUN": str(home / "run"),
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=120",  # else 5 s
+                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+                "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+                "AIRFLOW__CORE__FERNET_KEY": FERNET,
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
+                "AIRFLOW__API__PORT": str(self.port),
+                "AIRFLOW__API__HOST": "127.0.0.1",
+                "AIRFLOW__API__WORKERS": "1",
+                "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{self.port}",
+                "AIRFLOW__API__SECRET_KEY": SECRET,
+                "AIRFLOW__API_AUTH__JWT_SECRET": SECRET,
+                "AIRFLOW__CORE__PARALLELISM": "3",
+                "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "200",
+                "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
+                "AIRFLOW__CORE__KILLED_TASK_CLEANUP_TIME": "5",  # a minute, on Airflow 3.4: longer than its worker lives
+                "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(list(bundles)),
+                "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "dag_bundles"),
+                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
+                "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+                "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(API_LIMIT),
+                "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+                "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+                **variables,
+            }
+        )
         home.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> AirflowDeployment:
@@ -71,7 +86,7 @@ class AirflowDeployment:
     def __exit__(self, *_exception: object) -> None:
         self.stop_all()
 
-    def run(self, *command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a command of the deployment to its end."""
         return subprocess.run(
             command,
@@ -86,6 +101,12 @@ class AirflowDeployment:
     def migrate(self) -> None:
         finished = self.run(f"{self.stock}/airflow", "db", "migrate")
         assert finished.returncode == 0, finished.stdout + finished.stderr
+
+    def take_over(self, other: AirflowDeployment) -> None:
+        """Begin with a copy of another deployment's home folder, whose configuration names its own place."""
+        shutil.copytree(other.home, self.home, dirs_exist_ok=True)
+        settings = self.home / "airflow.cfg"
+        settings.write_text(settings.read_text().replace(str(other.home), str(self.home)))
 
     def start(self, name: str, *command: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start a component; its output goes to NAME.out in the home folder."""
@@ -104,7 +125,7 @@ class AirflowDeployment:
 
     def start_api_server(self) -> None:
         self.start("api-server", f"{self.stock}/airflow", "api-server")
-        self.wait_for("the API server", self._healthy, 120)
+        self.wait_for("the API server", self._healthy)
 
     def stop(self, name: str, how: int = signal.SIGTERM, patience: float = 30) -> int:
         """End a component and what it has started; returns its exit status."""
@@ -131,14 +152,7 @@ class AirflowDeployment:
 
     def fork_servers(self) -> list[dict[str, Any]]:
         """What each running fork server says of itself."""
-        found = []
-        for path in sorted((self.home / "run").glob("*.sock")):
-            with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(ConnectionError):
-                connection.settimeout(10)
-                connection.connect(str(path))
-                connection.sendall(b'{"ask": "status"}\n')
-                found.append(json.loads(connection.makefile().readline()))
-        return found
+        return statuses(self.home / "run")
 
     def output(self, name: str) -> str:
         return (self.home / f"{name}.out").read_text(errors="replace")
@@ -164,7 +178,7 @@ class AirflowDeployment:
     def workloads(self, what: str) -> list[int]:
         """The processes of workloads, such as `task bundle_a`, forked or started."""
         kind, bundle = what.split()
-        return self.children(f"envman: {what}") + self.children(f"child.py {kind} 101 {bundle}")
+        return self.children(f"envman: {what}") + self.children(f"run.py child {kind} {bundle}")
 
     def check_alive(self) -> None:
         for name, process in self._running.items():
@@ -172,16 +186,17 @@ class AirflowDeployment:
                 f"{name} has ended with {process.returncode}:\n{self.output(name)[-4000:]}"
             )
 
-    def wait_for(self, what: str, answer: Callable[[], Any], timeout: float = 90) -> Any:
+    def wait_for(self, what: str, answer: Callable[[], Any], timeout: float = PATIENCE) -> Any:
         """Ask until the answer is true; fails with the components' output."""
-        until = time.monotonic() + timeout
-        while time.monotonic() < until:
+
+        def answered() -> Any:
             self.check_alive()
-            if found := answer():
-                return found
-            time.sleep(0.3)
-        tails = "\n".join(f"--- {name}\n{self.output(name)[-3000:]}" for name in self._running)
-        raise AssertionError(f"{what}: not within {timeout} s\n{tails}")
+            return answer()
+
+        def tails() -> str:
+            return "\n".join(f"--- {name}\n{self.output(name)[-3000:]}" for name in self._running)
+
+        return until(answered, lambda: f"there is no sign of {what}\n{tails()}", timeout)
 
     def _healthy(self) -> bool:
         try:
@@ -198,7 +213,7 @@ class AirflowDeployment:
         )
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=API_LIMIT) as answer:
             content = answer.read()
         return json.loads(content) if content else {}
 
@@ -211,7 +226,7 @@ class AirflowDeployment:
 
     def trigger(self, dag: str, conf: Mapping[str, object] | None = None) -> str:
         """Unpause and trigger a Dag; returns the run's identifier."""
-        self.api("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
+        self._insistently("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
         run = self._insistently(
             "POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": dict(conf or {})}
         )
@@ -219,19 +234,21 @@ class AirflowDeployment:
 
     def _insistently(self, method: str, path: str, body: object) -> Any:
         """A call that is made again where SQLite was locked: the API server answers 500 then."""
-        for _ in range(10):
+
+        def answered() -> Any:
             try:
-                return self.api(method, path, body)
+                return [self.api(method, path, body)]
             except urllib.error.HTTPError as error:
                 if error.code != 500:
                     raise
-            time.sleep(1)
-        return self.api(method, path, body)
+                return []
+
+        return until(answered, f"{method} {path} still answers 500")[0]
 
     def state(self, dag: str, run: str) -> str:
         return str(self.api("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
 
-    def finished(self, dag: str, run: str, timeout: float = 150) -> str:
+    def finished(self, dag: str, run: str, timeout: float = PATIENCE) -> str:
         """Wait for a run to end; returns its state."""
         ended = self.wait_for(
             f"the run of {dag}",
@@ -295,8 +312,14 @@ def another_root(root: Path, folder: Path, *records: str) -> Path:
         if entry.is_symlink():
             (folder / entry.name).symlink_to(entry.readlink())
     (folder / ".gen").symlink_to(root / ".gen")
-    publish(folder, (root / ".state/table").read_text() + "".join(f"{record}\n" for record in records))
+    publish(folder, with_records((root / ".state/table").read_text(), *records))
     return folder
+
+
+def with_records(table: str, *records: str) -> str:
+    """A table with further records, each in its place."""
+    _, *lines = table.splitlines()
+    return with_first_line("\n".join([*sorted([*lines, *records]), ""]))
 
 
 def publish(root: Path, table: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from tests.conftest import Deployment
 from tests.e2e.airflow import DROPPED, AirflowDeployment
@@ -17,7 +19,15 @@ from tests.wheels import make_wheel
 
 SOURCE = Path(__file__).with_name("estate")
 BUNDLES = ("bundle_a", "bundle_b", "bundle_c")
-PYTHONS = {"a": "3.13", "b": "3.10", "c": "3.11"}
+AIRFLOW = os.environ.get("ENVMAN_E2E_AIRFLOW", "") or "3.3.2"
+"""The estate's Airflow; `nox -s compatibility` names others."""
+
+MINOR = tuple(int(part) for part in AIRFLOW.split(".")[:2])
+OLDEST = "3.10" if MINOR < (3, 4) else "3.11"
+CORE_PYTHON = "3.12"
+PYTHONS = dict(zip("abc", os.environ.get("ENVMAN_E2E_PYTHONS", f"3.13 {OLDEST} 3.11").split(), strict=True))
+"""The Pythons of the three environments: the oldest that this Airflow has is that of b."""
+
 GRIDS = {"a": "3.0", "b": "1.0", "c": "2.0"}
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
@@ -64,9 +74,29 @@ class Waiting(BaseTrigger):
             time.sleep(600)
         if self.behaviour == "crash once" and first:
             os._exit(9)
+        while self.behaviour == "wait for a note" and not mark.with_name("go on").exists():
+            await asyncio.sleep(0.1)
         minor = "{}.{}".format(*sys.version_info[:2])
         yield TriggerEvent([minor, envman_e2e_grid.__version__, os.getpid()])
+
+    async def on_kill(self):
+        (Path(os.environ["E2E_NOTES"]) / f"trigger_on_kill_{__name__}").touch()
 """
+
+PLUGIN = """
+from airflow.plugins_manager import AirflowPlugin
+from airflow.timetables.trigger import CronTriggerTimetable
+
+
+class Weekly(CronTriggerTimetable):
+    pass
+
+
+class Plugin(AirflowPlugin):
+    name = __name__
+    timetables = [Weekly]
+"""
+"""Of a team's package: the components' environment has it not."""
 
 
 @dataclass
@@ -92,20 +122,30 @@ class Estate(Deployment):
 
 
 @pytest.fixture(scope="session")
-def estate(tmp_path_factory: pytest.TempPathFactory) -> Estate:
+def estate(
+    tmp_path_factory: pytest.TempPathFactory, record_testsuite_property: Callable[[str, object], None]
+) -> Estate:
     """Three environments with packages of their own on three Pythons, and the components' environment."""
+    record_testsuite_property("pythons", f"{CORE_PYTHON}; {', '.join(sorted(PYTHONS.values(), key=Version))}")
     folder = tmp_path_factory.mktemp("estate") / "project"
     wheels = folder / "wheels"
     for version in GRIDS.values():
         make_wheel(wheels, "envman-e2e-grid", version)
     for letter in PYTHONS:
-        make_wheel(wheels, f"envman-e2e-{letter}", "1.0", files={f"envman_e2e_{letter}/__init__.py": TRIGGER})
+        package = f"envman_e2e_{letter}"
+        files = {
+            f"{package}/__init__.py": TRIGGER,
+            f"plugin_{letter}.py": PLUGIN,
+            f"{package}-1.0.dist-info/entry_points.txt": f"[airflow.plugins]\n{letter} = plugin_{letter}:Plugin\n",
+        }
+        make_wheel(wheels, f"envman-e2e-{letter}", "1.0", files=files)
     for part in ("envman.toml", "environments"):
         copy = shutil.copytree if (SOURCE / part).is_dir() else shutil.copy
         copy(SOURCE / part, folder / part)
     copy_bundles(folder)
-    take_airflow(folder / "envman.toml", os.environ.get("ENVMAN_E2E_AIRFLOW", ""))
-    (folder / "uv.toml").write_text(f"find-links = [{json.dumps(str(wheels))}]\n")
+    take_airflow(folder)
+    pre = 'prerelease = "allow"\n' if re.search("[a-z]", AIRFLOW) else ""  # its parts are pre-releases, too
+    (folder / "uv.toml").write_text(f"find-links = [{json.dumps(str(wheels))}]\n{pre}")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
     made = Estate(folder, kept)
     made.ok("lock")
@@ -113,15 +153,19 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Estate:
     return made
 
 
-def take_airflow(file: Path, version: str) -> None:
-    """Use another Airflow than the estate's own: `nox -s compatibility` names one."""
+def take_airflow(folder: Path) -> None:
+    """Use the Airflow that is asked for, and Pythons that it runs on."""
+    file = folder / "envman.toml"
     text = file.read_text()
     assert 'airflow-version = "3.3.2"' in text
-    text = text.replace("3.3.2", version or "3.3.2")
-    if version.startswith("3.2"):  # as its own constraints do: newer ones can't read its API's models
-        (file.parent / "constraints.txt").write_text("fastapi<0.150\n")
+    text = text.replace("3.3.2", AIRFLOW)
+    if MINOR == (3, 2):  # as its own constraints do: newer ones can't read its API's models
+        (folder / "constraints.txt").write_text("fastapi<0.150\n")
         text += '\n[defaults]\nconstraints = ["constraints.txt"]\n'
     file.write_text(text)
+    for letter, python in PYTHONS.items():
+        spec = folder / f"environments/env_{letter}.toml"
+        spec.write_text(re.sub("==3[.][0-9]+[.]", f"=={python}.", spec.read_text()))
 
 
 def copy_bundles(folder: Path) -> None:
@@ -139,26 +183,72 @@ Deploy = Callable[..., AirflowDeployment]
 BOTH_WAYS = ["warm", "cold"]
 
 
+WIDE = ("way", "attack")
+"""Parameters that a module's deployment depends on."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests with one deployment together, in the order in which they stand in their module.
+
+    pytest puts tests beside each other that share any parameter, and has deployments made again in between.
+    """
+    places = [number for number, item in enumerate(items) if Path(__file__).parent in item.path.parents]
+    ours = [items[number] for number in places]
+    files = list(dict.fromkeys(item.path for item in ours))
+
+    def place(item: pytest.Item) -> tuple[int, list[str], int]:
+        given = (
+            item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        )
+        wide = [str(given.get(name, "")) for name in WIDE]
+        return files.index(item.path), wide, item.reportinfo()[1] or 0
+
+    for number, item in zip(places, sorted(ours, key=place), strict=True):
+        items[number] = item
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a module's tests in each of its WAYS: with fork servers (warm), with an interpreter each (cold)."""
     if "way" in metafunc.fixturenames:
         metafunc.parametrize("way", getattr(metafunc.module, "WAYS", ["warm"]), scope="module")
 
 
+@pytest.fixture(scope="session")
+def deployer(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Deploy:
+    """Make Airflow deployments, each with a fresh database.
+
+    SQLite's is migrated once: the others begin with copies of what that has left.
+    """
+    migrated: list[AirflowDeployment] = []
+
+    def make(bundles: list[dict[str, object]] | None = None, **variables: str) -> AirflowDeployment:
+        home = tmp_path_factory.mktemp("airflow")
+        given = {"ENVMAN_ROOT": str(estate.root), "E2E_NOTES": str(home / "notes"), **variables}
+        made = AirflowDeployment(home, estate.root / "core/bin", bundles or estate.bundle_list(), given)
+        if any(name.startswith("AIRFLOW__DATABASE__") for name in variables):
+            made.migrate()
+        else:
+            if not migrated:
+                first = tmp_path_factory.mktemp("migrated")
+                migrated.append(AirflowDeployment(first, made.stock, estate.bundle_list(), {}))
+                migrated[0].migrate()
+            made.take_over(migrated[0])
+        (home / "notes").mkdir()
+        return made
+
+    return make
+
+
 @pytest.fixture(scope="module")
-def deploy(estate: Estate, way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploy]:
+def deploy(deployer: Deploy, way: str) -> Iterator[Deploy]:
     """Make Airflow deployments that end with the module."""
     made: list[AirflowDeployment] = []
 
     def make(bundles: list[dict[str, object]] | None = None, **variables: str) -> AirflowDeployment:
-        home = tmp_path_factory.mktemp("airflow")
-        (home / "notes").mkdir()
-        given = {"ENVMAN_ROOT": str(estate.root), "E2E_NOTES": str(home / "notes"), **variables}
-        given |= {"ENVMAN_COLD": "1"} if way == "cold" else {}
-        deployment = AirflowDeployment(home, estate.root / "core/bin", bundles or estate.bundle_list(), given)
-        made.append(deployment)
-        deployment.migrate()
-        return deployment
+        cold = {"ENVMAN_COLD": "1"} if way == "cold" else {}
+        made.append(deployer(bundles, **cold, **variables))
+        return made[-1]
 
     yield make
     for deployment in made:

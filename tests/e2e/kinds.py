@@ -58,10 +58,10 @@ class Kinds:
     def states(self, dag: str) -> dict[str, str]:
         return {name: ti["state"] for name, ti in self.airflow.tasks(dag, self.runs[dag]).items()}
 
-    def note(self, name: str, timeout: float = 60) -> dict[str, Any]:
+    def note(self, name: str) -> dict[str, Any]:
         """What a Dag has left in a file."""
         path = self.airflow.home / "notes" / name
-        self.airflow.wait_for(f"the note {name}", path.exists, timeout)
+        self.airflow.wait_for(f"the note {name}", path.exists)
         return dict(json.loads(path.read_text()))
 
 

@@ -7,12 +7,12 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.airflow import free_port
+from tests.ports import free_port
+from tests.waiting import until
 
 DEBIAN = Path("/usr/lib/postgresql")
 
@@ -21,7 +21,7 @@ def _program(name: str) -> str:
     """A server's program: on PATH, or where Debian puts PostgreSQL's."""
     found = sorted(DEBIAN.glob(f"*/bin/{name}"))
     program = str(found[-1]) if found else shutil.which(name)
-    assert program, f"{name} is not installed; .ci/run installs it"
+    assert program, f"{name} is not installed; apt-get install postgresql redis-server"
     return program
 
 
@@ -59,7 +59,10 @@ def postgres() -> Iterator[str]:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **who)  # type: ignore[call-overload]
     try:
         ready = [_program("pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
-        _wait(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0)
+        until(
+            lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0,
+            "PostgreSQL does not answer",
+        )
         yield f"airflow@127.0.0.1:{port}/postgres"
     finally:
         server.terminate()
@@ -86,15 +89,11 @@ def redis() -> Iterator[str]:
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
         try:
             ping = ["redis-cli", "-p", str(port), "ping"]
-            _wait(lambda: subprocess.run(ping, capture_output=True, check=False).stdout == b"PONG\n")
+            until(
+                lambda: subprocess.run(ping, capture_output=True, check=False).stdout == b"PONG\n",
+                "Redis does not answer",
+            )
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             server.terminate()
             server.wait(30)
-
-
-def _wait(answer: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not answer():
-        assert time.monotonic() < until, "the server does not answer"
-        time.sleep(0.2)

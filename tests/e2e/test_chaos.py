@@ -11,10 +11,11 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -25,6 +26,7 @@ from tests.e2e.airflow import AirflowDeployment
 from tests.e2e.conftest import LOCAL_BUNDLE, SOURCE, Deploy
 from tests.e2e.kinds import envman
 from tests.e2e.services import postgres
+from tests.waiting import until
 
 pytestmark = pytest.mark.registry
 
@@ -114,13 +116,16 @@ class Chaos:
     def descriptors(self) -> dict[str, int]:
         """How many each environment's server has open while it has no child: the fewest that are seen."""
         found: dict[str, int] = {}
-        until = time.monotonic() + 6
-        while time.monotonic() < until:
+        end = time.monotonic() + 6
+
+        def looked() -> bool:
             for server in self.servers():
                 count = len(list(Path(f"/proc/{server['pid']}/fd").iterdir()))
                 if not server["children"] and not children_of(server["pid"]):
                     found[server["environment"]] = min(count, found.get(server["environment"], count))
-            time.sleep(0.1)
+            return time.monotonic() > end
+
+        until(looked, "the looking has no end")
         return found
 
     def report(self) -> str:
@@ -151,17 +156,21 @@ class Chaos:
     def restart(self, component: str) -> None:
         """Kill a component and start it anew, as a service manager does: with what stock Airflow left behind.
 
-        A LocalExecutor's workers are forks of the scheduler. They outlive it with its database connections,
-        and with the locks of a transaction that it was in: no other scheduler could queue a task.
+        A LocalExecutor's workers and its log server are forks of the scheduler. They outlive it with its
+        database connections, and with the locks of a transaction that it was in: no other scheduler could
+        queue a task.
         """
         self.airflow.stop(component, signal.SIGKILL)
         if component == "scheduler":
-            words = self.processes()
-            for pid in words:
-                if is_worker(words[pid]):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            for pid in self.forks_of_schedulers():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.start(component)
+
+    def forks_of_schedulers(self) -> list[int]:
+        """What stock Airflow leaves when a scheduler is killed."""
+        words = self.processes()
+        return [pid for pid in words if is_worker(words[pid]) or "serve-logs" in words[pid]]
 
     def kill_one(self) -> None:
         """Pick somebody and end it."""
@@ -192,27 +201,27 @@ class Chaos:
 
     def rage(self) -> None:
         """Kill at the seed's pace, however long it takes to trigger a run meanwhile."""
-        until = time.monotonic() + CHAOS_SECONDS
+        end = time.monotonic() + CHAOS_SECONDS
         with ThreadPoolExecutor(1) as pool:
-            killing = pool.submit(self.keep_killing, until)
-            while time.monotonic() < until:
+            killing = pool.submit(self.keep_killing, end)
+            while not wait([killing], timeout=0.5).done:
                 self.trigger_some()
-                time.sleep(0.5)
             killing.result()
 
-    def keep_killing(self, until: float) -> None:
-        time.sleep(3)
-        while time.monotonic() < until:
+    def keep_killing(self, end: float) -> None:
+        pace = threading.Event()  # nobody sets it
+        pace.wait(3)
+        while time.monotonic() < end:
             self.kill_one()
-            time.sleep(self.random.uniform(0.5, 2))
+            pace.wait(self.random.uniform(0.5, 2))
 
     def calm(self) -> None:
         """Start what may hold a lock of a killed process anew, a last time, and wait for all to end."""
         self.restart("scheduler")
-        until = time.monotonic() + END_LIMIT
+        end = time.monotonic() + END_LIMIT
         for run in self.runs:
             try:
-                self.airflow.finished(*run, timeout=max(1.0, until - time.monotonic()))
+                self.airflow.finished(*run, timeout=max(1.0, end - time.monotonic()))
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{self.unended()}\n{self.report()}") from None
 
@@ -222,7 +231,7 @@ def is_worker(words: str) -> bool:
 
 
 def is_server(words: str) -> bool:
-    return "/fork_server.py " in words
+    return "/run.py fork_server " in words
 
 
 def is_task(words: str) -> bool:
@@ -332,27 +341,15 @@ def test_new_runs_are_warm_again(chaos: Chaos) -> None:
 
 
 def test_nothing_is_left_when_the_components_have_ended(chaos: Chaos) -> None:
-    """Stock Airflow leaves idle workers of a LocalExecutor, and its log server, when a scheduler is killed."""
     airflow = chaos.airflow
     for component in COMMANDS:
         airflow.stop(component)
-    stocks_own = [
-        pid for pid, words in chaos.processes().items() if is_worker(words) or "serve-logs" in words
-    ]
-    for pid in stocks_own:
+    for pid in chaos.forks_of_schedulers():
         os.kill(pid, signal.SIGKILL)
     servers = {server["pid"] for server in chaos.servers()}
     api_server = airflow._running["api-server"].pid
-    wait_until(lambda: not {*chaos.processes()} - servers - {api_server}, chaos.report)
-    wait_until(lambda: not any(children_of(pid) for pid in servers), chaos.report)
+    until(lambda: not {*chaos.processes()} - servers - {api_server}, chaos.report)
+    until(lambda: not any(children_of(pid) for pid in servers), chaos.report)
     assert chaos.descriptors() == chaos.baseline
     airflow.stop_all()
-    wait_until(lambda: not chaos.processes(), chaos.report)
-
-
-def wait_until(is_so: Callable[[], bool], report: Callable[[], str]) -> None:
-    for _ in range(100):
-        if is_so():
-            return
-        time.sleep(0.1)
-    raise AssertionError(report())
+    until(lambda: not chaos.processes(), chaos.report)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
-import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Deployment
+from tests.e2e.conftest import PYTHONS
+from tests.waiting import until
 
 pytestmark = pytest.mark.registry
 
@@ -50,6 +52,9 @@ def bundle(tmp_path: Path) -> Path:
     for name, text in FILES.items():
         (tmp_path / "dags").mkdir(exist_ok=True)
         (tmp_path / "dags" / name).write_text(text)
+    with zipfile.ZipFile(tmp_path / "dags/archive.zip", "w") as archive:  # one file, whatever is in it
+        for name in ("first", "second"):
+            archive.writestr(f"{name}.py", f"from airflow.sdk import DAG\ndag = DAG('{name}_of_archive')\n")
     return tmp_path / "dags"
 
 
@@ -64,9 +69,15 @@ def test_each_file_gives_its_dags_or_its_error(estate: Deployment, bundle: Path)
     assert run.exit_code == 1
     document = run.json
     files = by_file(document["result"])
-    assert set(files) == set(FILES) - {"plain.py", "ignored.py", ".airflowignore", "shared_of_the_bundle.py"}
-    assert files["good.py"]["dags"] == [{"dag": "good_hello_10", "tasks": 1}]
+    assert set(files) == {*FILES, "archive.zip"} - {
+        "plain.py",
+        "ignored.py",
+        ".airflowignore",
+        "shared_of_the_bundle.py",
+    }
+    assert files["good.py"]["dags"] == [{"dag": f"good_hello_{PYTHONS['b'].partition('.')[2]}", "tasks": 1}]
     assert files["good.py"]["errors"] == []
+    assert {dag["dag"] for dag in files["archive.zip"]["dags"]} == {"first_of_archive", "second_of_archive"}
     assert "no_such_package_anywhere" in files["missing.py"]["errors"][0]["text"]
     assert "SIGKILL" in files["crash.py"]["errors"][0]["text"]
     assert "exit status 0" in files["leave.py"]["errors"][0]["text"]
@@ -83,10 +94,51 @@ def test_each_file_gives_its_dags_or_its_error(estate: Deployment, bundle: Path)
     assert "and to standard error" in run.stderr
 
 
+UNREADABLE = """
+from airflow.sdk import DAG
+from plugin_a import Weekly
+
+one = DAG("unreadable", schedule=Weekly("@weekly", timezone="UTC"))
+two = DAG("readable", schedule=None)
+"""
+
+
+def test_a_dag_that_the_components_can_not_read_is_an_import_error(
+    estate: Deployment, tmp_path: Path
+) -> None:
+    """As it is in the Dag processor: its timetable is one of a package of its own environment."""
+    (tmp_path / "weekly.py").write_text(UNREADABLE)
+    run = estate.run("check", "--bundle", "bundle_a", str(tmp_path), "--json")
+    file = by_file(run.json["result"])["weekly.py"]
+    assert file["dags"] == [{"dag": "readable", "tasks": 0}]
+    assert run.json["result"]["unread"] == ""
+    (problem,) = run.json["problems"]
+    assert (
+        "The Dag 'unreadable' can't be read by Airflow's components: TimetableNotRegistered"
+        in problem["what"]
+    )
+    assert "Add envman-e2e-a to the components' environment, too" in problem["remedy"]
+    assert run.exit_code == 1
+
+
+def test_where_the_components_are_not_built_it_says_that_it_did_not_look(
+    estate: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "weekly.py").write_text(UNREADABLE)
+    link = estate.root / "core"
+    hidden = link.rename(link.with_name("hidden"))
+    try:
+        run = estate.ok("check", "--bundle", "bundle_a", str(tmp_path))
+    finally:
+        hidden.rename(link)
+    assert "whether Airflow's components can read the Dags was not looked at" in run.stderr
+    assert "environment 'core'" in run.stderr
+
+
 def test_one_file_in_another_environment(estate: Deployment, bundle: Path) -> None:
     run = estate.ok("check", "--bundle", "bundle_b", "--environment", "env_a", str(bundle / "good.py"))
-    assert "good_none_13" in run.stdout
-    assert "1 files, 1 Dags, in env_a, CPython 3.13" in run.stdout
+    assert f"good_none_{PYTHONS['a'].partition('.')[2]}" in run.stdout
+    assert f"1 files, 1 Dags, in env_a, CPython {PYTHONS['a']}" in run.stdout
 
 
 def test_a_folder_without_a_dag_fails(estate: Deployment, tmp_path: Path) -> None:
@@ -104,6 +156,59 @@ def test_the_estates_own_bundles_parse_but_for_the_one_broken_file(estate: Deplo
         assert run.json["ok"] is (not broken)
 
 
+def test_a_suggestion_is_made_from_what_the_files_import(estate: Deployment, bundle: Path) -> None:
+    """The same files as those that are checked."""
+    (bundle / "grid.py").write_text("import envman_e2e_grid\nfrom airflow.sdk import DAG\n")
+    run = estate.ok("preload", "env_b", "--suggest", "--path", str(bundle), "--json")
+    found = {item["module"]: item["files"] for item in run.json["result"]["modules"]}
+    assert found["envman_e2e_grid"] == 1
+    looked_at = {*FILES, "archive.zip", "grid.py"}
+    looked_at -= {"plain.py", "ignored.py", ".airflowignore", "shared_of_the_bundle.py"}
+    assert run.json["result"]["files"] == len(looked_at)
+
+
+POLICY = "def dag_policy(dag):\n    dag.tags.add('of the policy')\n    dag.description = 'seen'\n"
+USES_ALL = """
+import os
+from airflow.sdk import DAG
+from helper_of_all import NAME
+from settings_of_all import OTHER
+
+WAREHOUSE = os.environ.get("WAREHOUSE")
+PASSED = os.environ["E2E_PASSED"]
+dag = DAG(f"{NAME}_{OTHER}_{WAREHOUSE}_{PASSED}", schedule=None)
+"""
+
+
+def test_what_is_everybodys_is_there_as_in_the_dag_processor(estate: Deployment, tmp_path: Path) -> None:
+    """Plugins folder, `config`, local settings, airflow.cfg; and no variable that a workload does not get."""
+    home = tmp_path / "home"
+    files = {
+        "home/plugins/helper_of_all.py": "NAME = 'helped'\n",
+        "home/plugins/broken.py": "import no_such_package_anywhere\n",
+        "home/config/settings_of_all.py": "OTHER = 'configured'\n",
+        "home/config/airflow_local_settings.py": POLICY,
+        "home/airflow.cfg": "[core]\nmax_active_tasks_per_dag = 3\n",
+        "dags/uses_all.py": USES_ALL,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    before = sorted(home.rglob("*"))
+    variables = {"AIRFLOW_HOME": str(home), "WAREHOUSE": "not handed on", "E2E_PASSED": "passed"}
+    run = estate.ok("check", "--bundle", "bundle_a", str(tmp_path / "dags"), "--json", variables=variables)
+    result = run.json["result"]
+    assert by_file(result)["uses_all.py"]["dags"] == [{"dag": "helped_configured_None_passed", "tasks": 0}]
+    assert {one["file"].rpartition("/")[2]: one["text"] for one in result["plugins"]} == {
+        "broken.py": "No module named 'no_such_package_anywhere'"
+    }
+    assert result["variables"] == [{"variable": "WAREHOUSE", "file": "uses_all.py"}]
+    assert [path for path in sorted(home.rglob("*")) if "__pycache__" not in str(path)] == before
+    told = estate.ok("check", "--bundle", "bundle_a", str(tmp_path / "dags"), variables=variables).stderr
+    assert "environment 'env_a': the plugin" in told
+    assert "names the variable WAREHOUSE" in told
+
+
 HANG = """
 import os, time
 from pathlib import Path
@@ -112,6 +217,7 @@ from airflow.sdk import DAG
 if os.fork() == 0:
     Path(__file__).with_name("child").write_text(str(os.getpid()))
     time.sleep(300)
+Path(__file__).with_name("hangs").touch()
 while True:
     try:
         time.sleep(300)
@@ -127,31 +233,28 @@ def test_a_file_that_hangs_is_killed_with_what_it_started(estate: Deployment, tm
     files = by_file(run.json["result"])
     assert "took too long" in files["hang.py"]["errors"][0]["text"]
     assert "timeout" in files["slow.py"]["errors"][0]["text"]
-    child = int((tmp_path / "child").read_text())
-    assert not lives(child)
+    has_ended(int((tmp_path / "child").read_text()))
 
 
 def test_an_interrupted_check_leaves_nothing_behind(estate: Deployment, tmp_path: Path) -> None:
     (tmp_path / "hang.py").write_text(HANG)
     process = estate.start("check", "--bundle", "bundle_c", str(tmp_path))
-    until = time.monotonic() + 60
-    while not (tmp_path / "child").exists() and time.monotonic() < until:
-        time.sleep(0.1)
-    time.sleep(0.5)
+    until((tmp_path / "hangs").exists, "the file is not parsed")
+    until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text(), "it has no child")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     assert process.returncode == 128 + signal.SIGTERM
-    assert not lives(int((tmp_path / "child").read_text()))
+    has_ended(int((tmp_path / "child").read_text()))
 
 
-def lives(process: int) -> bool:
-    until = time.monotonic() + 5
-    while time.monotonic() < until:
+def has_ended(process: int) -> None:
+    """A process has ended, or does at once; whoever is above it may not have taken notice yet."""
+
+    def is_gone() -> bool:
         try:
             state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
         except FileNotFoundError:
-            return False
-        if state == "Z":
-            return False
-        time.sleep(0.1)
-    return True
+            return True
+        return state == "Z"
+
+    until(is_gone, f"process {process} lives")

@@ -32,11 +32,19 @@ def findings(estate: Deployment, variables: Mapping[str, str], *arguments: str) 
     result = run.json["result"]["findings"]
     errors = [item for item in result if item["level"] == "error"]
     assert run.exit_code == (1 if errors else 0)
-    return [item for item in result if item["check"] != "permissions"]  # the runner's umask is its own
+    # the runner's umask is its own; what the components can't read of the estate has a test below
+    return [item for item in result if item["check"] not in {"permissions", "readable"}]
 
 
 def test_a_sound_deployment_has_no_findings(estate: Deployment) -> None:
     assert findings(estate, bundles(estate)) == []
+
+
+def test_what_dags_may_hold_and_the_components_lack_is_named(estate: Deployment) -> None:
+    result = estate.run("doctor", "--json", variables=bundles(estate)).json["result"]["findings"]
+    found = {item["where"]: item["what"] for item in result if item["check"] == "readable"}
+    assert [*found] == [f"environment 'env_{letter}'" for letter in "abc"]
+    assert all(f"plugin_{letter}.Weekly" in found[f"environment 'env_{letter}'"] for letter in "abc")
 
 
 def test_a_bundles_class_is_tried_in_its_environment_and_in_the_components(estate: Deployment) -> None:

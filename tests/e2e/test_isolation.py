@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from envman.airflow import cgroup_files
-from envman.airflow.cgroups import LIMITS, RLIMIT, explain
+from envman.confine import cgroup_files
+from envman.confine.cgroups import RLIMIT, explain
 from tests.e2e.airflow import AirflowDeployment, another_root, reached_by_all
 from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, SOURCE, Deploy, Estate
 from tests.e2e.kinds import envman
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.registry,
@@ -60,31 +61,35 @@ def airflow(estate: Estate, deploy: Deploy) -> Iterator[AirflowDeployment]:
     made.home.chmod(0o755)
     (made.home / "notes").chmod(0o1777)
     made.environ["ENVMAN_ROOT"] = str(another_root(estate.root, made.home / "root", *RECORDS))
-    inside = [*everywhere(estate, made), "setpriv", "--groups", "0,4"]  # which the user must not keep
-    made.start_api_server()
-    made.start("dag-processor", *inside, *envman("launch", "dag-processor"))
-    made.start("scheduler", *inside, *envman("launch", "--", "airflow", "scheduler"))
-    made.wait_for("all Dags", lambda: {"eats", "bombs", "modest", "neighbour", "who"} <= made.dag_ids())
-    yield made
-    made.stop_all()
-    remove_cgroups(made)
+    with own_cgroups() as confined:
+        inside = [*confined, *everywhere(estate, made)]
+        inside += ["setpriv", "--groups", "0,4"]  # which the user must not keep
+        made.start_api_server()
+        made.start("dag-processor", *inside, *envman("launch", "dag-processor"))
+        made.start("scheduler", *inside, *envman("launch", "--", "airflow", "scheduler"))
+        made.wait_for("all Dags", lambda: {"eats", "bombs", "modest", "neighbour", "who"} <= made.dag_ids())
+        yield made
+        made.stop_all()
 
 
-def remove_cgroups(airflow: AirflowDeployment) -> None:
-    """The limits would hold for the next deployment's environment of this name, too."""
-    for limit in LIMITS:
-        try:
-            folder = Path(cgroup_files.find(limit, "/proc/self").below("envman-env_a"))
-        except cgroup_files.UnusableError:
-            continue
-        if folder.is_dir():
-            procs = folder / "cgroup.procs"
-            airflow.wait_for("the environment's processes to end", partial(has_nothing, procs))
-            folder.rmdir()
+@contextmanager
+def own_cgroups() -> Iterator[list[str]]:
+    """The words that start a component in cgroups of its own: the machine may have another `env_a`."""
+    name = f"envman-test-{uuid.uuid4().hex}"
+    held = [limit for limit in HELD if mechanisms[limit].startswith("cgroup")]
+    made = {cgroup_files.make(cgroup_files.find(limit, "/proc/self"), limit, name) for limit in held}
+    move = "".join(f"echo $$ > '{folder}/cgroup.procs'\n" for folder in made)
+    yield ["sh", "-ec", f'{move}exec "$@"', "sh"]
+    for folder in made:
+        for one in sorted((path for path in Path(folder).rglob("*") if path.is_dir()), reverse=True):
+            remove_cgroup(one)
+        remove_cgroup(Path(folder))
 
 
-def has_nothing(file: Path) -> bool:
-    return not file.read_text()
+def remove_cgroup(folder: Path) -> None:
+    procs = folder / "cgroup.procs"
+    until(lambda: not procs.read_text(), lambda: f"{procs} has {procs.read_text().split()}")
+    folder.rmdir()
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.airflow import AirflowDeployment
-from tests.e2e.conftest import BOTH_WAYS, GRIDS, PYTHONS, Deploy
+from tests.e2e.conftest import BOTH_WAYS, GRIDS, MINOR, PYTHONS, Deploy
 from tests.e2e.kinds import ENDS, LETTERS, Kinds, envman, in_its_own
 
 pytestmark = pytest.mark.registry
@@ -54,7 +55,7 @@ def test_the_components_say_at_their_start_which_bundle_goes_where(kinds: Kinds)
         said = kinds.airflow.output(component)
         for name, environment in (("bundle_a", "env_a"), ("bundle_b", "env_b"), ("bundle_c", "env_c")):
             assert f"{name}  {environment}  " in said
-        assert "CPython 3.13" in said
+        assert f"CPython {PYTHONS['a']}" in said
 
 
 @by_letter
@@ -122,8 +123,8 @@ def test_an_asset_goes_from_one_bundle_to_another(kinds: Kinds) -> None:
     )
     run = runs[0]["dag_run_id"]
     assert kinds.airflow.finished("consume", run) == "success"
-    assert kinds.airflow.xcom("consume", run, "read") == [3, 10]
-    assert kinds.value("produce", "write") == [3, 13]
+    read, written = kinds.airflow.xcom("consume", run, "read"), kinds.value("produce", "write")
+    assert [".".join(map(str, one)) for one in (written, read)] == [PYTHONS["a"], PYTHONS["b"]]
 
 
 def test_a_file_that_does_not_import_is_an_import_error_of_its_own(kinds: Kinds) -> None:
@@ -143,6 +144,38 @@ def test_a_task_that_is_failed_from_outside_is_killed_properly(kinds: Kinds, let
     airflow.api("PATCH", path, {"new_state": "failed"})
     assert kinds.note(f"on_kill_{letter}")["pid"] == started["pid"]
     assert airflow.finished(f"long_{letter}", run) == "failed"
+
+
+@by_letter
+def test_a_supervisor_that_is_told_to_end_does_with_its_task_as_in_stock_airflow(
+    kinds: Kinds, letter: str
+) -> None:
+    """Since Airflow 3.4 the task goes on; before, it is told to end, too, and cleans up."""
+    airflow = kinds.airflow
+    notes = [airflow.home / f"notes/{name}_{letter}" for name in ("started", "on_kill")]
+    for note in notes:
+        note.unlink(missing_ok=True)
+    run = airflow.trigger(f"long_{letter}")
+    task = kinds.note(f"started_{letter}")["pid"]
+    (supervisor,) = airflow.children(f"LocalExecutor: {airflow_title(airflow, letter, run)}")
+    said = len(airflow.output("scheduler"))
+    os.kill(supervisor, signal.SIGTERM)
+    words = "warm shutdown in progress" if MINOR >= (3, 4) else "forwarding to task subprocess"
+    airflow.wait_for("what the supervisor says", lambda: words in airflow.output("scheduler")[said:])
+    if MINOR >= (3, 4):
+        assert Path(f"/proc/{task}").exists()
+        assert not notes[1].exists()
+    else:
+        assert kinds.note(f"on_kill_{letter}")["pid"] == task
+    path = f"/api/v2/dags/long_{letter}/dagRuns/{run}/taskInstances/wait"
+    airflow.api("PATCH", path, {"new_state": "failed"})
+    assert kinds.note(f"on_kill_{letter}")["pid"] == task
+    assert airflow.finished(f"long_{letter}", run) == "failed"
+
+
+def airflow_title(airflow: AirflowDeployment, letter: str, run: str) -> str:
+    """What a worker's process is called while it runs the task of this run."""
+    return str(airflow.tasks(f"long_{letter}", run)["wait"]["id"])
 
 
 @by_letter

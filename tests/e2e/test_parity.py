@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.airflow import AirflowDeployment
+from tests.e2e.airflow import AirflowDeployment, publish, with_records
 from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, Deploy, Estate
 from tests.e2e.kinds import envman
 
@@ -27,9 +27,15 @@ TABLES = {
 }
 
 
-@pytest.fixture(scope="module")
-def deployments(estate: Estate, deploy: Deploy) -> tuple[AirflowDeployment, AirflowDeployment]:
-    """Stock and shared, over the same folders of example Dags; both parse in the environment `core`."""
+OPTIONS = ("--num-runs", "1")
+
+Given = dict[str, str]
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="session")
+def examples(estate: Estate) -> tuple[list[dict[str, object]], Given]:
+    """The folders of Airflow's example Dags as bundles, and variables; they are parsed in the environment `core`."""
     packages = next((estate.root / "core/lib").glob("python3*/site-packages"))
     folders = {
         "examples": packages / "airflow/example_dags",
@@ -40,10 +46,17 @@ def deployments(estate: Estate, deploy: Deploy) -> tuple[AirflowDeployment, Airf
         assert list(folder.glob("*.py")), folder
         bundles.append({"name": name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(folder)}})
     same = {"AIRFLOW__CORE__DAGS_FOLDER": str(estate.folder / "dags"), "PYTHONHASHSEED": "7"}
-    return deploy(bundles, **same), deploy(bundles, **same)
+    return bundles, same
 
 
-def parse(airflow: AirflowDeployment, *command: str) -> dict[str, list[tuple[Any, ...]]]:
+@pytest.fixture(scope="session")
+def stock(deployer: Deploy, examples: tuple[list[dict[str, object]], Given]) -> Rows:
+    """What the stock Dag processor makes of them."""
+    airflow = deployer(examples[0], **examples[1])
+    return parse(airflow, f"{airflow.stock}/airflow", "dag-processor", *OPTIONS)
+
+
+def parse(airflow: AirflowDeployment, *command: str) -> Rows:
     finished: subprocess.CompletedProcess[str] = airflow.run(*command, timeout=900)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     with sqlite3.connect(airflow.home / "airflow.db") as database:
@@ -51,18 +64,15 @@ def parse(airflow: AirflowDeployment, *command: str) -> dict[str, list[tuple[Any
 
 
 def test_the_shared_dag_processor_gives_the_same_as_the_stock_one(
-    estate: Estate, deployments: tuple[AirflowDeployment, AirflowDeployment]
+    estate: Estate, deploy: Deploy, examples: tuple[list[dict[str, object]], Given], stock: Rows
 ) -> None:
-    stock_airflow, shared_airflow = deployments
-    options = ("--num-runs", "1")
-    stock = parse(stock_airflow, f"{stock_airflow.stock}/airflow", "dag-processor", *options)
-    table = estate.root / ".state/table"
-    text = table.read_text()
+    airflow = deploy(examples[0], **examples[1])
+    text = (estate.root / ".state/table").read_text()
     try:
-        table.write_text(text + "bundle\texamples\tcore\t\nbundle\tstandard\tcore\t\n")
-        shared = parse(shared_airflow, *envman("launch", "dag-processor", "--", *options))
+        publish(estate.root, with_records(text, "bundle\texamples\tcore\t", "bundle\tstandard\tcore\t"))
+        shared = parse(airflow, *envman("launch", "dag-processor", "--", *OPTIONS))
     finally:
-        table.write_text(text)
+        publish(estate.root, text)
     assert len(stock["serialized"]) > 60
     for name in TABLES:
         if name != "serialized":

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import envman
+from envman.resolver.table import with_first_line
 from tests.conftest import Result
 from tests.e2e.conftest import Estate
 
@@ -129,9 +130,9 @@ def with_images(estate: Estate, folder: Path, images: Mapping[str, str]) -> Path
     root = folder / "root"
     shutil.copytree(estate.root / ".state", root / ".state")
     table = root / ".state/table"
-    header, *records = table.read_text().splitlines()
+    _, *records = table.read_text().splitlines()
     records += [f"image\t{environment}\t{image}" for environment, image in images.items()]
-    table.write_text("\n".join([header, *sorted(records), ""]))
+    table.write_text(with_first_line("\n".join([*sorted(records), ""])))
     return root
 
 

@@ -18,7 +18,8 @@ ONE = Recipe(
     environments=("env_a",),
     base="registry.company.example/debian:12",
     facts=BaseFacts(environ=PATH),
-    files=("envman.toml", "environments"),
+    specs=("envman.toml", "environments"),
+    files=(),
     envman="envman==1.0",
     root="/venv",
     epoch=1795424952,
@@ -29,7 +30,7 @@ ALL_IN_ONE = replace(
     environments=("env_a", "env_b"),
     base="registry.company.example/airflow:3.3.2",
     facts=BaseFacts("airflow", {**PATH, "AIRFLOW_HOME": "/srv/airflow"}, "/srv/airflow"),
-    files=("envman.toml", "environments", "ops/uv.toml", "team_b/requirements.txt"),
+    files=("ops/uv.toml", "team_b/requirements.txt"),
     envman="dist/envman-1.0-py3-none-any.whl",
     apt=("libaio1", "libpq5=15.8-0"),
     labels={"envman.version": "1.0", "text": 'a "b" \\'},
@@ -64,11 +65,16 @@ def test_the_last_stage_gets_the_launcher_and_the_environments_alone(recipe: Rec
     assert "secret" not in last
 
 
-def test_nothing_of_the_context_is_copied_into_a_layer() -> None:
-    text = containerfile_text(ALL_IN_ONE)
-    assert "COPY " not in text.split("\nFROM base\n")[0]
+def test_what_decides_is_copied_and_what_may_hold_credentials_is_mounted() -> None:
+    """buildah and podman take a step for done whatever has changed in what is mounted."""
+    build = containerfile_text(ALL_IN_ONE).split("\nFROM base\n")[0]
+    assert re.findall("^COPY .*", build, re.MULTILINE) == [
+        "COPY dist/envman-1.0-py3-none-any.whl /context/envman-1.0-py3-none-any.whl",
+        "COPY envman.toml /project/envman.toml",
+        "COPY environments /project/environments",
+    ]
     for path in ALL_IN_ONE.files:
-        assert f"--mount=type=bind,source={path},target=/project/{path} " in text
+        assert f"--mount=type=bind,source={path},target=/project/{path} " in build
 
 
 def test_a_base_without_a_path_gets_the_usual_one() -> None:
@@ -93,7 +99,7 @@ def test_a_user_of_the_bases_own_stays() -> None:
 
 def test_virtual_environments_can_be_made_by_the_context() -> None:
     text = containerfile_text(replace(ONE, virtualenv=".envman/virtualenv"))
-    assert "--mount=type=bind,source=.envman/virtualenv,target=/context/virtualenv" in text
+    assert "\nCOPY .envman/virtualenv /context/virtualenv\n" in text
     assert "python3 /context/virtualenv /opt/build" in text
 
 

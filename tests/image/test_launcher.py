@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import envman
 from envman import __version__
 from envman.image import launcher
-from envman.usecases.image_contents import stage_launcher
+from envman.usecases.images.image_contents import stage_launcher
 
 DEBIAN = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 
@@ -18,7 +19,9 @@ def command(tmp_path: Path) -> Path:
     """The launcher, as it would stand in an image, but elsewhere."""
     stage_launcher(tmp_path / "lib")
     program = tmp_path / "envman"
-    text = launcher.program_text(sys.executable).replace(launcher.PACKAGES, str(tmp_path / "lib"))
+    source = (Path(envman.__file__).parent / launcher.SOURCE).read_text(encoding="utf-8")
+    assert f'"{launcher.PACKAGES}"' in source
+    text = launcher.program_text(sys.executable, source).replace(launcher.PACKAGES, str(tmp_path / "lib"))
     program.write_text(text, encoding="utf-8")
     program.chmod(0o755)
     return program
@@ -58,10 +61,14 @@ def test_nothing_else_of_envman_is_in_an_image(tmp_path: Path) -> None:
     stage_launcher(tmp_path)
     rooms = {path.relative_to(tmp_path / "envman").parts[0] for path in tmp_path.rglob("*.py")}
     assert rooms == {
-        *("__init__.py", "__main__.py", "errors.py", "redaction.py", "airflow", "launch", "resolver"),
-        *("spec", "store"),
+        *("__init__.py", "__main__.py", "errors.py", "names.py", "airflow", "confine", "inside", "launch"),
+        *("resolver", "store"),
     }
-    assert sorted(path.name for path in (tmp_path / "envman/spec").iterdir()) == ["__init__.py", "names.py"]
+    assert sorted(path.name for path in (tmp_path / "envman/store").iterdir()) == [
+        "__init__.py",
+        "layout.py",
+        "root.py",
+    ]
 
 
 def test_an_account_is_added_where_its_number_is_free() -> None:

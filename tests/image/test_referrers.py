@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from envman.errors import ImageError
-from envman.image.oci import EMPTY, INDEX, MANIFEST, Descriptor, digest_of, parse_manifest
+from envman.image.oci_values import EMPTY, INDEX, MANIFEST, Descriptor, digest_of, parse_manifest
 from envman.image.referrers import (
     Document,
     index,

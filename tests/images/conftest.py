@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import PYTHON, Deployment
+from tests.conftest import PYTHON, Deployment, empty
 from tests.images import machine
-from tests.images.own_base import make_base, own_python
+from tests.images.own_base import make_base
+from tests.interpreters import interpreter
+from tests.once import once
 
 PROJECT = (
     'root = "/venv"\ndefault-environment = "env_a"\n'
@@ -22,7 +25,7 @@ PROJECT = (
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A base image with this machine's Python, as `--base` takes it."""
-    return make_base(tmp_path_factory.mktemp("base"), own_python(PYTHON))
+    return once(tmp_path_factory, "base", lambda folder: make_base(folder / "base", interpreter(PYTHON)))
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +34,21 @@ def base_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def locked_once(
+    tmp_path_factory: pytest.TempPathFactory, wheelhouse: Path, clean_environment: dict[str, str], base: str
+) -> Path:
+    """The files of `images`."""
+    made = empty(tmp_path_factory.mktemp("images") / "project", wheelhouse, clean_environment)
+    return locked(made, base).folder
+
+
 @pytest.fixture
-def images(deployment: Deployment, base: str, base_cache: Path) -> Deployment:
+def images(deployment: Deployment, locked_once: Path, base_cache: Path) -> Deployment:
     """Two locked environments whose dependencies conflict, and one cache for all tests."""
+    shutil.copytree(locked_once, deployment.folder, dirs_exist_ok=True)
     deployment.environment["ENVMAN_CACHE_DIR"] = str(base_cache)
-    return locked(deployment, base)
+    return deployment
 
 
 def locked(deployment: Deployment, base: str) -> Deployment:

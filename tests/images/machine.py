@@ -12,13 +12,15 @@ import subprocess
 import tarfile
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port
+from tests.waiting import until
 
 DEBIAN = "buildah podman skopeo umoci runc bubblewrap mmdebstrap docker.io docker-registry"
 PROGRAMS = (
@@ -135,11 +137,13 @@ def storage() -> Iterator[dict[str, str]]:
     (folder / "containers.conf").write_text(CONTAINERS, encoding="utf-8")
     conf = f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n'
     (folder / "storage.conf").write_text(conf, encoding="utf-8")
+    (folder / "tmp").mkdir()  # buildah's cache of mounted folders is among the temporary ones
     try:
         yield {
             "CONTAINERS_CONF": str(folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
             "BUILDAH_ISOLATION": "chroot",
+            "TMPDIR": str(folder / "tmp"),
         }
     finally:
         for mount in (folder / "graph/overlay", folder / "run/overlay"):
@@ -151,7 +155,7 @@ def storage() -> Iterator[dict[str, str]]:
 def docker_daemon() -> Iterator[dict[str, str]]:
     """A daemon of its own for docker; yields the variable that names it."""
     folder = Path(tempfile.mkdtemp(prefix="envman-docker-"))  # short: a socket's path has 107 bytes
-    words = ["dockerd", "--iptables=false", "--bridge=none", "--storage-driver=vfs"]
+    words = ["dockerd", "--iptables=false", "--bridge=none", "--storage-driver=overlay2"]
     words += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     words += ["--host", f"unix://{folder}/socket", "--pidfile", f"{folder}/pid"]
     with (folder / "log").open("w") as log, subprocess.Popen(words, stdout=log, stderr=log) as daemon:
@@ -166,15 +170,14 @@ def docker_daemon() -> Iterator[dict[str, str]]:
 
 
 def wait_for_docker(host: Mapping[str, str], daemon: subprocess.Popen[bytes]) -> None:
-    for _ in range(120):
+    def answers() -> bool:
+        assert daemon.poll() is None, "dockerd ended"
         asked = subprocess.run(
             ["docker", "version"], env={**os.environ, **host}, capture_output=True, check=False
         )
-        if asked.returncode == 0:
-            return
-        assert daemon.poll() is None, "dockerd ended"
-        time.sleep(0.5)
-    raise AssertionError("dockerd does not answer")
+        return asked.returncode == 0
+
+    until(answers, "dockerd does not answer")
 
 
 @dataclass
@@ -200,6 +203,12 @@ def try_to_run(
         words, env=environ, cwd=folder, capture_output=True, text=True, timeout=1200, check=False
     )
     return Finished(finished.returncode, finished.stdout, finished.stdout + finished.stderr)
+
+
+def look_for_secrets(folder: Path) -> Finished:
+    """The files below a folder that have a secret in them; ends with 1 where there is none."""
+    words = [word for secret in SECRETS for word in ("-e", secret.decode())]
+    return try_to_run(["grep", "-rlF", "--devices=skip", *words, str(folder)])
 
 
 class Image:
@@ -242,9 +251,7 @@ class Image:
 def registry() -> Iterator[str]:
     """A registry on loopback, without certificates; yields its name."""
     folder = Path(tempfile.mkdtemp(prefix="envman-registry-"))
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        name = f"127.0.0.1:{found.getsockname()[1]}"
+    name = f"127.0.0.1:{free_port()}"
     settings = (
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\nhttp: {{addr: {name}}}\n"
     )
@@ -252,17 +259,19 @@ def registry() -> Iterator[str]:
     words = ["docker-registry", "serve", str(folder / "config.yml")]
     with (folder / "log").open("w") as log, subprocess.Popen(words, stdout=log, stderr=log) as server:
         try:
-            for _ in range(60):
-                with socket.socket() as asked:
-                    if asked.connect_ex(("127.0.0.1", int(name.rpartition(":")[2]))) == 0:
-                        break
-                assert server.poll() is None, "docker-registry ended"
-                time.sleep(0.5)
+            until(lambda: answers_at(name, server), "docker-registry does not answer")
             yield name
         finally:
             server.terminate()
             server.wait(30)
             subprocess.run(["rm", "-rf", str(folder)], check=False)
+
+
+def answers_at(address: str, server: subprocess.Popen[bytes]) -> bool:
+    """Whether a server that has to be running accepts connections on loopback."""
+    assert server.poll() is None, f"{server.args!r} ended"
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0
 
 
 def with_user(base: str, folder: Path) -> str:

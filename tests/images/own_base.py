@@ -12,17 +12,17 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from envman.digests import Digests
 from envman.image.entries import Entry, Kind, folder, in_order, written
-from envman.image.oci import CONFIG, MANIFEST, Descriptor, Layer, Manifest
+from envman.image.oci_values import CONFIG, MANIFEST, Descriptor, ImageManifest, Layer
 from envman.oci.bases import host_architecture
+from envman.oci.image_layout import Layout
 from envman.oci.layer import Compression, entries_below
 from envman.oci.layers import LayerStore
-from envman.oci.layout import Layout
+from envman.system.digests import Digests
 
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 _LEFT_OUT = re.compile(
-    r"(site-packages|test|idlelib|tkinter|ensurepip|lib2to3|turtledemo|config-.*)(/|$)|.*\.a$"
+    r"(site-packages|test|idlelib|tkinter|ensurepip|lib2to3|turtledemo|config-.*)(/|$)|.*(\.a|\.opt-[12]\.pyc)$"
 )
 CREATED = "2024-01-01T00:00:00Z"
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\n"
@@ -47,6 +47,18 @@ def make_base(
     return f"oci:{place}:base"
 
 
+def make_base_without_python(place: Path) -> str:
+    """The same with a shell and its libraries alone: a few files, quick to fetch and to unpack."""
+    digests = Digests()
+    entries = [one for path in {"/bin/sh", *_libraries(["/bin/sh"])} for one in _with_links(path, digests)]
+    layout = Layout(place)
+    layer, _ = LayerStore(layout, 1_700_000_000, Compression.GZIP, 2).layer(
+        list(in_order(entries)), "a shell"
+    )
+    layout.name("base", add_image(layout, layer, ["PATH=/bin"]))
+    return f"oci:{place}:base"
+
+
 def add_image(layout: Layout, layer: Layer, environ: list[str], user: str = "", arch: str = "") -> Descriptor:
     config = {
         "architecture": arch or host_architecture(),
@@ -57,7 +69,7 @@ def add_image(layout: Layout, layer: Layer, environ: list[str], user: str = "", 
         "history": [{"created": CREATED, "created_by": layer.note}],
     }
     blob = layout.put(CONFIG, json.dumps(config).encode())
-    return layout.put(MANIFEST, Manifest(blob, (layer.blob,)).to_json())
+    return layout.put(MANIFEST, ImageManifest(blob, (layer.blob,)).to_json())
 
 
 def _entries(python: Path) -> Iterator[Entry]:
@@ -92,18 +104,10 @@ def _with_links(path: str, digests: Digests) -> Iterator[Entry]:
 
 
 def _libraries(programs: list[str]) -> set[str]:
-    told = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False, timeout=60).stdout
+    told = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False, timeout=300).stdout
     found = set(_LIBRARY.findall(told))
     assert found, told
     return found
-
-
-def own_python(minor: str) -> str:
-    """The real path of this machine's interpreter of a minor version, such as 3.12."""
-    from envman.interpreters import discover
-
-    found = discover(None, os.environ).choose("a test", f"=={minor}.*")
-    return found.executable
 
 
 assert sysconfig.get_platform().startswith("linux")

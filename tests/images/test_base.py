@@ -14,20 +14,23 @@ import pytest
 from envman.errors import ImageError, InterruptedByUserError
 from envman.image.entries import in_order, written
 from envman.oci.bases import Base, fetched, unpacked
+from envman.oci.image_layout import Layout
 from envman.oci.layer import Compression
 from envman.oci.layers import LayerStore
-from envman.oci.layout import Layout
-from envman.processes import Processes
-from envman.sandbox import Mount, Sandbox
 from envman.spec.image_names import parse_reference
-from envman.usecases.base_machine import base_machine
+from envman.system.children import CHILDREN
+from envman.system.processes import Processes
+from envman.system.sandbox import Mount, Sandbox
+from envman.usecases.images.base_machine import base_machine
 from envman.uv.runner import Source
-from tests.images.own_base import add_image, make_base, own_python
+from tests.images.own_base import add_image, make_base
+from tests.interpreters import interpreter
+from tests.moments import processes_of
 
 
 @pytest.fixture(scope="module")
 def name(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return make_base(tmp_path_factory.mktemp("base"), own_python("3.12"), ["LANG=C.UTF-8"])
+    return make_base(tmp_path_factory.mktemp("base"), interpreter("3.12"), ["LANG=C.UTF-8"])
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def test_a_base_without_python_is_told(tmp_path: Path) -> None:
 
 def test_a_bases_interpreter_is_found(base: Base, cache: Path) -> None:
     machine = base_machine(base, cache, Processes(), Source(), 0)
-    python = own_python("3.12")
+    python = interpreter("3.12")
     assert [one.executable for one in machine.found.found] == [python]
     assert machine.is_same(machine.newest())
     assert base_machine(base, cache, Processes(), Source(), 0).root == machine.root
@@ -173,10 +176,20 @@ def test_processes_of_this_machine_are_not_seen(inside: Sandbox) -> None:
 
 
 def test_what_is_interrupted_ends(inside: Sandbox, tmp_path: Path) -> None:
-    threading.Timer(0.5, inside.terminate_all, (signal.SIGTERM,)).start()
-    with pytest.raises(InterruptedByUserError):
-        inside.run(["/bin/sh", "-c", "echo > started; while :; do :; done"], {}, f"{tmp_path}/root")
-    assert (tmp_path / "root/started").exists()
+    folder = tmp_path / "root"
+    folder.mkdir(exist_ok=True)
+    os.mkfifo(folder / "started")
+
+    def interrupt() -> None:
+        (folder / "started").read_text()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(InterruptedByUserError), CHILDREN.owned():
+        inside.run(["/bin/sh", "-c", "echo > started; while :; do :; done"], {}, str(folder))
+    thread.join()
+    assert processes_of(tmp_path, {os.getpid()}) == []
 
 
 def test_without_bubblewrap_that_is_said(inside: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

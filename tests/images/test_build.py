@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ import pytest
 
 from tests.conftest import PYTHON, Deployment
 from tests.images.conftest import locked
-from tests.images.own_base import make_base, own_python
+from tests.images.own_base import make_base
+from tests.interpreters import interpreter
 
 IMAGE_ERROR = 9
 
@@ -51,7 +50,7 @@ def run_in(root: Path, *command: str, **variables: str) -> subprocess.CompletedP
     words += ["--clearenv", "--setenv", "ENVMAN_ROOT", "/venv", "--setenv", "AIRFLOW_HOME", "/opt/airflow"]
     words += [word for name, value in variables.items() for word in ("--setenv", name, value)]
     words += ["--", *command]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_an_environment_is_an_image_of_its_own(images: Deployment, tmp_path: Path) -> None:
@@ -266,20 +265,16 @@ def test_an_image_of_others_is_told(images: Deployment, base: str) -> None:
     assert "envman has not made it" in result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_build_leaves_what_was_there(
-    images: Deployment, tmp_path: Path, number: signal.Signals
-) -> None:
-    images.environment["SOURCE_DATE_EPOCH"] = f"{1_000_000_000 + number}"  # nothing of it is there yet
+def test_a_killed_build_leaves_what_was_there(images: Deployment) -> None:
     before = build(images, "env_a", "--tag", "team/kept:1")[0]
     images.spec("env_a", ["frame<2", "heavy"])
     images.ok("lock", "env_a")
     process = images.start("image", "build", "env_a", "--tag", "team/kept:1")
-    time.sleep(1.0)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == (-9 if number is signal.SIGKILL else 128 + number), said
-    assert "Traceback" not in said
+    assert process.stderr
+    while "compiling" not in (line := process.stderr.readline()):
+        assert line, "it ended"
+    process.kill()
+    process.communicate()
     told = images.ok("image", "inspect", "team/kept:1", "--json").json["result"]
     assert told["digest"] == before["digest"]
     after = build(images, "env_a", "--tag", "team/kept:1")[0]
@@ -287,7 +282,7 @@ def test_an_interrupted_build_leaves_what_was_there(
 
 
 def test_a_base_with_another_user_keeps_it(images: Deployment, tmp_path: Path) -> None:
-    base = make_base(tmp_path / "base", own_python(PYTHON), ["AIRFLOW_HOME=/srv"], "1000:0")
+    base = make_base(tmp_path / "base", interpreter(PYTHON), ["AIRFLOW_HOME=/srv"], "1000:0")
     outcome = build(images, "env_a", "--tag", "team/user:1", "--base", base)[0]
     told = images.ok("image", "inspect", "team/user:1", "--json").json["result"]
     assert told["user"] == "1000:0"

@@ -12,7 +12,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from envman.image.oci import EMPTY, MANIFEST
+from envman.image.oci_values import EMPTY, MANIFEST
 from tests.conftest import Deployment
 from tests.images.test_build import IMAGE_ERROR, build
 
@@ -24,7 +24,7 @@ def get(registry: str, repository: str, kind: str, name: str) -> Any:
     """A manifest or blob, as a registry has it."""
     request = urllib.request.Request(f"http://{registry}/v2/{repository}/{kind}/{name}")
     request.add_header("Accept", f"{INDEX}, {MANIFEST}")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return json.loads(answer.read())
 
 
@@ -87,7 +87,7 @@ def test_what_others_have_attached_stays(images: Deployment, registry: str, tmp_
 def put(registry: str, repository: str, tag: str, index: dict[str, Any]) -> None:
     url = f"http://{registry}/v2/{repository}/manifests/{tag}"
     request = urllib.request.Request(url, json.dumps(index).encode(), {"Content-Type": INDEX}, method="PUT")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         assert answer.status == 201
 
 

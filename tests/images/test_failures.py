@@ -58,7 +58,7 @@ def hanging_up(address: str, limit: int) -> Iterator[str]:
 def tags(registry: str, repository: str) -> list[str]:
     """The tags that a registry has in a repository."""
     try:
-        with urllib.request.urlopen(f"http://{registry}/v2/{repository}/tags/list", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{registry}/v2/{repository}/tags/list", timeout=300) as answer:
             return list(json.load(answer)["tags"] or [])
     except urllib.error.HTTPError as error:
         if error.code != HTTPStatus.NOT_FOUND:

@@ -1,38 +1,37 @@
-"""`--on-host`: this machine's interpreter in place of the base's, at /venv in a mount namespace of the test."""
+"""`--on-host`: this machine's interpreter in place of the base's, at a /venv that only the test has.
+
+In a namespace of the test's own bubblewrap makes another root folder, of everything that is in the machine's, with
+an empty file system at /venv. The machine's own root folder stays as it is.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import PYTHON, Deployment, Result
-from tests.images.own_base import make_base, own_python
+from tests.images.own_base import make_base
 from tests.images.test_build import IMAGE_ERROR, build
+from tests.interpreters import interpreter
 
-VENV = Path("/venv")
 
-
-@pytest.fixture(autouse=True)
-def _venv() -> Iterator[None]:
-    """A place to mount at."""
-    made = not VENV.exists()
-    if made:
-        VENV.mkdir()
-    yield
-    if made:
-        VENV.rmdir()
+def own_root() -> list[str]:
+    """The words that start a command in a root folder like the machine's, in which /venv is its own."""
+    words = ["bwrap", "--die-with-parent"]
+    for path in sorted(Path("/").iterdir()):
+        if path.is_symlink():
+            words += ["--symlink", str(path.readlink()), str(path)]
+        elif path.name != "venv":
+            words += ["--dev-bind", str(path), str(path)]
+    return [*words, "--tmpfs", "/venv", "--"]
 
 
 def on_host(images: Deployment, *arguments: str, before: str = "") -> Result:
     """A build with an empty file system at /venv."""
-    script = f'mount -t tmpfs tmpfs /venv; {before}\n"$@"'
     command = images.command("image", "build", "--on-host", *arguments)
     finished = subprocess.run(
-        ["unshare", "-m", "sh", "-ec", script, "sh", *command],
+        [*own_root(), "sh", "-ec", f'{before}\n"$@"', "sh", *command],
         cwd=images.folder,
         env=images.environment,
         capture_output=True,
@@ -51,7 +50,7 @@ def test_the_image_is_the_same_as_from_the_sandbox(images: Deployment) -> None:
 
 
 def test_another_interpreter_is_refused_with_what_differs(images: Deployment, tmp_path: Path) -> None:
-    python = own_python(PYTHON)
+    python = interpreter(PYTHON)
     base = make_base(tmp_path / "base", python, changed={python: b"another"})
     result = on_host(images, "env_a", "--tag", "team/never:1", "--base", base)
     assert result.exit_code == IMAGE_ERROR

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from envman.resolver.table import Table
 from tests.conftest import PYTHON, Deployment, in_python
+from tests.waiting import until
 from tests.wheels import make_wheel
 
 
@@ -266,6 +267,16 @@ def test_gc_keeps_current_and_recent_generations(two_teams: Deployment) -> None:
     assert "collected" in result.stderr
 
 
+def is_free(manifest: Path) -> bool:
+    """Whether no process holds a generation's lock."""
+    with manifest.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -292,8 +303,9 @@ def test_gc_keeps_what_somebody_lives_in(two_teams: Deployment, how: str) -> Non
         assert generation in two_teams.generations()
     finally:
         os.killpg(process.pid, 9)
-        process.communicate()
-    time.sleep(0.2)
+        process.communicate()  # to the end of its output: its children have ended, too
+    manifest = two_teams.root / ".gen" / generation / "envman.json"
+    until(lambda: is_free(manifest), "somebody still holds the generation")
     two_teams.ok("gc", "--keep", "0")
     assert generation not in two_teams.generations()
 
@@ -314,8 +326,11 @@ def test_gc_drops_an_undeclared_environment_only_when_told(two_teams: Deployment
 def test_gc_keeps_what_was_started_through_the_link(two_teams: Deployment) -> None:
     generation = two_teams.current("env_a")
     python = str(two_teams.root / "env_a/bin/python")
-    with subprocess.Popen([python, "-c", "import time; time.sleep(60)"], env={}) as process:
-        time.sleep(0.3)
+    waiting = [python, "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(waiting, env={}, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
         rebuilt(two_teams, 1)
         two_teams.ok("gc", "--keep", "0")
         assert generation in two_teams.generations()
@@ -372,7 +387,7 @@ def test_a_wrong_spec_hides_nothing_that_is_published(two_teams: Deployment) -> 
     two_teams.write("environments/env_a.toml", "dependencies = 3\n")
     result = two_teams.ok("list")
     assert two_teams.current("env_a") in result.stdout
-    assert "the specs have 1 errors" in result.stderr
+    assert "as the specs are wrong" in result.stderr
     assert "env_b" in two_teams.ok("resolve", "--bundle", "bundle_b").stdout
 
 
@@ -466,3 +481,24 @@ def test_environments_that_share_a_generation_have_nothing_to_do(deployment: Dep
     deployment.write("environments/env_b.toml", 'requires-python = "==3.99.*"\ndependencies = ["frame"]\n')
     deployment.ok("lock")
     assert deployment.run("build", "env_b").exit_code == 6
+
+
+def test_a_program_that_is_no_python_is_refused(two_teams: Deployment) -> None:
+    result = two_teams.run("build", "env_a", "--python", "/bin/ls")
+    assert result.exit_code == 6
+    assert "--python /bin/ls: no such interpreter" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--python", "--wheelhouse", "--project", "--root"])
+def test_an_option_with_an_empty_value_is_refused(deployment: Deployment, option: str) -> None:
+    for words in ([option, ""], [f"{option}="]):
+        result = deployment.run("build", *words)
+        assert result.exit_code == 2
+        assert "is a variable not set?" in result.stderr
+
+
+def test_images_are_listed_where_nothing_can_be_written(deployment: Deployment) -> None:
+    deployment.write("file", "")
+    result = deployment.ok("image", "list", variables={"ENVMAN_CACHE_DIR": f"{deployment.folder}/file/cache"})
+    assert "Traceback" not in result.stderr

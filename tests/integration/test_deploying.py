@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shlex
-import signal
 import subprocess
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from envman.errors import InterruptedByUserError
-from envman.launch.airflow_config import DEFAULT_ENTRY, read_bundle_entries
-from envman.processes import Processes, stop_signals
+from envman.launch.airflow_configuration import DEFAULT_ENTRY, AirflowConfiguration
 from tests.conftest import Deployment
 
 VARIABLE = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
@@ -104,8 +97,9 @@ def test_airflow_config_reports_what_does_not_fit_and_prints_the_rest(two_teams:
 
 
 def test_the_list_is_read_as_it_is_written() -> None:
-    assert read_bundle_entries(AIRFLOW) == BUNDLES
-    assert read_bundle_entries({"AIRFLOW_HOME": "/nowhere"}) == [{**DEFAULT_ENTRY, "kwargs": {}}]
+    assert AirflowConfiguration(AIRFLOW).bundle_entries() == BUNDLES
+    nowhere = AirflowConfiguration({"AIRFLOW_HOME": "/nowhere"})
+    assert nowhere.bundle_entries() == [{**DEFAULT_ENTRY, "kwargs": {}}]
 
 
 def places(document: dict[str, object], level: str = "error") -> set[str]:
@@ -187,51 +181,3 @@ def test_check_needs_an_environment_with_airflow(two_teams: Deployment) -> None:
 @pytest.mark.parametrize("command", ["publish", "airflow-config", "doctor", "check"])
 def test_help_teaches_by_example(deployment: Deployment, command: str) -> None:
     assert f"envman {command}" in deployment.ok(command, "--help").stdout.partition("Examples:")[2]
-
-
-def test_a_child_that_takes_too_long_is_killed_with_what_it_started() -> None:
-    script = "sleep 60 & echo started; wait"
-    finished = Processes().run(["/bin/sh", "-c", script], {"PATH": "/usr/bin:/bin"}, "/", timeout=0.5)
-    assert finished.exit_code == 128 + signal.SIGKILL
-    assert finished.stdout == "started\n"
-
-
-def test_a_signal_ends_the_child_that_the_main_thread_waits_for(tmp_path: Path) -> None:
-    processes = Processes()
-    script = f"echo $$ > {tmp_path}/pid; exec sleep 60"
-    threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    with pytest.raises(InterruptedByUserError), stop_signals(processes):
-        processes.run(["/bin/sh", "-c", script], {"PATH": "/usr/bin:/bin"}, "/")
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
-
-
-def test_a_signal_in_the_middle_of_a_start_does_not_lose_the_child(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    started: list[subprocess.Popen[str]] = []
-
-    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            started.append(self)
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(subprocess, "Popen", Interrupted)
-    processes = Processes()
-    with pytest.raises(InterruptedByUserError) as error, stop_signals(processes):
-        processes.run(["/bin/sleep", "60"], {}, "/")
-    assert error.value.exit_code == 128 + signal.SIGINT
-    with started[0] as child:
-        assert child.returncode == -signal.SIGTERM
-
-
-def test_a_child_of_another_thread_does_not_inherit_that_signals_are_no_longer_heard() -> None:
-    """A worker may start a child between the first signal and the end of all children."""
-    processes = Processes()
-    command = ["/bin/sh", "-c", "kill -TERM $$; sleep 1"]
-    with stop_signals(processes):
-        with contextlib.suppress(InterruptedByUserError):
-            signal.raise_signal(signal.SIGINT)
-        finished = processes.run(command, {"PATH": "/usr/bin:/bin"}, "/")
-    assert finished.exit_code == 128 + signal.SIGTERM

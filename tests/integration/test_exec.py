@@ -34,7 +34,7 @@ def test_the_process_is_replaced(two_teams: Deployment) -> None:
     process = two_teams.start(
         "exec", "--bundle", "bundle_a", "--", *in_python("import os; print(os.getpid())")
     )
-    stdout, _ = process.communicate(timeout=60)
+    stdout, _ = process.communicate(timeout=300)
     assert int(stdout) == process.pid
 
 
@@ -59,7 +59,7 @@ def test_signals_are_the_commands(two_teams: Deployment, signum: int) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signum)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     assert process.returncode == -signum
 
 
@@ -244,6 +244,31 @@ def test_a_damaged_table_or_generation_is_an_error(two_teams: Deployment) -> Non
     assert "table" in result.stderr
 
 
+def test_a_table_that_was_edited_runs_nothing_and_never_the_default(two_teams: Deployment) -> None:
+    project = (two_teams.folder / "envman.toml").read_text(encoding="utf-8")
+    two_teams.write("envman.toml", f'default-environment = "env_a"\n{project}')
+    two_teams.ok("publish")
+    table = two_teams.root / ".state/table"
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    edits = (
+        [*lines[:1], *reversed(lines[1:])],
+        [*lines, "bundle\taaa\tenv_a\t\n"],
+        [line.replace("\t", "  ") if line.startswith("team\t") else line for line in lines],
+        [line.replace("\tteam_b\n", "\tteam_b \n") for line in lines],
+    )
+    for edited in edits:
+        assert edited != lines
+        table.write_text("".join(edited), encoding="utf-8")
+        result = two_teams.run("exec", "--bundle", "bundle_b", "--", *in_python("print('ran')"))
+        assert (result.exit_code, result.stdout) == (125, ""), edited
+        assert str(table) in result.stderr
+        assert "envman publish" in result.stderr
+    two_teams.ok("publish")
+    assert shown(two_teams, "--bundle", "bundle_b")[0] == str(
+        two_teams.root / ".gen" / two_teams.current("env_b")
+    )
+
+
 def test_a_running_process_stays_in_its_generation_after_a_switch(two_teams: Deployment) -> None:
     code = "import sys; print('up', flush=True); sys.stdin.readline(); import grid; print(grid.__file__)"
     process = two_teams.start("exec", "--bundle", "bundle_a", "--", *in_python(code), stdin=subprocess.PIPE)
@@ -254,7 +279,7 @@ def test_a_running_process_stays_in_its_generation_after_a_switch(two_teams: Dep
     two_teams.ok("lock")
     two_teams.ok("build")
     assert two_teams.current("env_a") != old
-    stdout, _ = process.communicate("go\n", timeout=60)
+    stdout, _ = process.communicate("go\n", timeout=300)
     assert f"/.gen/{old}/" in stdout
 
 
@@ -293,3 +318,12 @@ def test_resolve_notices_what_is_not_published_yet(two_teams: Deployment) -> Non
     two_teams.ok("build")
     answer = two_teams.ok("resolve", "--bundle", "bundle_b", "--json").json["result"]
     assert (answer["environment"], answer["published"]) == ("env_a", True)
+
+
+def test_a_base_interpreter_that_went_away_is_named(two_teams: Deployment) -> None:
+    python = two_teams.root / ".gen" / two_teams.current("env_a") / "bin/python"
+    python.unlink()
+    python.symlink_to("/nowhere/bin/python3")
+    result = two_teams.run("exec", "--bundle", "bundle_a", "--", "python", "-V")
+    assert result.exit_code == 127
+    assert "leads to /nowhere/bin/python3, which is not there" in result.stderr

@@ -12,18 +12,21 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from envman.lock.lockfile import parse_lock
-from envman.store.generations import read_manifest
+from envman.store.folder import Store
 from envman.usecases.sbom import generation_bill
 from tests.conftest import Deployment
+from tests.kept import KeptFolder
 from tests.wheels import make_wheel
 
 EPOCH = 1_700_000_000
 
 
-@pytest.fixture
-def built(deployment: Deployment, tmp_path: Path) -> Deployment:
-    """env_a and env_b with packages under several kinds of licenses; app asks for an extra of core."""
-    wheels = tmp_path / "wheels"
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str, str]) -> KeptFolder:
+    """The project of `built`, locked and built once."""
+    folder = tmp_path_factory.mktemp("licenses")
+    wheels = folder / "wheels"
+    deployment = Deployment(folder / "project", dict(clean_environment))
     pep_639 = "License-Expression: MIT OR GPL-3.0-only"
     core = ["extra_part ; extra == 'more'", "windows-only ; sys_platform == 'win32'"]
     make_wheel(wheels, "app", "1.0", ["core[more]", "plain"], fields=[pep_639])
@@ -41,7 +44,14 @@ def built(deployment: Deployment, tmp_path: Path) -> Deployment:
     deployment.spec("env_b", ["plain"])
     deployment.ok("lock")
     deployment.ok("build")
-    return deployment
+    return KeptFolder(deployment.folder)
+
+
+@pytest.fixture
+def built(kept: KeptFolder, clean_environment: dict[str, str]) -> Deployment:
+    """env_a and env_b with packages under several kinds of licenses; app asks for an extra of core."""
+    kept.put_back()
+    return Deployment(kept.folder, dict(clean_environment))
 
 
 def test_licenses_are_those_of_the_metadata_with_what_they_hit(built: Deployment) -> None:
@@ -172,7 +182,7 @@ def test_the_same_generation_gives_the_same_bytes(built: Deployment) -> None:
 
 
 def test_the_image_builder_gets_the_same_bill_of_a_generation(built: Deployment) -> None:
-    manifest = read_manifest(str(built.root), built.current("env_a"))
+    manifest = Store(str(built.root)).manifest(built.current("env_a"))
     assert manifest is not None
     folder = (built.root / "env_a").resolve()
     text = (folder / "envman.lock").read_text()

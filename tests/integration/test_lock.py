@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
+import os
 import re
+import tarfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -10,6 +14,7 @@ from threading import Thread
 import pytest
 
 from tests.conftest import Deployment
+from tests.waiting import until
 from tests.wheels import make_wheel
 
 
@@ -238,3 +243,91 @@ def test_all_errors_of_all_files_in_one_run(deployment: Deployment) -> None:
     assert "environments/env_a.toml: dependencies[0]" in places
     assert "environments/env_b.toml" in places
     assert all(problem["remedy"] for problem in result.json["problems"])
+
+
+METADATA = "Metadata-Version: 2.2\nName: sourced\nVersion: 1.0\nRequires-Python: >=3.8\n"
+
+
+def make_source(folder: Path) -> None:
+    """A source distribution whose metadata is static: uv has nothing to build to read it."""
+    with tarfile.open(folder / "sourced-1.0.tar.gz", "w:gz") as archive:
+        texts = {"PKG-INFO": METADATA, "pyproject.toml": "[project]\nname = 'sourced'\nversion = '1.0'\n"}
+        for name, text in texts.items():
+            member = tarfile.TarInfo(f"sourced-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def test_a_package_without_a_wheel_is_named_and_can_be_refused(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    wheels = tmp_path / "own-wheels"
+    make_wheel(wheels, "grid", "1.0")
+    make_source(wheels)
+    deployment.write("uv.toml", f'no-index = true\nfind-links = ["{wheels}"]\n')
+    deployment.spec("env_a", ["grid", "sourced"])
+    said = deployment.ok("lock").stderr
+    assert "env_a: sourced 1.0 has no wheel for linux-x86_64" in said
+    assert "grid" not in said.partition("has no wheel")[2]
+    before = lock_text(deployment, "env_a")
+    deployment.spec("env_a", ["grid", "sourced"], "no-build = true\n")
+    refused = deployment.run("lock")
+    assert refused.exit_code == 5
+    assert "sourced" in refused.stderr
+    assert lock_text(deployment, "env_a") == before
+    assert "no-build was added" in deployment.run("lock", "--check").stderr
+
+
+def test_a_build_installs_no_source_where_the_spec_refuses_it(deployment: Deployment, tmp_path: Path) -> None:
+    """The lock has the hashes of both; the index has lost the wheel since."""
+    wheels = tmp_path / "own-wheels"
+    wheel = make_wheel(wheels, "sourced", "1.0")
+    make_source(wheels)
+    deployment.write("uv.toml", f'no-index = true\nfind-links = ["{wheels}"]\n')
+    deployment.spec("env_a", ["sourced"], "no-build = true\n")
+    deployment.ok("lock")
+    wheel.unlink()
+    refused = deployment.run("build")
+    assert refused.exit_code == 6
+    assert "has no usable wheels" in refused.stderr
+    assert "setuptools" not in refused.stderr  # what a build would ask for first
+
+
+def test_two_additions_at_once_are_both_there(deployment: Deployment) -> None:
+    """The lock is taken before either of them; both wait for it, and the one then for the other."""
+    deployment.spec("env_a", [])
+    deployment.ok("lock")
+    folder = deployment.folder / "environments"
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    processes = [deployment.start("add", "env_a", name) for name in ("grid", "tool")]
+    inode = f":{folder.stat().st_ino} "
+
+    def all_wait() -> bool:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        return sum("->" in line and inode in line for line in lines) == len(processes)
+
+    try:
+        until(all_wait, "they do not wait")
+    finally:
+        os.close(descriptor)
+    for process in processes:
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+    spec = (folder / "env_a.toml").read_text(encoding="utf-8")
+    assert '"grid"' in spec
+    assert '"tool"' in spec
+    deployment.ok("lock", "--check")
+
+
+def test_another_environments_lock_answers_no_spec(deployment: Deployment) -> None:
+    for name in ("env_a", "env_b"):
+        deployment.spec(name, ["grid<2"])
+    deployment.ok("lock", "env_a")
+    text = (deployment.folder / "environments/env_a.lock").read_text(encoding="utf-8")
+    deployment.write("environments/env_b.lock", text)
+    result = deployment.run("lock", "--check")
+    assert result.exit_code == 4
+    assert "environments/env_b.lock: is the lock of the environment 'env_a'" in result.stderr
+    deployment.ok("lock")
+    deployment.ok("lock", "--check")

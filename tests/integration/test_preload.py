@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from envman.airflow import preload
+from envman.inside import shared_modules
 from tests.conftest import Deployment
 from tests.wheels import make_wheel
 
@@ -21,7 +21,7 @@ def list_py_file_paths(folder):
     return [str(file) for file in Path(folder).rglob("*.py") if b"airflow" in file.read_bytes()]
 """
 AIRFLOW = {
-    **dict.fromkeys(preload.AIRFLOW, ""),
+    **dict.fromkeys(shared_modules.AIRFLOW, ""),
     "airflow.utils.file": FILES,
     "airflow.dag_processing.bundles.local": "class LocalDagBundle:\n    pass\n",
     "airflow.sdk": "def DAG(name):\n    raise RuntimeError('a Dag was run')\n",
@@ -129,7 +129,7 @@ def test_what_files_import_is_measured_and_what_is_worth_it_suggested(built: Dep
     assert found["slower"]["seconds"] >= 0.1
     assert found["slow"]["memory"] > 19_000_000
     assert found["slower"]["brings"] == ["slow"]
-    assert found["quick"]["seconds"] < 0.02
+    assert found["quick"]["seconds"] < found["slow"]["seconds"]
     assert "starts a thread (mine)" in found["threaded"]["problem"]
     assert "ends the interpreter with exit status 0" in found["leaving"]["problem"]
     assert result["suggestion"] == ["slower", "spread.shop.till", "airflow.providers.slow"]

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envman.errors import ExitCode, ResolveError, UsageError
-from envman.launch.command import HELP, USAGE, main, parse, resolve
+from envman.launch.command import HELP, USAGE, airflow_bundles, main, parse, resolve
+from envman.resolver.snapshot import Snapshot
 from envman.resolver.table import Table, render_table
 from tests.strategies import law
 
@@ -132,6 +133,7 @@ def test_a_request_is_answered_from_the_table_and_from_airflows_configuration(
         "--environment=env_c": "env_c",
     }
     for option, environment in answers.items():
-        assert resolve(published, parse([option, "--", "x"])).environment == environment
+        look = Snapshot("/venv", published, airflow_bundles)
+        assert resolve(look, parse([option, "--", "x"])).environment == environment
     with pytest.raises(ResolveError, match=variable):
-        resolve(published, parse(["--bundle=c", "--", "x"]))
+        resolve(look, parse(["--bundle=c", "--", "x"]))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envman.errors import ExitCode, ResolveError, UsageError
+from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.components import COMPONENTS, HELP, USAGE, airflows_python, all_queues, main, parse
 from envman.resolver.table import Table, render_table
 from tests.strategies import law
@@ -149,6 +150,16 @@ def no_python(path: str) -> None:
         airflows_python(path)
 
 
+@pytest.mark.parametrize("path", ["/opt/company", ""])
+def test_a_path_for_modules_that_nobody_gets_is_told(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", path)
+    assert main(["--root", str(tmp_path), "dag-processor"]) == ExitCode.LAUNCH
+    told = "PYTHONPATH is set, and no environment gets it" in capfd.readouterr().err
+    assert told is bool(path)
+
+
 @pytest.mark.parametrize(
     ("text", "python"),
     [
@@ -235,12 +246,17 @@ def test_a_command_that_can_not_be_read_is_passed_over(as_nobody: Path) -> None:
     assert airflows_python(f"{unreadable}:{readable}") == "/second/python"
 
 
+def queues_of(records: list[tuple[str, str, str]]) -> list[str]:
+    table = Table(render_table({}, {}, {}, None, records))
+    return all_queues(table, AirflowConfiguration(os.environ))
+
+
 def test_the_shared_worker_serves_the_queues_of_envman_toml_and_airflows_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
     records = [("bundle-queue", "bundle_a", "etl"), ("team-queue", "team_b", "b"), ("team-queue", "c", "etl")]
-    assert all_queues(Table(render_table({}, {}, {}, None, records))) == ["--queues", "default,b,etl"]
+    assert queues_of(records) == ["--queues", "default,b,etl"]
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_QUEUE", "b")
-    assert all_queues(Table(render_table({}, {}, {}, None, records))) == ["--queues", "b,etl"]
-    assert all_queues(Table(render_table({}, {}, {}, None))) == []
+    assert queues_of(records) == ["--queues", "b,etl"]
+    assert queues_of([]) == []

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from envman.errors import ExitCode
+from envman.resolver.table import with_first_line
 from tests.conftest import Deployment, Result
 
 DEFAULT_QUEUE = "AIRFLOW__OPERATORS__DEFAULT_QUEUE"
@@ -36,7 +37,7 @@ def generation(teams: Deployment, environment: str) -> str:
 
 def test_a_bundles_dag_processor_replaces_the_process(airflow_teams: Deployment) -> None:
     process = airflow_teams.start("launch", "dag-processor", "--bundle", "bundle_a", "--", "--num-runs", "1")
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     told = json.loads(stdout)
     assert (process.returncode, stderr) == (0, "")
     assert told["pid"] == process.pid
@@ -124,7 +125,8 @@ def test_an_airflow_environment_of_envman_toml_comes_before_the_path(
     (root / ".gen").symlink_to(airflow_teams.root / ".gen")
     (root / "env_b").symlink_to((airflow_teams.root / "env_b").readlink())
     table = root / ".state/table"
-    table.write_text(table.read_text() + "components\t-\tenv_b\n")
+    _, *records = table.read_text().splitlines(keepends=True)
+    table.write_text(with_first_line("".join(sorted([*records, "components\t-\tenv_b\n"]))))
     path = f"{airflow_teams.root}/env_a/bin:/bin"
     said = refused(airflow_teams, "worker", "--root", str(root), PATH=path)
     assert f"there is no Airflow in {root}/.gen/{airflow_teams.current('env_b')}/bin/python" in said

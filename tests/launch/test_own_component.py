@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from envman.errors import Problem, ResolveError
+from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.own_component import own_component
+from envman.resolver.snapshot import Snapshot
 from envman.resolver.table import Table, render_table
 
 BUNDLES = {
@@ -43,7 +46,9 @@ TEAM_QUEUE = ("team-queue", "t", "team-etl")
 
 
 def own(published: Table, component: str, *bundles: str, team: str = "", words: str = "") -> Answer:
-    return own_component(published, component, list(bundles), team, words.split())
+    configuration = AirflowConfiguration(os.environ)
+    snapshot = Snapshot("/venv", published, configuration.bundles)
+    return own_component(snapshot, configuration, component, list(bundles), team, words.split())
 
 
 def refusal(published: Table, component: str, *bundles: str, team: str = "", words: str = "") -> Problem:

@@ -48,7 +48,7 @@ def test_a_workload_starts_in_its_bundles_interpreter(
     airflow_teams: Deployment, bundle: str, environment: str
 ) -> None:
     process = airflow_teams.start("pod-entrypoint", *POD, "--json-string", workload(bundle))
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     told = json.loads(stdout)
     assert (process.returncode, stderr) == (0, "")
     assert told["pid"] == process.pid

@@ -9,7 +9,6 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 from envman.errors import LockError
-from envman.lock.inputs import fingerprint
 from envman.lock.lockfile import (
     Lock,
     Pin,
@@ -20,6 +19,7 @@ from envman.lock.lockfile import (
     render,
     versions,
 )
+from envman.spec.inputs import fingerprint
 from tests.strategies import law, packages
 
 ZEROS, ONES = "sha256:" + 64 * "0", "sha256:" + 64 * "1"
@@ -54,7 +54,7 @@ def test_a_lock_is_a_requirements_file_with_a_header() -> None:
 def test_a_lock_reads_back_as_it_was() -> None:
     assert parse_lock(TEXT, FILE, "env_a") == LOCK
     header = parse_header(TEXT, FILE, "env_a")
-    assert (header.environment, header.fingerprint, header.inputs) == ("env_a", LOCK.fingerprint, LOCK.inputs)
+    assert (header.fingerprint, header.inputs) == (LOCK.fingerprint, LOCK.inputs)
 
 
 def test_a_lock_without_pins_is_a_lock() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from envman.errors import ExitCode, ImageError
 from envman.oci.engines import NO_DAEMON, Engine, Job, Tool, spoken
-from envman.processes import Processes
+from envman.system.processes import Processes
 from tests.oci.conftest import Tools
 
 IDENTIFIER = "sha256:3f9c"
@@ -35,7 +35,7 @@ def test_a_build_without_a_daemon(engine: Engine, tools: Tools, tmp_path: Path) 
     lines: list[str] = []
     assert Tool(engine, Processes()).build(job(tmp_path, "--network=host"), lines.append) == IDENTIFIER
     assert sorted(lines) == ["said", "step"]
-    assert tools.calls() == [
+    assert tools.calls()[1:] == [
         f"{engine.value} build --file {tmp_path}/context/Containerfile --iidfile {tmp_path}/identifier"
         f" --layers --format oci --timestamp 1000 --secret id=netrc,src={tmp_path}/netrc"
         f" --network=host {tmp_path}/context"
@@ -49,6 +49,18 @@ def test_a_build_by_docker_is_one_by_buildkit(tools: Tools, tmp_path: Path) -> N
         f"docker build --file {tmp_path}/context/Containerfile --iidfile {tmp_path}/identifier"
         f" --progress plain --secret id=netrc,src={tmp_path}/netrc {tmp_path}/context"
     )
+
+
+def test_secrets_of_the_build_do_not_stay_with_a_container_that_is_left(tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("of this build", encoding="utf-8")
+    stored = [tmp_path / f"graph/overlay-containers/{name}/userdata/secrets" for name in ("ours", "others")]
+    for folder, text in zip(stored, ("of this build", "of another"), strict=True):
+        folder.mkdir(parents=True)
+        (folder / "netrc").write_text(text, encoding="utf-8")
+    tools.add("buildah", info=f"echo {tmp_path}/graph", build="exit 1")
+    with pytest.raises(ImageError):
+        Tool(Engine.BUILDAH, Processes()).build(job(tmp_path), lambda _line: None)
+    assert [folder.exists() for folder in stored] == [False, True]
 
 
 def test_a_daemon_that_does_not_answer(tools: Tools) -> None:

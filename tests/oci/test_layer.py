@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from envman.digests import Digests
 from envman.errors import ImageError
 from envman.image.entries import Entry, Kind, folder, in_order, written
 from envman.oci.layer import BLOCK, Compression, Written, entries_below, write_layer
+from envman.system.digests import Digests
 
 EPOCH = 1_700_000_000
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,23 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Path]:
+    """What the job needs of the repository, in a folder of the test's own."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    shutil.copy(PROJECT / "envman.toml", folder)
+    for part in ("bundles", "demo", "environments"):
+        shutil.copytree(PROJECT / part, folder / part)
+    yield folder
+    shutil.rmtree(folder)  # a gigabyte that pytest would keep
+
+
 @pytest.mark.registry
-@pytest.mark.xdist_group("project-root")
-def test_one_airflow_parses_and_runs_each_bundle_in_its_own_interpreter() -> None:
+def test_one_airflow_parses_and_runs_each_bundle_in_its_own_interpreter(checkout: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "demo/main_job.py", "--json"],
-        cwd=PROJECT,
+        cwd=checkout,
         text=True,
         capture_output=True,
         check=False,
@@ -31,7 +44,6 @@ def test_one_airflow_parses_and_runs_each_bundle_in_its_own_interpreter() -> Non
     assert rows[0]["pandas"] != rows[1]["pandas"]
 
 
-@pytest.mark.xdist_group("project-root")
 def test_the_repositorys_own_locks_answer_their_specs() -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "envman", "lock", "--check"],

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envman.resolver.table import Table, TableFormatError, render_table
+from envman.resolver.table import Table, TableFormatError, render_table, with_first_line
 from tests.strategies import free_text, law
 
-TEXT = (
-    "envman-table 1\n"
+TEXT = with_first_line(
     "bundle\tbundle_a\tenv_a\t\n"
     "bundle\tbundle_b\t\tteam_b\n"
     "default\t-\tenv_a\n"
@@ -43,7 +42,7 @@ def test_what_is_in_the_table_is_found() -> None:
 def test_what_would_end_a_field_or_a_line_is_escaped() -> None:
     odd = "tab\t feed\n return\r back\\slash \\t"
     text = render_table({}, {odd: "env_a"}, {}, None)
-    assert text == "envman-table 1\nteam\ttab\\t feed\\n return\\r back\\\\slash \\\\t\tenv_a\n"
+    assert text == with_first_line("team\ttab\\t feed\\n return\\r back\\\\slash \\\\t\tenv_a\n")
     assert Table(text).names("team") == [odd]
     assert Table(text).team(odd) == "env_a"
 
@@ -67,10 +66,31 @@ def test_names_are_listed_by_kind() -> None:
     assert TABLE.names("team") == ["team_b"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "envman-table 2\n", "envman-table 1", "envman-table 10\n", "\n" + TEXT, TEXT[:-1], "{}\n"]
-)
-def test_a_text_of_another_format_or_a_cut_one_is_refused(text: str) -> None:
+RECORDS = TEXT.partition("\n")[2]
+EDITED = {
+    "nothing": "",
+    "another format": with_first_line(RECORDS).replace("envman-table 2", "envman-table 1"),
+    "another number": with_first_line(RECORDS).replace("envman-table 2", "envman-table 20"),
+    "a line before it": "\n" + TEXT,
+    "another file": "{}\n",
+    "NUL": "\0",
+    "the format alone": "envman-table 2\n",
+    "the first line alone": TEXT.partition("\n")[0] + "\n",
+    "cut within a line": TEXT[:-1],
+    "cut at a line's end": TEXT.replace("team\tteam_b\tenv_b\n", ""),
+    "a line at the end": TEXT + "bundle\taaa\tenv_a\t\n",
+    "lines out of their order": TEXT.replace("bundle_a", "x")
+    .replace("bundle_b", "bundle_a")
+    .replace("x", "bundle_b"),
+    "spaces for tabs": TEXT.replace("team\tteam_b\tenv_b", "team team_b env_b"),
+    "a space behind a team": TEXT.replace("\tteam_b\n", "\tteam_b \n", 1),
+    "lines that end as on Windows": TEXT.replace("\n", "\r\n"),
+    "a record with too few fields": TEXT.replace("bundle\tbundle_a\tenv_a\t\n", "bundle\tbundle_a\tenv_a\n"),
+}
+
+
+@pytest.mark.parametrize("text", EDITED.values(), ids=EDITED)
+def test_a_text_of_another_format_and_one_that_was_edited_or_cut_are_refused(text: str) -> None:
     with pytest.raises(TableFormatError):
         Table(text)
 
@@ -109,8 +129,7 @@ def test_the_other_kinds_of_records_are_sorted_in_and_found() -> None:
         ("bundle-queue", "bundle_a", "etl"),
     ]
     text = render_table({"bundle_a": ("env_a", "")}, {"team_b": "env_b"}, {"env_a": ((), {})}, None, more)
-    assert text == (
-        "envman-table 1\n"
+    assert text == with_first_line(
         "bundle\tbundle_a\tenv_a\t\n"
         "bundle-queue\tbundle_a\tetl\n"
         "components\t-\tcore\n"
@@ -158,8 +177,7 @@ def test_how_an_environments_workloads_run_is_found() -> None:
         ("preload", "env_a", "pandas numpy airflow.sdk"),
     ]
     text = render_table({}, {}, {"env_a": ((), {}), "env_b": ((), {})}, None, more)
-    assert text == (
-        "envman-table 1\n"
+    assert text == with_first_line(
         "environment\tenv_a\t\n"
         "environment\tenv_b\t\n"
         "limits\tenv_a\tmemory=2147483648 cpu=1.5 pids=200\n"
@@ -289,3 +307,49 @@ def test_the_names_of_a_kind_are_those_that_were_written(
 def test_a_value_that_holds_an_exotic_line_separator_brings_forth_no_names(separator: str) -> None:
     environments = {"env_a": ((), {"A": f"x{separator}bundle", "B": "y"})}
     assert Table(render_table({}, {}, environments, None)).names("bundle") == []
+
+
+def test_bytes_are_read_as_text_is() -> None:
+    assert Table(TEXT.encode()).bundle("bundle_a") == ("env_a", "")
+    assert Table(TEXT.encode()).records() == Table(TEXT).records() == RECORDS.split("\n")[:-1]
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(TableFormatError):
+        Table(TEXT.encode().replace(b"env_b", b"env_\xff"))
+
+
+def test_a_name_that_no_text_can_hold_is_not_found() -> None:
+    """As Python reads an argument of the command line that is not UTF-8."""
+    assert TABLE.bundle("bundle_\udcff") is None
+
+
+def test_kinds_that_begin_alike_are_told_apart() -> None:
+    table = Table(render_table({}, {}, {}, None, [("team-queue", "t", "q"), ("bundle-queue", "b", "q")]))
+    assert (table.has("team-queue"), table.has("team"), table.has("bundle"), table.has("zoo")) == (
+        *(True, False, False, False),
+    )
+    assert table.values("team-queue") == ["q"]
+    assert (table.names("team"), table.values("bundle")) == ([], [])
+
+
+def test_a_look_up_reads_a_few_lines_however_many_there_are() -> None:
+    """Counted in searches for a line's beginning, not in seconds."""
+
+    class Counted(bytes):
+        searches = 0
+
+        def rfind(self, *arguments: Any) -> int:
+            Counted.searches += 1
+            return super().rfind(*arguments)
+
+    counts = {}
+    for size in (10, 10_000):
+        bundles = {f"bundle_{number:05}": ("env_a", f"team_{number}") for number in range(size)}
+        table = Table(Counted(render_table(bundles, {}, {"env_a": ((), {})}, None).encode()))
+        Counted.searches = 0
+        assert table.bundle(f"bundle_{size - 1:05}") == ("env_a", f"team_{size - 1}")
+        assert table.bundle("bundle_99999") is None
+        counts[size] = Counted.searches
+    assert 0 < counts[10_000] <= 4 * counts[10]
+    assert counts[10_000] <= 2 * 22

@@ -7,17 +7,15 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import envman
-from envman.airflow import preload
+from envman.inside.protocol import FORK_SERVER, LISTEN_DESCRIPTOR, RUN
+from tests.stand_in import MODULES, write_modules
+from tests.waiting import until
 
-SCRIPT = str(Path(envman.__file__).parent / "airflow/fork_server.py")
-LISTEN = 103
 LIMIT = 30.0
 
 SUPERVISOR = """\
@@ -32,39 +30,11 @@ def _fork_main(requests, stdout, stderr, log_descriptor, target):
     requests.sendall(b"here")
     os._exit(len(requests.recv(1)))
 """
-CONF = """\
-class conf:
-    getboolean = staticmethod(lambda *_: False)
-"""
-METRICS = """\
-def initialize(**_):
-    pass
-
-
-def get_stats_factory():
-    pass
-"""
-OBSERVED = [f"{package}.observability.metrics.stats_utils" for package in ("airflow", "airflow.sdk")]
-OBSERVED += [f"{package}._shared.observability.metrics.stats" for package in ("airflow", "airflow.sdk")]
-MODULES = {
-    **dict.fromkeys(preload.AIRFLOW, ""),
-    **dict.fromkeys(OBSERVED, METRICS),
-    "airflow._shared.observability.traces": "def configure_otel(conf):\n    pass\n",
-    "airflow.configuration": CONF,
-    "airflow.dag_processing.importers.python_importer": "import signal\n",
-    "airflow.sdk.execution_time.supervisor": SUPERVISOR,
-    "setproctitle": "def setproctitle(text):\n    pass\n",
-}
 
 
 def write_airflow(folder: Path) -> Path:
     """The modules of Airflow that a fork server and its children import."""
-    for name, text in MODULES.items():
-        path = folder.joinpath(*name.split(".")).with_suffix(".py")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for parent in path.relative_to(folder).parents[:-1]:
-            (folder / parent / "__init__.py").touch()
-        path.write_text(text, encoding="utf-8")
+    write_modules(folder, {**MODULES, "airflow.sdk.execution_time.supervisor": SUPERVISOR})
     return folder
 
 
@@ -80,11 +50,11 @@ class Running:
             "owner": os.getuid(),
             "idle": 600,
         }
-        command = [sys.executable, SCRIPT, environment, "4f1d5ab06a92", json.dumps(settings)]
+        command = [sys.executable, RUN, FORK_SERVER, environment, "4f1d5ab06a92", json.dumps(settings)]
         with socket.socket(socket.AF_UNIX) as listener, Path(os.devnull).open("rb") as nothing:
             listener.bind(str(self.path))
             listener.listen()
-            places = [(nothing.fileno(), 0), (listener.fileno(), LISTEN)]
+            places = [(nothing.fileno(), 0), (listener.fileno(), LISTEN_DESCRIPTOR)]
             pid = os.posix_spawn(
                 sys.executable,
                 command,
@@ -105,7 +75,7 @@ class Running:
     @contextmanager
     def child(self, kind: str, name: str) -> Iterator[int]:
         """A workload that waits; its process ID."""
-        request = {"entry": kind, "name": name, "umask": 0o022, "folder": "/", "added": []}
+        request = {"entry": kind, "name": name, "umask": 0o022, "folder": "/", "added": [], "component": []}
         ours, theirs = zip(*(socket.socketpair() for _ in range(4)), strict=True)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(LIMIT)
@@ -121,18 +91,17 @@ class Running:
             finally:
                 for one in ours:
                     one.close()
-        until = time.monotonic() + LIMIT
-        while self.ask()["children"] and time.monotonic() < until:
-            time.sleep(0.02)
+        until(lambda: not self.ask()["children"], f"{name} is still there")
 
     def end(self) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        until = time.monotonic() + LIMIT
-        while Path(f"/proc/{self.pid}").exists() and time.monotonic() < until:
-            with suppress(ChildProcessError):
-                os.waitpid(self.pid, os.WNOHANG)
-            time.sleep(0.02)
+        until(self._is_gone, f"{self.pid} is still there")
+
+    def _is_gone(self) -> bool:
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        return not Path(f"/proc/{self.pid}").exists()
 
 
 @contextmanager

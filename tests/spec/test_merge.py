@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from envman.spec.merge import merge
 from envman.spec.model import Content, EnvironmentSpec
-from envman.spec.project import Environment, Limits
+from envman.spec.project import Environment, ResourceLimits
 from tests.strategies import law
 
 PYTHON = "==3.12.*"
@@ -74,7 +74,7 @@ def test_of_single_values_the_last_one_stated_wins() -> None:
 def test_how_workloads_run_has_defaults() -> None:
     environment = merged({"env_a": spec()})["env_a"]
     assert (environment.warm, environment.preload, environment.passed) == (True, (), ())
-    assert (environment.user, environment.group, environment.limits) == ("", "", Limits())
+    assert (environment.user, environment.group, environment.limits) == ("", "", ResourceLimits())
 
 
 def test_of_how_workloads_run_the_last_layer_that_states_it_wins() -> None:
@@ -92,9 +92,9 @@ def test_of_how_workloads_run_the_last_layer_that_states_it_wins() -> None:
     assert (a.warm, a.user, a.group) == (False, "base", "teams")
     assert (b.warm, b.user, b.group) == (True, "1001", "team_b")
     assert (c.warm, c.user, c.group) == (True, "all_teams", "teams")
-    assert a.limits == Limits(memory=16 * 1024**2, cpu=0.5, pids=100)
-    assert b.limits == Limits(memory=1024**3, cpu=2, pids=9)
-    assert c.limits == Limits(pids=100)
+    assert a.limits == ResourceLimits(memory=16 * 1024**2, cpu=0.5, pids=100)
+    assert b.limits == ResourceLimits(memory=1024**3, cpu=2, pids=9)
+    assert c.limits == ResourceLimits(pids=100)
 
 
 def test_modules_to_preload_and_variables_to_pass_are_joined() -> None:
@@ -372,7 +372,7 @@ def test_down_a_chain_the_last_stated_of_each_setting_wins(stated: list[dict[str
     assert environment.warm == last.get("warm", True)
     assert (environment.user, environment.group) == (last.get("user", ""), last.get("group", ""))
     memory = int(last["memory"][:-1]) * 1024**2 if "memory" in last else None
-    assert environment.limits == Limits(memory, last.get("cpu"), last.get("pids"))
+    assert environment.limits == ResourceLimits(memory, last.get("cpu"), last.get("pids"))
     assert bool(problems) == any(found.group and not found.user for found in environments.values())
 
 

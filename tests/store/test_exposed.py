@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from envman.store.exposed import writable_by_more
+from envman.store.folder import Store
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def exposed(root: Path) -> list[str]:
-    found = [path for path, _ in writable_by_more(str(root), ["0123456789ab"])]
+    found = [path for path, _ in writable_by_more(Store(str(root)), ["0123456789ab"])]
     return [os.path.relpath(path, root) for path in found]
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envman.digests import Digests
 from envman.store import layout
 from envman.store.inventory import (
     Difference,
@@ -20,6 +19,7 @@ from envman.store.inventory import (
     parse_inventory,
     take_inventory,
 )
+from envman.system.digests import Digests
 from tests.strategies import free_text, law
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from envman.errors import ImageError
-from envman.image.oci import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor, Manifest
+from envman.image.oci_values import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor, ImageManifest
 from envman.image.referrers import Document, index, referrer, referrers_tag
-from envman.oci.layout import Layout
+from envman.oci.image_layout import Layout
 from envman.usecases.prune import What, prune
 
 OLD = time.time() - 40 * 86400
@@ -35,7 +35,7 @@ def add_image(layout: Layout, name: str, layers: list[bytes]) -> Descriptor:
     """An image with a document, both with names."""
     config = layout.put(CONFIG, name.encode())
     image = layout.put(
-        MANIFEST, Manifest(config, tuple(layout.put(LAYER_GZIP, one) for one in layers)).to_json()
+        MANIFEST, ImageManifest(config, tuple(layout.put(LAYER_GZIP, one) for one in layers)).to_json()
     )
     layout.name(name, image)
     document = Document("a.json", "application/json", f"about {name}".encode())

@@ -26,10 +26,10 @@ def test_where_uv_is_told_of_no_index_pips_own_configuration_counts() -> None:
     assert pip({}) == {}
 
 
-def test_hidden_inputs_do_not_reach_pip_either() -> None:
-    environment = pip_index_environment({"PYTHONPATH": "/x", "HOME": "/root"}, None)
+def test_hidden_inputs_do_not_reach_pip_either(tmp_path: Path) -> None:
+    environment = pip_index_environment({"PYTHONPATH": "/x", "HOME": str(tmp_path)}, None)
     assert "PYTHONPATH" not in environment
-    assert environment["HOME"] == "/root"
+    assert environment["HOME"] == str(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["UV_DEFAULT_INDEX", "UV_INDEX_URL"])

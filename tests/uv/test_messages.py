@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from envman.errors import ExitCode, LockError, UnsatisfiableError
-from envman.processes import Finished
+from envman.system.processes import Finished
 from envman.uv.messages import last_words, remedy_for, resolution_error, unwanted_conflicts
 
 CONFLICT = """\

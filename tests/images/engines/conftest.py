@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.images import machine
 from tests.images.machine import PASSWORD, USER, Image, PrivateIndex
+from tests.once import once
 from tests.wheels import make_wheel
 
 ENGINES = ("envman", "buildah", "podman", "docker")
@@ -57,7 +59,8 @@ def docker(environ: dict[str, str]) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory, _able: None) -> str:
-    return machine.make_base(tmp_path_factory.mktemp("base"))
+    """A Debian, of which everybody only reads."""
+    return once(tmp_path_factory, "debian", machine.make_base)
 
 
 @pytest.fixture(scope="session")
@@ -92,8 +95,23 @@ class Project:
     def image(self, tag: str) -> Image:
         return Image(Path(self.environ["ENVMAN_CACHE_DIR"]) / "images", tag)
 
+    def storage_of(self, engine: str) -> Path:
+        """Where an engine keeps what it has made."""
+        if engine == "envman":
+            return Path(self.environ["ENVMAN_CACHE_DIR"])
+        if engine == "docker":
+            return Path(self.environ["DOCKER_HOST"].removeprefix("unix://")).parent / "data"
+        return Path(self.environ["CONTAINERS_STORAGE_CONF"]).parent / "graph"
+
     def copy_of(self, folder: Path) -> Project:
         return Project(shutil.copytree(self.folder, folder), dict(self.environ))
+
+    def not_built_yet(self, folder: Path) -> Project:
+        """A copy with the same locks, whose env_a no engine has built, and takes a step from its cache for."""
+        copy = self.copy_of(folder)
+        with (copy.folder / "environments/env_a.toml").open("a", encoding="utf-8") as spec:
+            spec.write(f"# {folder}\n")
+        return copy
 
 
 @pytest.fixture(scope="session")
@@ -134,18 +152,24 @@ def options_of(engine: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def all_built() -> dict[str, Built]:
-    return {}
+def build_all(project: Project) -> Callable[[str], Built]:
+    """What gives the image of an engine, which it builds once."""
+
+    @functools.cache
+    def build(engine: str) -> Built:
+        tag = f"localhost/all-{engine}:1"
+        words = ["--all-in-one", *options_of(engine), "--tag", tag]
+        if engine == "podman":  # its storage is buildah's
+            words.append("--engine-option=--no-cache")
+        done = project.ok("image", "build", *words, **CREDENTIALS)
+        return Built(engine, tag, done.log, project.image(tag))
+
+    return build
 
 
 @pytest.fixture(params=ENGINES)
-def built(request: pytest.FixtureRequest, project: Project, all_built: dict[str, Built]) -> Built:
-    engine = str(request.param)
-    if engine not in all_built:
-        tag = f"localhost/all-{engine}:1"
-        done = project.ok("image", "build", "--all-in-one", *options_of(engine), "--tag", tag, **CREDENTIALS)
-        all_built[engine] = Built(engine, tag, done.log, project.image(tag))
-    return all_built[engine]
+def built(request: pytest.FixtureRequest, build_all: Callable[[str], Built]) -> Built:
+    return build_all(str(request.param))
 
 
 @dataclass

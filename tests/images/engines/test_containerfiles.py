@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from envman.usecases.own_wheel import write_own_wheel
+from envman.usecases.images.own_wheel import write_own_wheel
 from tests.images import machine
-from tests.images.engines.conftest import Podman, Project
+from tests.images.engines.conftest import Built, Podman, Project
 from tests.images.machine import PASSWORD, SECRETS, USER, Image, PrivateIndex
 
-pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("containerfiles")]
+pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("engines")]
 DOCS = Path(__file__).resolve().parents[3] / "docs/how-to/build-in-an-image.md"
 TOOLS = ("buildah", "docker")
 
@@ -23,8 +24,15 @@ def tool(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def by_hand(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project with envman's wheel in it, and a netrc file beside it."""
+def by_hand(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, build_all: Callable[[str], Built]
+) -> Project:
+    """The project with envman's wheel in it, and a netrc file beside it.
+
+    The engine's own image is there first: else it would begin with steps that are made by hand, which have
+    another name of the base in their history.
+    """
+    build_all("buildah")
     made = project.copy_of(tmp_path_factory.mktemp("by_hand") / "project")
     (made.folder / "dist").mkdir()
     write_own_wheel(made.folder / "dist")
@@ -44,7 +52,9 @@ def base_of(tool: str, project: Project, base: str) -> str:
 
 def build(tool: str, project: Project, text: str, tag: str, *options: str) -> machine.Finished:
     (project.folder / "Containerfile").write_text(text, encoding="utf-8")
-    own = ["--layers"] if tool == "buildah" else ["--progress=plain"]
+    said = re.search(r"--timestamp (\d+)", text)
+    times = f"--timestamp={said[1] if said else 0}"
+    own = ["--layers", times] if tool == "buildah" else ["--progress=plain"]
     secrets = [f"--secret=id=netrc,src={project.folder.parent}/netrc"]
     if certificates := project.environ.get("SSL_CERT_FILE"):
         secrets += [f"--secret=id=certificates,src={certificates}"]
@@ -98,7 +108,7 @@ def test_the_printed_one(
 def test_the_one_of_the_docs(tool: str, by_hand: Project, base: str, podman: Podman, tmp_path: Path) -> None:
     blocks = re.findall(r"```dockerfile\n(ARG BASE.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     (text,) = blocks
-    named = "--mount=type=bind,source=environments,target=/deployment/environments"
+    named = "--mount=type=bind,source=uv.toml,target=/deployment/uv.toml"
     more = "--mount=type=bind,source=team_b,target=/deployment/team_b"
     text = text.replace(named, f"{named} \\\n    {more}")  # what the spec of env_b names
     tag = f"localhost/docs-{tool}:1"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.images import machine
 from tests.images.engines.conftest import CREDENTIALS, Built, Podman, Project, options_of
-from tests.images.machine import SECRETS, PrivateIndex
+from tests.images.machine import SECRETS, Image, PrivateIndex, look_for_secrets
 
 pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("engines")]
 TOOLS = ("buildah", "podman", "docker")
@@ -65,20 +65,31 @@ def test_nothing_of_the_build_is_in_it(built: Built) -> None:
     assert not [name for name in names if name.endswith(("uv.toml", "requirements.txt", ".netrc"))]
 
 
-def test_all_engines_make_the_same_environments(built: Built, project: Project) -> None:
-    own = project.image("localhost/all-envman:1")
-    if built.engine == "envman":
-        return
-
-    def files(image: Built | object) -> dict[str, object]:
-        listed = image.environments_layer()  # type: ignore[attr-defined]
+@pytest.mark.parametrize("engine", TOOLS)
+def test_all_engines_make_the_same_environments(engine: str, build_all: Callable[[str], Built]) -> None:
+    def files(built: Built) -> dict[str, object]:
         return {
             entry.name.rstrip("/"): (entry.type, entry.mode & 0o7777, entry.uid, entry.size, entry.linkname)
-            for entry in listed
+            for entry in built.image.environments_layer()
             if not entry.name.endswith("pyvenv.cfg")  # it says where virtualenv was run from
         }
 
-    assert files(built.image) == files(own)
+    assert files(build_all(engine)) == files(build_all("envman"))
+
+
+def test_buildah_and_podman_make_the_same_image(build_all: Callable[[str], Built]) -> None:
+    assert build_all("buildah").image.manifest == build_all("podman").image.manifest
+
+
+def test_a_changed_lock_changes_the_image(built: Built, project: Project, tmp_path: Path) -> None:
+    """Also where a tool keeps its steps: the Containerfile is the same."""
+    changed = project.copy_of(tmp_path / "project")
+    (changed.folder / "team_b/requirements.txt").write_text("grid>=2\n", encoding="utf-8")
+    changed.ok("lock", **CREDENTIALS)
+    words = ["--all-in-one", *options_of(built.engine), "--tag", f"localhost/changed-{built.engine}:1"]
+    changed.ok("image", "build", *words, **CREDENTIALS)
+    said = json.loads(changed.ok("image", "inspect", words[-1], "--json").stdout)["result"]
+    assert said["facts"]["environments"]["env_b"]["packages"] == {"grid": "2.0"}
 
 
 def test_the_image_says_what_it_holds(built: Built, project: Project) -> None:
@@ -94,27 +105,16 @@ def test_the_image_says_what_it_holds(built: Built, project: Project) -> None:
 
 def test_no_secret_stays_in_the_tools_storage(built: Built, project: Project) -> None:
     """Neither in the layers of the build's own stage, which a tool keeps to build faster the next time."""
-    if built.engine == "envman":
-        folder = Path(project.environ["ENVMAN_CACHE_DIR"])
-    elif built.engine == "docker":
-        folder = Path(project.environ["DOCKER_HOST"].removeprefix("unix://")).parent / "data"
-    else:
-        folder = Path(project.environ["CONTAINERS_STORAGE_CONF"]).parent / "graph"
-    words = [word for secret in SECRETS for word in ("-e", secret.decode())]
-    found = subprocess.run(
-        ["grep", "-rlF", "--devices=skip", *words, str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert (found.returncode, found.stdout, found.stderr) == (1, "", "")
+    found = look_for_secrets(project.storage_of(built.engine))
+    assert (found.exit_code, found.log) == (1, "")
 
 
 @pytest.mark.parametrize("engine", TOOLS)
-def test_without_credentials_it_ends_with_what_the_tool_said_last(engine: str, project: Project) -> None:
-    options = [*options_of(engine), "--engine-option=--no-cache", "--tag", "localhost/never:1"]
-    done = project.envman("image", "build", "env_a", *options, UV_NO_CACHE="1")
+def test_without_credentials_it_ends_with_what_the_tool_said_last(
+    engine: str, project: Project, tmp_path: Path
+) -> None:
+    words = ["image", "build", "env_a", *options_of(engine), "--tag", "localhost/never:1"]
+    done = project.not_built_yet(tmp_path / "project").envman(*words)
     assert done.exit_code == 9
     assert f"error: {engine}: could not build the image" in done.log
     assert "credentials" in done.log
@@ -149,42 +149,26 @@ def test_debian_packages_are_installed_by_a_tool_and_wanted_of_the_base_by_envma
     assert podman.python(tag, code) == ["Hello, world!\n", []]
 
 
-@pytest.mark.parametrize("engine", ["envman", "buildah"])
-def test_a_user_of_the_bases_own_stays(
+@pytest.mark.parametrize("engine", ["envman", "buildah", "docker"])
+def test_a_base_from_a_registry_keeps_its_layers_and_its_user(
     engine: str, project: Project, podman: Podman, base: str, tmp_path: Path
 ) -> None:
-    tag = f"localhost/user-{engine}:1"
-    options = [*options_of(engine), "--base", machine.with_user(base, tmp_path), "--tag", tag]
-    project.ok("image", "build", "env_a", *options, **CREDENTIALS)
+    with machine.registry() as registry:
+        name = f"{registry}/team/base:12"
+        own = machine.with_user(base, tmp_path)
+        machine.run(["skopeo", "copy", "--quiet", "--dest-tls-verify=false", own, f"docker://{name}"])
+        tag = f"{registry}/team/{engine}:1"
+        words = ["env_a", *options_of(engine), "--base", name, "--tag", tag]
+        project.ok("image", "build", *words, **CREDENTIALS)
+        image, original = project.image(tag), Image(Path(own.split(":")[1]), own.split(":")[2])
+        assert image.manifest["layers"][0]["digest"] == original.manifest["layers"][0]["digest"]
+        if engine != "envman":
+            label = image.config["config"]["Labels"]["org.opencontainers.image.base.name"]
+            assert label.startswith(f"{registry}/team/base@sha256:")
+        project.ok("image", "push", tag)
     podman.take(tag)
     code = "import os; print(json.dumps([os.getuid(), os.getcwd(), os.environ['AIRFLOW_HOME']]))"
     assert podman.python(tag, code) == [65534, "/tmp", "/srv/airflow"]
-
-
-@pytest.mark.parametrize("engine", ["buildah", "docker"])
-def test_a_base_from_a_registry_keeps_its_layers(engine: str, project: Project, base: str) -> None:
-    with machine.registry() as registry:
-        name = f"{registry}/team/base:12"
-        machine.run(["skopeo", "copy", "--quiet", "--dest-tls-verify=false", base, f"docker://{name}"])
-        tag = f"{registry}/team/{engine}:1"
-        project.ok(
-            "image", "build", "env_a", *options_of(engine), "--base", name, "--tag", tag, **CREDENTIALS
-        )
-        image = project.image(tag)
-        original = machine.Image(Path(base.split(":")[1]), base.split(":")[2])
-        assert image.manifest["layers"][0]["digest"] == original.manifest["layers"][0]["digest"]
-        label = image.config["config"]["Labels"]["org.opencontainers.image.base.name"]
-        assert label.startswith(f"{registry}/team/base@sha256:")
-        project.ok("image", "push", tag)
-
-
-def test_the_same_locks_give_buildah_and_podman_the_same_image(project: Project) -> None:
-    digests = set()
-    for engine in ("buildah", "podman"):
-        options = ["env_a", *options_of(engine), "--engine-option=--no-cache", "--json"]
-        done = project.ok("image", "build", *options, "--tag", f"localhost/same-{engine}:1", **CREDENTIALS)
-        digests.add(json.loads(done.stdout)["result"][0]["digest"])
-    assert len(digests) == 1
 
 
 def test_what_this_machine_has(project: Project) -> None:

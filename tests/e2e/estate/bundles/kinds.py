@@ -134,6 +134,9 @@ with dag("blocking"):
 with dag("crashing"):
     Deferring(task_id="wait", behaviour="crash once")
 
+with dag("kept"):
+    Deferring(task_id="wait", behaviour="wait for a note")
+
 with dag("retried"):
 
     @task(retries=1, retry_delay=timedelta(seconds=1))

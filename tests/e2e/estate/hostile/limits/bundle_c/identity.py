@@ -25,7 +25,7 @@ def identity():
         "user": os.environ["USER"],
         "home": os.environ["HOME"],
         "changed": changed,
-        "served": "fork_server.py" in Path(f"/proc/{os.getppid()}/cmdline").read_text(),
+        "served": "fork_server" in Path(f"/proc/{os.getppid()}/cmdline").read_text(),
     }
 
 

@@ -25,6 +25,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 LIBC.ptrace.restype = ctypes.c_long
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
+WALL = 0x40000000
 PR_SET_DUMPABLE = 4
 
 
@@ -135,7 +136,7 @@ def own_descriptors() -> dict[str, str]:
 def ptrace(pid) -> str:
     if LIBC.ptrace(PTRACE_ATTACH, pid, None, None):
         return errno.errorcode[ctypes.get_errno()]
-    time.sleep(0.1)
+    os.waitpid(pid, WALL)  # it has stopped
     LIBC.ptrace(PTRACE_DETACH, pid, None, None)
     os.kill(pid, signal.SIGCONT)
     return "done"
@@ -159,7 +160,14 @@ def ask(path: str) -> str:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(20)
         connection.connect(path)
-        request = {"entry": "parse", "name": "stolen", "umask": 18, "folder": "/", "added": []}
+        request = {
+            "entry": "parse",
+            "name": "stolen",
+            "umask": 18,
+            "folder": "/",
+            "added": [],
+            "component": [],
+        }
         pairs = [socket.socketpair() for _ in range(4)]
         descriptors = [pair[0].fileno() for pair in pairs]
         with contextlib.suppress(BrokenPipeError):  # it was refused at once; the answer is there
@@ -174,13 +182,22 @@ def servers() -> dict[str, str]:
     return {environment: outcome(ask, path) for environment, path in sockets.items()}
 
 
+def lives(pid) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def from_outside(attempt) -> object:
     """The same, from a process that has left: a grandchild in a session of its own."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.setsid()
+        parent = os.getpid()
         if os.fork() == 0:
-            time.sleep(1)  # its parent has ended
+            while os.getppid() == parent:  # it has not ended yet
+                time.sleep(0.01)
             try:
                 os.write(writing, json.dumps(outcome(attempt)).encode())
             finally:
@@ -200,12 +217,14 @@ def kill_the_own_server() -> None:
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            if "fork_server.py" in Path(f"/proc/{server}/cmdline").read_text():
+            if "fork_server" in Path(f"/proc/{server}/cmdline").read_text():
                 os.kill(server, signal.SIGKILL)
-            time.sleep(3)
+                while lives(server):
+                    time.sleep(0.01)
             note("assassin", servers())
         os._exit(0)
-    time.sleep(6)
+    while not (NOTES / "assassin").exists():  # a workload with a server does not live to see it
+        time.sleep(0.01)
 
 
 # files

@@ -1,0 +1,213 @@
+"""Start a child of an Airflow component in a bundle's interpreter.
+
+Airflow's supervisor forks itself and goes on in the fork. `BundleProcess` stands between a supervisor class
+and `WatchedSubprocess`. With the same four sockets, it has the environment's fork server fork (see
+`server_client.py`), or starts another interpreter; from there on the child is Airflow's own (see
+`inside/child.py`), and the component sees the process that it would have seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from socket import socket, socketpair
+from typing import Any, NoReturn
+
+import psutil
+import structlog
+from airflow.sdk.execution_time.supervisor import ProcessTracker, PsutilTracker, WatchedSubprocess
+
+from envman.airflow import server_client
+from envman.airflow.bundle_interpreter import BundleInterpreter
+from envman.airflow.memory import WithinMemory
+from envman.airflow.pending_child import PendingChild
+from envman.airflow.runtime import Runtime
+from envman.errors import EnvmanError
+from envman.inside.protocol import CHILD, CHILD_DESCRIPTORS, RUN
+
+NOT_WAITED_FOR = ("parse", "triggers")
+"""Children of components that look after others meanwhile, whom a server that starts slowly must not stop."""
+
+READY_LIMIT = 0.05
+"""Seconds that a server takes at most which is not just starting."""
+
+START_LIMIT = 30.0
+"""Seconds that such a child waits for a server that is; less than Airflow gives to the parse of a file."""
+
+END_LIMIT = 0.1
+"""Seconds between the end of all that a child has open, and its exit status."""
+
+log = structlog.get_logger(logger_name="envman.fork_server")
+
+
+class Start:
+    """What to start, and where: the child's entry, whose interpreter, and what else it inherits.
+
+    `find` gives the interpreter or raises an EnvmanError; `name` is the bundle, for `ps`. `call` is a file
+    with what a callback or a runner of triggers has to know.
+    """
+
+    __slots__ = ("call", "entry", "find", "name")
+
+    def __init__(
+        self, entry: str, name: str, find: Callable[[str], BundleInterpreter], call: int = -1
+    ) -> None:
+        self.entry = entry
+        self.name = name
+        self.find = find
+        self.call = call
+
+
+class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not there when types are checked
+    """A supervised child in another interpreter.
+
+    Where there is no interpreter for it, the child is a fork of the component that says so in the workload's
+    log and fails, without touching anybody's code.
+    """
+
+    refusal = ""
+    """Why no interpreter was started; empty where one was."""
+
+    runtime: Runtime | None = None
+    """What it runs with; None where no interpreter was started."""
+
+    @classmethod
+    def start(cls, *, start: Start, logger: Any = None, **fields: Any) -> Any:
+        """Start the child as `WatchedSubprocess.start` would; `start` takes the place of its `target`.
+
+        Raises TypeError, before anything is started, for a keyword that this Airflow's class does not have.
+        """
+        for how in ("target", "use_exec"):  # here each child is a process of another interpreter
+            fields.pop(how, None)
+        inspect.signature(cls).bind_partial(**fields)
+        try:
+            interpreter = start.find(start.name)
+        except (EnvmanError, OSError) as error:
+            return cls._refused(str(error), logger, fields)
+        runtime = interpreter.runtime
+        ours, theirs = _socket_pairs()
+        try:
+            tracker = _begin(interpreter, start, [end.fileno() for end in theirs])
+        except (EnvmanError, OSError) as error:
+            for one in ours:
+                one.close()
+            why = (
+                f"{runtime.python}: can't be started: {error.strerror}"
+                if isinstance(error, OSError)
+                else error
+            )
+            return cls._refused(str(why), logger, fields)
+        finally:
+            for one in theirs:
+                one.close()
+        requests, stdout, stderr, logs = ours
+        logger = logger or structlog.get_logger(logger_name="task").bind()
+        if limit := runtime.limits.get("memory"):
+            tracker = WithinMemory(tracker, runtime.environment, limit, logger)
+        process = cls(
+            pid=tracker.pid,
+            stdin=requests,
+            process=tracker,
+            process_log=logger,
+            start_time=time.monotonic(),
+            **fields,
+        )
+        process.runtime = runtime
+        process._register_pipe_readers(stdout, stderr, requests, logs, data={})
+        return process
+
+    def _check_subprocess_exit(self, **how: Any) -> int | None:
+        """Wait for the exit status of a child that has closed everything.
+
+        Nothing else would wake the component then: it would see the end a second, or five seconds, later.
+        """
+        self.pid = int(self._process.pid)  # that of a child whose server was just starting is known by now
+        if self._exit_code is None and not self._open_sockets:
+            with contextlib.suppress(self._process.TimeoutExpired):
+                self._process.wait(timeout=END_LIMIT)
+        exit_code: int | None = super()._check_subprocess_exit(**how)
+        return exit_code
+
+    @classmethod
+    def _refused(cls, message: str, logger: Any, fields: dict[str, Any]) -> Any:
+        process = super().start(target=partial(refuse, message), logger=logger, **fields)
+        process.refusal = message
+        return process
+
+
+@contextlib.contextmanager
+def call_file(content: bytes) -> Iterator[int]:
+    """A file with what a child has to know, for `Start`, as a command line is short and public."""
+    with tempfile.TemporaryFile() as stream:
+        stream.write(content)
+        stream.seek(0)
+        yield stream.fileno()
+
+
+def refuse(message: str) -> NoReturn:
+    """Say in the workload's log why it can't run, and fail."""
+    structlog.get_logger(logger_name="envman").error(message)
+    sys.exit(1)
+
+
+def _socket_pairs() -> tuple[list[socket], list[socket]]:
+    """Four pairs, for requests, stdout, stderr and logs: the component's ends, and the child's."""
+    pairs = [socketpair() for _ in range(4)]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def _begin(interpreter: BundleInterpreter, start: Start, theirs: list[int]) -> ProcessTracker:
+    """Have the child forked by the environment's server, else start an interpreter. Raises OSError.
+
+    The interpreter is closed once it is no longer needed.
+    """
+    descriptors = [*theirs, *([start.call] if start.call >= 0 else [])]
+    cold = partial(_started, interpreter, start)
+    held = contextlib.ExitStack()
+    held.callback(interpreter.close)
+    with held:
+        if not interpreter.runtime.warm:
+            return cold(descriptors)
+        try:
+            patience = START_LIMIT if start.entry in NOT_WAITED_FOR else server_client.ANSWER_LIMIT
+            asked = server_client.ServerClient(interpreter).ask(
+                start.entry, start.name, descriptors, patience
+            )
+        except EnvmanError as error:
+            return cold(descriptors, str(error))
+        waiting = PendingChild(
+            asked, cold, held.pop_all(), partial(_cold.discard, interpreter.runtime.environment)
+        )
+    waiting.look(READY_LIMIT if start.entry in NOT_WAITED_FOR else patience)
+    if waiting.error:
+        raise waiting.error
+    return waiting
+
+
+def _started(
+    interpreter: BundleInterpreter, start: Start, descriptors: list[int], reason: str = ""
+) -> ProcessTracker:
+    """A fresh interpreter with the child in it; with the reason why no server has forked one."""
+    if reason:
+        _warn_once(interpreter.runtime.environment, reason)
+    places = zip(descriptors, CHILD_DESCRIPTORS, strict=False)
+    words = [RUN, CHILD, start.entry, start.name, *sys.argv[1:]]
+    pid = interpreter.spawn(words, places, seeded=start.entry == "parse", leads=start.entry == "task")
+    return PsutilTracker(psutil.Process(pid))
+
+
+_cold: set[str] = set()
+
+
+def _warn_once(environment: str, reason: str) -> None:
+    """Say that an environment's workloads start slowly, once until a server has forked one again."""
+    if environment not in _cold:
+        _cold.add(environment)
+        log.warning(
+            "No fork server; each workload starts an interpreter", environment=environment, reason=reason
+        )

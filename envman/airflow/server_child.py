@@ -1,0 +1,105 @@
+"""A child of a fork server, as Airflow's supervisors watch and signal their children."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import os
+import select
+import signal
+import socket
+
+import psutil
+import structlog
+from airflow.sdk.execution_time.supervisor import ProcessTracker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from envman.inside.protocol import ServerAnswer
+
+log = structlog.get_logger(logger_name="envman.fork_server")
+
+Ended = enum.IntEnum("Ended", {one.name: -one.value for one in signal.Signals})  # type: ignore[misc]
+"""An end by a signal: negative, and with the name that Airflow prints, as psutil gives it."""
+
+
+class ServerChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not there when types are checked
+    """A process that is not this one's child; its server tells how it ended.
+
+    The connection is the hold on it: the server ends a child whose component has closed it, and keeps the
+    number of an ended child taken until then.
+    """
+
+    ProcessNotFound = psutil.NoSuchProcess
+    TimeoutExpired = psutil.TimeoutExpired
+
+    def __init__(self, connection: socket.socket, pid: int, environment: str) -> None:
+        self._connection = connection
+        self._pid = pid
+        self._environment = environment
+        self._status: int | None = None
+        self.lost = False
+        """Whether its server has ended, and it for no other reason."""
+        self._handle = -1
+        with contextlib.suppress(OSError):  # it has ended already; the server says how
+            self._handle = os.pidfd_open(pid)
+
+    @property
+    def pid(self) -> int:
+        """Its process ID, of this host or container."""
+        return self._pid
+
+    def send_signal(self, s: signal.Signals) -> None:
+        """Send it a signal; raises psutil.NoSuchProcess where it has ended."""
+        if self._status is not None:
+            raise psutil.NoSuchProcess(self._pid)
+        try:
+            if self._handle >= 0:  # the number could be another process's once the server is gone
+                signal.pidfd_send_signal(self._handle, s)
+            else:
+                os.kill(self._pid, s)
+        except ProcessLookupError:
+            raise psutil.NoSuchProcess(self._pid) from None
+
+    def wait(self, timeout: float | None) -> int:
+        """Its exit status, negative for a signal; raises psutil.TimeoutExpired after so many seconds."""
+        if self._status is None:
+            self._status = self._told(timeout)
+            self._close()
+        return self._status
+
+    def _told(self, timeout: float | None) -> int:
+        self._connection.settimeout(max(timeout, 0.0) if timeout is not None else None)
+        try:
+            line = self._connection.recv(4096)
+        except (BlockingIOError, TimeoutError):
+            raise psutil.TimeoutExpired(timeout or 0.0, self._pid) from None
+        except ConnectionError:
+            line = b""
+        if not line:
+            return self._orphaned()
+        answer: ServerAnswer = json.loads(line)
+        status = int(answer["status"])
+        with contextlib.suppress(ValueError):  # a real-time signal without a name
+            return Ended(status) if status < 0 else status
+        return status
+
+    def _orphaned(self) -> int:
+        """The server has ended, and its children with it; make sure of this one."""
+        self.lost = True
+        log.error(
+            "The fork server ended, and this workload with it", environment=self._environment, pid=self._pid
+        )
+        if self._handle >= 0:
+            with contextlib.suppress(OSError):  # no longer there, or another user's by now
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            poll = select.poll()  # readable once it has ended, waited for or not
+            poll.register(self._handle, select.POLLIN)
+            poll.poll(5000)
+        return Ended(-signal.SIGKILL)
+
+    def _close(self) -> None:
+        self._connection.close()
+        if self._handle >= 0:
+            os.close(self._handle)

@@ -1,0 +1,1 @@
+"""Building generations: interpreters, virtual environments, bytecode, checks."""

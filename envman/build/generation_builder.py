@@ -1,0 +1,197 @@
+"""Make one generation: venv, packages, checks, file list, manifest. It counts once the manifest stands."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from envman import __version__
+from envman.build.bytecode import Bytecode, Compiler
+from envman.build.machine import Machine
+from envman.build.plan import Plan
+from envman.build.venv import VirtualEnvironment, virtualenv_version
+from envman.errors import BuildError, EnvmanError, Problem
+from envman.store import layout
+from envman.store.folder import Store
+from envman.store.inventory import Inventory, altered_since_packed, take_inventory
+from envman.store.manifest import Manifest, spec_digest
+from envman.system.events import Event, Report, Stage
+from envman.system.files import sync_file_system, write_atomic
+from envman.system.processes import Processes
+from envman.uv.messages import as_warning
+from envman.uv.runner import Uv
+
+
+@dataclass(frozen=True)
+class BuildTools:
+    """What a build works with."""
+
+    processes: Processes
+    uv: Uv
+    machine: Machine
+    bytecode: Bytecode
+
+
+class GenerationBuilder:
+    """Builds a generation in its final place, where its scripts' first lines already point to.
+
+    The caller holds the generation's lock (`held`), which every child inherits.
+    """
+
+    def __init__(self, store: Store, tools: BuildTools, held: int, report: Report) -> None:
+        self._store = store
+        self._tools = tools
+        self._held = (held,)
+        self._report = report
+
+    def make(self, plan: Plan) -> None:
+        """Build and check the generation; raises EnvmanError or OSError, and then leaves nothing behind."""
+        started = time.monotonic()
+        folder = self._store.folder(plan.generation)
+        with _removed_on_failure(folder):
+            environment = VirtualEnvironment(folder, self._tools.processes, self._held)
+            self._install(plan, environment)
+            self._compile(plan, environment)
+            self._check(plan, environment)
+            self._write_manifest(plan, folder, started)
+
+    def _install(self, plan: Plan, environment: VirtualEnvironment) -> None:
+        name = plan.environment.name
+        self._report(Event(name, Stage.CREATING, plan.interpreter.describe()))
+        environment.create(self._tools.machine.virtualenv(plan.interpreter))
+        lock_file = environment.folder / layout.LOCK_COPY
+        lock_file.write_text(plan.lock_text, encoding="utf-8")
+        self._report(Event(name, Stage.INSTALLING, f"{len(plan.packages)} packages"))
+        self._tools.uv.install(
+            str(lock_file),
+            environment.python,
+            self._held,
+            lambda line: self._report(_said_by_uv(name, line)),
+            plan.environment.no_build,
+        )
+        (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
+
+    def _compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
+        name, interpreter = plan.environment.name, plan.interpreter
+        store = self._tools.bytecode.store(interpreter)
+        compiler = Compiler(environment.python, self._tools.processes, self._tools.bytecode.jobs, self._held)
+        self._report(Event(name, Stage.COMPILING, "bytecode"))
+        for packages in environment.packages():
+            filled = store.fill(
+                packages,
+                compiler,
+                lambda files: self._report(Event(name, Stage.COMPILING, f"{files} files")),
+            )
+            said = f"{filled.compiled} files compiled, {filled.linked} linked, {filled.copied} copied"
+            self._report(Event(name, Stage.COMPILING, said))
+
+    def _check(self, plan: Plan, environment: VirtualEnvironment) -> None:
+        declared = plan.environment
+        variables = dict(declared.set_variables)
+        self._report(Event(declared.name, Stage.CHECKING, "imports and commands"))
+        environment.check_imports(declared.check_imports, variables, "checks.imports")
+        environment.check_imports(declared.preload, variables, "preload")
+        for words in declared.check_commands:
+            environment.check_command(words, variables)
+        self._report(Event(declared.name, Stage.CHECKING, "installed set"))
+        if (present := environment.installed()) != plan.packages:  # last: a command may have changed it
+            raise BuildError(_set_problem(plan, present))
+        overridden = {canonicalize_name(Requirement(text).name) for text in declared.overrides}
+        self._tools.uv.check(environment.python, overridden, self._held)
+
+    def _write_manifest(self, plan: Plan, folder: Path, started: float) -> None:
+        self._report(Event(plan.environment.name, Stage.LISTING))
+        inventory = take_inventory(folder, self._tools.bytecode.digests)
+        if altered := altered_since_packed(folder, inventory):
+            raise BuildError(_altered_problem(altered))
+        self._tell_of_copies(plan.environment.name, folder, inventory)
+        listing = inventory.to_text()
+        write_atomic(folder / layout.FILES, listing)
+        manifest = Manifest(
+            generation=plan.generation,
+            environment=plan.environment.name,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - started, 3),
+            interpreter=plan.interpreter,
+            lock=plan.lock_body,
+            lock_text=plan.lock_text_digest,
+            options=plan.options,
+            spec=spec_digest(plan.environment),
+            files="sha256:" + hashlib.sha256(listing.encode()).hexdigest(),
+            file_count=len(inventory.entries),
+            size=inventory.size,
+            packages=dict(sorted(plan.packages.items())),
+            tools={"envman": __version__, "uv": self._tools.uv.version(), "virtualenv": virtualenv_version()},
+        )
+        sync_file_system(folder)  # what the manifest stands for outlives a power cut, or it doesn't stand
+        write_atomic(folder / layout.MANIFEST, manifest.to_json())
+
+    def _tell_of_copies(self, name: str, folder: Path, inventory: Inventory) -> None:
+        """Say what it costs that files could not be linked, unless somebody has chosen that."""
+        if not self._tools.machine.links:
+            return
+        caches = (self._tools.uv.cache_folder(), self._tools.bytecode.folder)
+        elsewhere = [str(one) for one in caches if one and _device(one) != _device(folder)]
+        if elsewhere and "UV_LINK_MODE" not in os.environ:
+            what = f"{inventory.unshared / 1e6:.0f} MB are copies, not links, since {' and '.join(elsewhere)}"
+            root = self._store.root
+            remedy = f"is on another file system than {root}; UV_LINK_MODE=copy says that this is known"
+            self._report(Event(name, Stage.LISTING, f"{what} {remedy}", warning=True))
+
+
+def _said_by_uv(name: str, line: str) -> Event:
+    warning, text = as_warning(line)
+    return Event(name, Stage.INSTALLING, text, warning)
+
+
+def _device(path: Path) -> int:
+    """The file system of a folder, or of what is above it where it is not there yet."""
+    while not path.exists():
+        path = path.parent
+    return path.stat().st_dev
+
+
+def _altered_problem(altered: list[str]) -> Problem:
+    listed = "; ".join(altered[:10])
+    what = f"{len(altered)} files are not as their package's RECORD says: {listed}"
+    remedy = (
+        "They came so from uv's cache, which somebody wrote to: uv cache clean PACKAGE, then build again."
+    )
+    return Problem("uv pip sync", what, remedy)
+
+
+def _set_problem(plan: Plan, installed: Mapping[str, str]) -> Problem:
+    names = sorted(installed.keys() | plan.packages.keys())
+    listed = [
+        f"{name}: locked {plan.packages.get(name, 'nothing')}, installed {installed.get(name, 'nothing')}"
+        for name in names
+        if installed.get(name) != plan.packages.get(name)
+    ]
+    what = f"what is installed is not what is locked: {'; '.join(listed[:10])}"
+    return Problem(
+        f"environment '{plan.environment.name}'", what, "Lock it anew; report it if that does not help."
+    )
+
+
+@contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    if folder.exists():  # a killed build's: its lock is free, or we would not be here
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, EnvmanError):
+            error.__cause__ = None
+        raise

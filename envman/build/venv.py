@@ -1,0 +1,143 @@
+"""Create a virtual environment with virtualenv, and try out what was installed into it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from envman.errors import BuildError, Problem
+from envman.inside.protocol import IMPORT_CHECK, RUN
+from envman.resolver.variables import child_environment
+from envman.system.child_process import Finished
+from envman.system.files import mark_used, sync_file_system
+from envman.system.processes import Processes
+
+
+def virtualenv_version() -> str:
+    """virtualenv's own version."""
+    return version("virtualenv")
+
+
+def portable_virtualenv(folder: Path) -> Path:
+    """A folder that any Python from 3.8 on runs as virtualenv: `python FOLDER --help`; made below `folder`.
+
+    It holds virtualenv and what that needs, as installed beside envman, all in Python. Raises OSError.
+    """
+    target = folder / "virtualenv" / virtualenv_version()
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as name:
+            new = Path(name) / "it"
+            for one in _with_requirements("virtualenv"):
+                for file in one.files or ():
+                    source = Path(str(one.locate_file(file)))
+                    if ".." not in file.parts and file.suffix != ".pyc" and source.is_file():
+                        (new / file).parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(source, new / file)
+            shutil.copyfile(new / "virtualenv" / "__main__.py", new / "__main__.py")
+            sync_file_system(new)
+            try:
+                new.rename(target)
+            except OSError:  # another envman was faster
+                if not target.exists():
+                    raise
+    mark_used(target)
+    return target
+
+
+def _with_requirements(name: str, known: set[str] | None = None) -> Iterator[Distribution]:
+    """A distribution and those that it requires, on whichever Python, as far as they are installed."""
+    known = set() if known is None else known
+    if name in known:
+        return
+    known.add(name)
+    with contextlib.suppress(PackageNotFoundError):
+        found = distribution(name)
+        yield found
+        for line in found.requires or ():
+            requirement = Requirement(line)
+            if "extra" not in str(requirement.marker):
+                yield from _with_requirements(canonicalize_name(requirement.name), known)
+
+
+class VirtualEnvironment:
+    """A virtual environment that is being built in a folder; `held` are the locks that children inherit."""
+
+    def __init__(self, folder: Path, processes: Processes, held: Sequence[int] = ()) -> None:
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self._processes = processes
+        self._held = held
+
+    def create(self, virtualenv: Sequence[str]) -> None:
+        """Create it, without pip; `virtualenv` are the words that start it. Raises BuildError."""
+        command = [*virtualenv, "--quiet", "--no-seed", "--no-vcs-ignore"]
+        command += ["--activators", "bash,fish", str(self.folder)]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("VIRTUALENV_")}
+        finished = self._processes.run(command, environment, str(self.folder.parent), self._held)
+        if finished.exit_code:
+            remedy = _remedy(finished, f"Check the interpreter: {shlex.join(virtualenv)}")
+            raise BuildError(Problem("virtualenv", _words(finished), remedy))
+
+    def packages(self) -> list[Path]:
+        """Its `site-packages` folders; there is one."""
+        return sorted(self.folder.glob("lib/python3*/site-packages"))
+
+    def installed(self) -> dict[str, str]:
+        """What is installed: versions by normalized name (PEP 503), read from its metadata."""
+        folders = [str(folder) for folder in self.packages()]
+        return {
+            canonicalize_name(distribution.name): distribution.version
+            for distribution in distributions(path=folders)
+        }
+
+    def check_imports(self, modules: Sequence[str], variables: dict[str, str], key: str) -> None:
+        """Import the modules of one of the spec's keys, all in one process; raises BuildError naming each
+        that fails.
+        """
+        if not modules:
+            return
+        finished = self._run([str(self.python), RUN, IMPORT_CHECK, *modules], variables)
+        if finished.exit_code:
+            remedy = _remedy(finished, f"Correct the dependencies, or take the module out of {key}.")
+            raise BuildError(Problem(key, _words(finished), remedy))
+
+    def check_command(self, words: Sequence[str], variables: dict[str, str]) -> None:
+        """Run one of the spec's commands; raises BuildError where it does not end with 0."""
+        where = f"checks.commands: {shlex.join(words)}"
+        try:
+            finished = self._run(words, variables)
+        except FileNotFoundError:
+            raise BuildError(Problem(where, "command not found", "Correct the command.")) from None
+        if finished.exit_code:
+            what = f"ended with {finished.exit_code}: {_words(finished)}"
+            raise BuildError(
+                Problem(where, what, _remedy(finished, "Correct the dependencies or the command."))
+            )
+
+    def _run(self, words: Sequence[str], variables: dict[str, str]) -> Finished:
+        environment = child_environment(os.environ, str(self.python.parent), (), variables)
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        inside = self.python.parent / words[0]
+        program = str(inside) if "/" not in words[0] and inside.exists() else words[0]
+        return self._processes.run([program, *words[1:]], environment, str(self.folder), self._held)
+
+
+def _remedy(finished: Finished, otherwise: str) -> str:
+    if "No space left on device" in finished.stderr:
+        return "The disk is full: free space for the root folder."
+    return otherwise
+
+
+def _words(finished: Finished, most: int = 30) -> str:
+    lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
+    return "\n  ".join(lines[-most:]) or "it said nothing"

@@ -1,1 +1,0 @@
-"""Bytecode, compiled once for each Python version and linked into every environment that has the source."""

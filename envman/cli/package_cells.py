@@ -1,0 +1,57 @@
+"""Packages in tables: their versions, and what a lock changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from packaging.version import Version
+
+from envman.cli.output import Reporter
+
+if TYPE_CHECKING:
+    from envman.lock.changes import PackageChange
+    from envman.usecases.add_remove import EditOutcome
+    from envman.usecases.lock import LockOutcome
+
+
+def versions_text(versions: Sequence[str]) -> str:
+    """Versions of one package in one cell."""
+    return ", ".join(sorted(set(versions), key=Version)) or "-"
+
+
+def change_cells(change: PackageChange) -> tuple[str, str, str]:
+    """A package's name, its old and its new versions."""
+    return change.package, versions_text(change.old), versions_text(change.new)
+
+
+def show_changes(reporter: Reporter, outcomes: Iterable[LockOutcome]) -> None:
+    """Show what changed in locks."""
+    rows = [
+        (outcome.environment, *change_cells(change))
+        for outcome in outcomes
+        if not outcome.first
+        for change in outcome.changes
+    ]
+    if rows:  # of a first lock every package is new: the progress has said how many
+        reporter.table(("environment", "package", "old", "new"), rows)
+
+
+def show_source_only(reporter: Reporter, outcomes: Iterable[LockOutcome]) -> None:
+    """Name the packages whose build will run their code on whatever machine builds."""
+    for outcome in outcomes:
+        for one in outcome.source_only:
+            reporter.note(
+                f"{outcome.environment}: {one.words()}, so a build runs the package's code, which may "
+                "download more. 'no-build = true' in the spec refuses such packages."
+            )
+
+
+def show_edit(reporter: Reporter, outcome: EditOutcome, what: str) -> None:
+    """Show what an edit of a spec did; `what` is 'added to' or 'removed from'."""
+    if reporter.as_json:
+        reporter.result(outcome)
+        return
+    reporter.say(f"{', '.join(outcome.requirements)} {what} {outcome.file}")
+    show_changes(reporter, (outcome.lock,))
+    show_source_only(reporter, (outcome.lock,))

@@ -1,0 +1,50 @@
+"""`envman rollback`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from envman.cli.completion import complete_generation
+from envman.cli.options import (
+    EnvironmentName,
+    JsonOption,
+    ProjectOption,
+    RootOption,
+    root_folder,
+)
+from envman.cli.output import Reporter
+from envman.usecases.rollback import rollback
+
+
+def rollback_command(
+    environment: EnvironmentName,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="GENERATION",
+            help="The generation to go back to.",
+            autocompletion=complete_generation,
+        ),
+    ] = None,
+    project: ProjectOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Switch an environment back to the generation that it had before.
+
+    Running processes stay in theirs; what is started from now on runs in the older one. The next
+    `envman build` publishes the lock again, so correct the lock, too.
+
+    Examples: envman rollback env_a · envman rollback env_a --to 3f9c2a7b10de
+    """
+    reporter = Reporter("rollback", as_json)
+    with reporter.errors():
+        outcome = rollback(root_folder(root, project), environment, to)
+        if as_json:
+            reporter.result(outcome)
+        else:
+            what = f"{outcome.environment}: {outcome.old} -> {outcome.new} ({outcome.interpreter})"
+            reporter.say(f"{what}, in {outcome.milliseconds:.1f} ms")

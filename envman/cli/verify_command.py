@@ -1,0 +1,65 @@
+"""`envman verify`."""
+
+from __future__ import annotations
+
+import typer
+
+from envman.cli.options import (
+    Environments,
+    JsonOption,
+    ProjectOption,
+    RootOption,
+    root_folder,
+)
+from envman.cli.output import Reporter
+from envman.errors import ExitCode, Problem
+from envman.store.verification import VerifyOutcome, verify
+
+
+def verify_command(
+    environments: Environments = None,
+    project: ProjectOption = None,
+    root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every file of the current generations, and say what changed since the build.
+
+    Names each changed, missing or added file; ends with 8 if there is any.
+
+    Example: envman verify env_a
+    """
+    reporter = Reporter("verify", as_json)
+    with reporter.errors():
+        outcomes = verify(root_folder(root, project), environments or [])
+        problems = [problem for outcome in outcomes for problem in _verify_problems(outcome)]
+        if as_json:
+            reporter.json([_verify_row(outcome) for outcome in outcomes], problems, ok=not problems)
+        else:
+            for outcome in outcomes:
+                state = f"{len(outcome.differences)} differ" if outcome.differences else "unaltered"
+                reporter.say(f"{outcome.environment}: {outcome.generation}, {outcome.files} files, {state}")
+            reporter.problems(problems)
+        if problems:
+            raise typer.Exit(ExitCode.STORE)
+
+
+def _verify_row(outcome: VerifyOutcome) -> dict[str, object]:
+    listed = [{"kind": difference.kind, "path": difference.path} for difference in outcome.differences]
+    return {
+        "environment": outcome.environment,
+        "generation": outcome.generation,
+        "files": outcome.files,
+        "differences": listed,
+    }
+
+
+def _verify_problems(outcome: VerifyOutcome) -> list[Problem]:
+    words = {"changed": "was changed", "missing": "is missing", "added": "was added"}
+    listed = [
+        Problem(f"{outcome.environment}/{difference.path}", words[difference.kind])
+        for difference in outcome.differences
+    ]
+    if listed:
+        remedy = f"Find out who wrote there; build it anew with: envman build {outcome.environment} --rebuild"
+        listed[-1].remedy = remedy
+    return listed

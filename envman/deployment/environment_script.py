@@ -1,0 +1,117 @@
+"""Run a script of envman's in an environment's interpreter, and read its answer.
+
+The interpreter has no envman; the script gets a request as JSON, and writes one JSON object to standard
+output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envman.errors import EnvmanError, Problem
+from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.launch.process import hold_generation
+from envman.launch.purpose import NO_DATABASE, Purpose, variables_for
+from envman.resolver.snapshot import Snapshot
+from envman.resolver.variables import NO_THREADS
+from envman.store import layout
+from envman.system.processes import Processes
+
+_REMEDY = "Look at what it printed; it needs Airflow 3.3 or 3.4 in that interpreter."
+_INTERPRETER = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+"""Output comes as it is written, and nothing is written into a generation."""
+
+
+class InsideError(EnvmanError):
+    """A script could not be run in an interpreter, or gave no answer."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """An interpreter with the variables that a script gets in it."""
+
+    where: str
+    python: str
+    variables: Mapping[str, str]
+    held: tuple[int, ...] = ()
+
+    def ask(
+        self,
+        processes: Processes,
+        script: tuple[str, ...],
+        request: Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Any:
+        """Run a script, given by its path and first arguments, and return its answer; raises InsideError."""
+        command = [self.python, *script, json.dumps(request)]
+        try:
+            finished = processes.run(
+                command,
+                {**NO_THREADS, **self.variables, **_INTERPRETER},
+                str(Path.cwd()),
+                self.held,
+                on_line,
+                timeout=timeout,
+            )
+        except OSError as error:
+            raise InsideError(Problem(self.where, f"{self.python} can't be run: {error}", _REMEDY)) from None
+        try:
+            return json.loads(finished.stdout)
+        except ValueError:
+            lines = [line for line in finished.stderr.splitlines() if line.strip()] or ["it said nothing"]
+            what = f"{Path(script[-1]).name} gave no answer (exit status {finished.exit_code}): {lines[-1]}"
+            raise InsideError(Problem(self.where, what, _REMEDY)) from None
+
+
+@contextmanager
+def inside_environment(
+    snapshot: Snapshot, purpose: Purpose, environ: Mapping[str, str], home: str
+) -> Iterator[Inside]:
+    """An environment's current generation, held, with the variables and the configuration of its workloads.
+
+    `environ` are those of the components. There is no database. Raises ResolveError.
+    """
+    generation, descriptor = hold_generation(snapshot, purpose.environment)
+    try:
+        folder = layout.generation_path(snapshot.root, generation)
+        variables = variables_for(snapshot, purpose, f"{folder}/bin", environ)
+        yield Inside(
+            f"environment '{purpose.environment}'",
+            f"{folder}/bin/python",
+            without_database(variables, home),
+            (descriptor,),
+        )
+    finally:
+        os.close(descriptor)
+
+
+def without_database(environ: Mapping[str, str], home: str) -> dict[str, str]:
+    """Variables with which Airflow needs no database, and writes below `home` alone, an empty folder.
+
+    What it reads of the deployment is there all the same: airflow.cfg, the folder `config`, the plugins.
+    """
+    configuration = AirflowConfiguration(environ)
+    folder, plugins = configuration.module_folders()
+    for target, name in ((configuration.path, "airflow.cfg"), (folder, "config")):
+        if os.access(target, os.R_OK):
+            Path(home, name).symlink_to(Path(target).absolute())
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name != "AIRFLOW_CONFIG" and not name.startswith("AIRFLOW__DATABASE__")
+    }
+    kept.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
+    return (
+        kept
+        | NO_DATABASE
+        | {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+        | {"AIRFLOW__CORE__PLUGINS_FOLDER": plugins}
+    )

@@ -1,0 +1,174 @@
+"""Gather what `envman doctor` judges: what is built and published, and what Airflow's configuration says."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import envman
+from envman.build.stamp import stamp
+from envman.deployment.environment_script import Inside
+from envman.deployment.facts import CORE, SDK, Configured, Confined, EnvironmentFacts, Exposed, KeptBack
+from envman.errors import EnvmanError, LockError, Problem
+from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.launch.asked_variables import asked_variables
+from envman.launch.purpose import kept_back, purpose_of_bundle, variables_for
+from envman.lock.lock_state import LockStatus, lock_state, read_lock_text
+from envman.lock.lockfile import parse_header
+from envman.resolver.snapshot import Snapshot
+from envman.resolver.table import Table
+from envman.spec.project import Environment
+from envman.spec.workspace import Workspace
+from envman.store import layout
+from envman.store.exposed import writable_by_more
+from envman.store.folder import Store
+from envman.store.inventory import count_files
+from envman.store.manifest import Manifest
+from envman.store.verification import verify
+from envman.system.processes import Processes
+
+EXPLAIN = str(Path(envman.__file__).parent / "confine/explain.py")
+EXPLAINING = 60.0
+"""Seconds that looking at users and cgroups may take; users may be in a directory elsewhere."""
+
+
+def configured(configuration: AirflowConfiguration) -> Configured:
+    """Airflow's configuration, as far as it is envman's business; raises SpecError where it can't be read."""
+    entries = configuration.bundle_entries()
+    return Configured(
+        bundles=configuration.bundles(),
+        classes={str(entry["name"]): str(entry.get("classpath") or "") for entry in entries},
+        multi_team=configuration.is_on("core", "multi_team"),
+        coordinators=configuration.option("sdk", "coordinators") or "",
+        queue_map=configuration.option("sdk", "queue_to_coordinator") or "",
+    )
+
+
+def changes(table: Table, workspace: Workspace) -> tuple[str, ...]:
+    """The records of the table that envman.toml would write differently: 'bundle bundle_a'."""
+    differing = set(table.records()) ^ set(Table(workspace.table()).records())
+    return tuple(sorted({" ".join(line.split("\t")[:2]).removesuffix(" -") for line in differing}))
+
+
+def environment_facts(
+    store: Store, table: Table, workspace: Workspace | None, whole: bool
+) -> tuple[tuple[EnvironmentFacts, ...], list[Problem]]:
+    """Every published or declared environment; `whole`: read every file. And what could not be looked at."""
+    declared = workspace.project.environments if workspace else {}
+    facts: list[EnvironmentFacts] = []
+    problems: list[Problem] = []
+    for name in sorted({*table.names("environment"), *declared}):
+        try:
+            facts.append(_environment(store, name, workspace, declared.get(name), whole))
+        except EnvmanError as error:
+            facts.append(EnvironmentFacts(name, store.current(name)))
+            problems += error.problems
+    return tuple(facts), problems
+
+
+def _environment(
+    store: Store, name: str, workspace: Workspace | None, declared: Environment | None, whole: bool
+) -> EnvironmentFacts:
+    lock = lock_state(workspace, declared) if workspace and declared else None
+    problem = lock.problem if lock else None
+    generation = store.current(name)
+    manifest = store.manifest(generation) if generation else None
+    if manifest is None:
+        return EnvironmentFacts(name, generation, lock=problem)
+    behind = False
+    if workspace and declared and lock and lock.status is LockStatus.FRESH:
+        behind = _pins(workspace, declared) != manifest.lock
+    return EnvironmentFacts(
+        name=name,
+        generation=generation,
+        whole=True,
+        packages={key: manifest.packages[key] for key in (CORE, SDK) if key in manifest.packages},
+        interpreter=f"{manifest.interpreter.describe()}, {manifest.interpreter.executable}",
+        base=_base(manifest),
+        altered=_verified(store, name) if whole else _counted(store, manifest),
+        lock=problem,
+        behind=behind,
+    )
+
+
+def _pins(workspace: Workspace, environment: Environment) -> str:
+    try:
+        text = read_lock_text(workspace, environment)
+        return parse_header(text, environment.lock_file, environment.name).pins
+    except LockError:  # changed since it was looked at
+        return ""
+
+
+def _base(manifest: Manifest) -> str:
+    now = stamp(manifest.interpreter.executable)
+    if not now:
+        return "gone"
+    return "" if now == manifest.interpreter.stamp else "changed"
+
+
+def _counted(store: Store, manifest: Manifest) -> str:
+    """What a look at names and sizes alone tells: not an edit that leaves a file as long as it was."""
+    folder = store.folder(manifest.generation)
+    try:
+        listed = (folder / layout.FILES).read_bytes()
+    except OSError as error:
+        return f"its file list can't be read: {error.strerror}"
+    if "sha256:" + hashlib.sha256(listed).hexdigest() != manifest.files:
+        return "its file list was changed"
+    count, size = count_files(folder)
+    if (count, size) != (manifest.file_count, manifest.size):
+        return f"{manifest.file_count} files of {manifest.size} bytes were built, {count} of {size} are there"
+    return ""
+
+
+def _verified(store: Store, name: str) -> str:
+    (outcome,) = verify(store, [name])
+    found = [f"{difference.path} ({difference.kind})" for difference in outcome.differences]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return ", ".join(found[:3]) + more
+
+
+def exposed(store: Store, environments: tuple[EnvironmentFacts, ...]) -> Iterator[Exposed]:
+    """What more users than its owner may write."""
+    generations = [item.generation for item in environments if item.generation]
+    for path, status in writable_by_more(store, generations):
+        mode = stat.S_IMODE(status.st_mode)
+        yield Exposed(path, f"{mode:o}", bool(mode & stat.S_IWOTH), bool(mode & stat.S_ISVTX))
+
+
+def variables_kept_back(
+    snapshot: Snapshot, configuration: AirflowConfiguration, environ: Mapping[str, str]
+) -> Iterator[KeptBack]:
+    """What files of bundles that are folders of this host name, and their workloads do not get."""
+    environments = snapshot.answers().environments
+    for bundle, folder in configuration.local_folders().items():
+        if bundle in environments:
+            purpose = purpose_of_bundle(snapshot, bundle, environ)
+            names = kept_back(variables_for(snapshot, purpose, "/bin", environ), environ)
+            for variable, file in asked_variables(folder, names).items():
+                yield KeptBack(bundle, purpose.environment, variable, file)
+
+
+def confined(
+    store: Store, table: Table, environ: Mapping[str, str], processes: Processes
+) -> tuple[Confined, ...]:
+    """How this host would hold the environments that have a user or limits; raises InsideError.
+
+    Those that are an image, and are not built here, run elsewhere.
+    """
+    wanted = {
+        name: {"user": table.user(name), "limits": table.limits(name)}
+        for name in sorted({*table.names("user"), *table.names("limits")})
+        if table.image(name) is None or store.current(name)
+    }
+    if not wanted:
+        return ()
+    inside = Inside("this host's users and cgroups", sys.executable, environ)
+    answer = inside.ask(processes, (EXPLAIN,), wanted, timeout=EXPLAINING)
+    return tuple(
+        Confined(name, table.user(name), table.limits(name), **found)
+        for name, found in answer["environments"].items()
+    )

@@ -1,1 +1,0 @@
-"""Generations as values: what decides one, what its manifest says, which one came before. Pure."""

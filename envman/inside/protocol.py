@@ -1,0 +1,114 @@
+"""What components, and processes in teams' interpreters, agree on: descriptors, and lines of JSON.
+
+It imports nothing, since `envman exec` and every process of a team's pay for it. Pure.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class ServerSettings(TypedDict):
+        """What a fork server is started with: its third argument.
+
+        `link` is the environment's link to its current generation, `owner` the user ID of the components,
+        `idle` the seconds without a workload after which it ends.
+        """
+
+        root: str
+        link: str
+        preload: list[str]
+        owner: int
+        idle: float
+
+    class StatusQuestion(TypedDict):
+        """What whoever wants to know a server's status sends; the answer is a StatusReport, or a refusal."""
+
+        ask: str
+
+    class WorkloadRequest(TypedDict):
+        """What a component sends, with the descriptors that the child is to have.
+
+        `entry` is one of `child.ENTRIES`, `name` the bundle or environment, for people who read `ps`; `added`
+        are variables of the server's that its children don't have; `component` are the arguments of the
+        component's `airflow` command.
+        """
+
+        entry: str
+        name: str
+        umask: int
+        folder: str
+        added: list[str]
+        component: list[str]
+
+    class ServerAnswer(TypedDict, total=False):
+        """A server's answer to a component: `pid` once a child is there, `status` once it has ended (negative
+        for a signal), or why it refuses.
+        """
+
+        pid: int
+        status: int
+        refused: str
+
+    class ChildReport(TypedDict):
+        """A child that runs; `started` in seconds since the epoch."""
+
+        pid: int
+        kind: str
+        name: str
+        started: float
+
+    class StatusReport(TypedDict):
+        """What a server says of itself; `last_minute` are the workloads of the last minute."""
+
+        version: int
+        environment: str
+        generation: str
+        root: str
+        pid: int
+        started: float
+        preload: list[str]
+        workloads: int
+        last_minute: int
+        crashes: int
+        children: list[ChildReport]
+
+
+SCRIPTS = __file__.rpartition("/")[0]
+"""This folder."""
+
+RUN = f"{SCRIPTS}/run.py"
+"""The script that starts a module of this folder: `python RUN MODULE ARGUMENT...`."""
+
+CHILD = "child"
+FORK_SERVER = "fork_server"
+IMPORT_CHECK = "import_check"
+
+# Above the numbers that scripts and service managers count on.
+HELD_DESCRIPTOR = 100
+"""The lock on the generation, which every child inherits."""
+
+LOG_DESCRIPTOR = 101
+"""A workload's structured log."""
+
+CALL_DESCRIPTOR = 102
+"""What a callback or a runner of triggers has to know: the call, or the bundle, as JSON."""
+
+LISTEN_DESCRIPTOR = 103
+"""A fork server's listening socket."""
+
+VARIABLES_DESCRIPTOR = 104
+"""The variables of a process that is confined first; the highest number that a child gets a descriptor at."""
+
+CHILD_DESCRIPTORS = (0, 1, 2, LOG_DESCRIPTOR, CALL_DESCRIPTOR)
+"""Where a workload finds requests, standard output and standard error, its log and, if any, its call."""
+
+STATUS = "status"
+"""What can be asked of a server."""
+
+STATUS_VERSION = 1
+"""Of a StatusReport."""
+
+ENDED = "ended: "
+"""What the last line of a server begins with that has ended of its own accord."""

@@ -1,0 +1,144 @@
+"""What commands ask of the modules in here, and what those answer: the types of their JSON. Pure."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class ParseRequest(TypedDict):
+        """Of `parse_files`: a folder or file, the bundle's name, seconds for each file (None: Airflow's), and
+        the file that gets the Dags as they were serialized, a line of JSON for each: SerializedReport.
+        """
+
+        path: str
+        bundle: str
+        timeout: float | None
+        dags: str
+
+    class SerializedReport(TypedDict):
+        """A Dag as Airflow's components get it, and its file's path below the bundle's folder."""
+
+        file: str
+        data: object
+
+    class DagReport(TypedDict):
+        """A Dag's name, and how many tasks it has."""
+
+        dag: str
+        tasks: int
+
+    class FoundReport(TypedDict):
+        """What a file gave; `errors` by the file that each is about."""
+
+        dags: list[DagReport]
+        errors: dict[str, str]
+        warnings: list[str]
+
+    class FileReport(FoundReport):
+        """The same, with the file's path below the bundle's folder, and the seconds that it took."""
+
+        file: str
+        seconds: float
+
+    class PluginsReport(TypedDict):
+        """Why plugins can't be imported, by file or module; the classes that plugins register for Dags."""
+
+        errors: dict[str, str]
+        registered: list[str]
+
+    class ParseReport(TypedDict):
+        """Airflow's version, what each file gave, and why plugins can't be imported."""
+
+        airflow: str
+        files: list[FileReport]
+        plugins: dict[str, str]
+
+    class ReadRequest(TypedDict):
+        """Of `readable`: the Dags as `parse_files` has written them, the environment where they were parsed,
+        and the folders with its packages.
+        """
+
+        dags: str
+        environment: str
+        libraries: list[str]
+
+    class UnreadableReport(TypedDict):
+        """A Dag that can't be read, why, and the remedy."""
+
+        file: str
+        dag: str
+        what: str
+        remedy: str
+
+    class ReadReport(TypedDict):
+        """All Dags that can't be read."""
+
+        unreadable: list[UnreadableReport]
+
+    class ImportsRequest(TypedDict):
+        """Of `imports`: bundles' folders, modules that count whoever imports them, and whether to measure."""
+
+        folders: list[str]
+        modules: list[str]
+        measure: bool
+
+    class Costs(TypedDict, total=False):
+        """What a module's import takes, in seconds and bytes, why it can't be preloaded, what it brings."""
+
+        seconds: float | None
+        memory: int | None
+        problem: str
+        brings: list[str]
+
+    class ModuleReport(Costs):
+        """The same, with the module's name and how many files import it."""
+
+        module: str
+        files: int
+
+    class ImportsReport(TypedDict):
+        """`skipped` are files that can't be read, and why."""
+
+        airflow: str
+        files: int
+        skipped: list[tuple[str, str]]
+        modules: list[ModuleReport]
+
+    class ProbeRequest(TypedDict):
+        """Of `probe`: classes to import, and whether the deployment's database is asked."""
+
+        classpaths: list[str]
+        database: bool
+
+    class QueueReport(TypedDict):
+        """A queue, and a bundle with tasks in it."""
+
+        bundle: str
+        queue: str
+
+    class TriggerReport(TypedDict):
+        """A team's triggers, and those of them that wait in vain."""
+
+        team: str
+        all: int
+        waiting: int
+
+    class DatabaseReport(TypedDict):
+        """What the database says; `triggerers` is how many live."""
+
+        queues: list[QueueReport]
+        triggerers: int
+        triggers: list[TriggerReport]
+
+    class ProbeReport(TypedDict):
+        """Versions by package, by class why it can't be imported (empty where it can), plugins, and what else
+        a Dag may hold that its reader needs.
+        """
+
+        python: str
+        packages: dict[str, str]
+        classes: dict[str, str]
+        plugins: PluginsReport
+        pods: bool
+        database: DatabaseReport | None

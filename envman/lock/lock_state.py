@@ -1,0 +1,111 @@
+"""Whether locks answer their specs: for `lock --check`, `build` and `list`. No network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from envman.errors import LockError, Problem
+from envman.lock.lockfile import parse_header
+from envman.spec.inputs import CORE, changed_inputs
+from envman.spec.load import load_inputs
+from envman.spec.project import Environment
+from envman.spec.workspace import Workspace
+
+SDK = "apache-airflow-task-sdk"
+
+
+class LockStatus(str, Enum):
+    """How a lock stands to its spec."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True)
+class LockState:
+    """One environment's lock: its status, and what is wrong with it."""
+
+    environment: str
+    file: str
+    status: LockStatus
+    problem: Problem | None = None
+
+
+def read_lock_text(workspace: Workspace, environment: Environment) -> str:
+    """The lock's text, empty where there is none; raises LockError where it can't be read."""
+    try:
+        return workspace.files.read(environment.lock_file)
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = f"Make it anew: envman lock {environment.name}"
+        raise LockError(Problem(environment.lock_file, f"can't be read: {error}", remedy)) from None
+
+
+def lock_state(workspace: Workspace, environment: Environment) -> LockState:
+    """Compare an environment's lock with its spec and the files that the spec names."""
+    name, file = environment.name, environment.lock_file
+    remedy = f"Run: envman lock {name}"
+    try:
+        text = read_lock_text(workspace, environment)
+        if not text:
+            problem = Problem(file, f"the environment '{name}' has no lock", remedy)
+            return LockState(name, file, LockStatus.MISSING, problem)
+        header = parse_header(text, file, name)
+        if header.environment != name:
+            raise LockError(Problem(file, f"is the lock of the environment '{header.environment}'", remedy))
+    except LockError as error:
+        return LockState(name, file, LockStatus.DAMAGED, error.problems[0])
+    inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
+    changes = changed_inputs(header.inputs, inputs.digests(fetched=header.inputs))
+    if not changes:
+        return LockState(name, file, LockStatus.FRESH)
+    listed = "; ".join(f"{label} {change.value}" for label, change in changes)
+    problem = Problem(file, f"does not answer {environment.file}: {listed}", remedy)
+    return LockState(name, file, LockStatus.STALE, problem)
+
+
+def fresh_lock_text(workspace: Workspace, environment: Environment) -> str:
+    """The text of a lock that answers its spec; raises LockError for any other."""
+    state = lock_state(workspace, environment)
+    if state.problem:
+        raise LockError(state.problem)
+    return read_lock_text(workspace, environment)
+
+
+def check_locks(workspace: Workspace, names: Iterable[str]) -> tuple[LockState, ...]:
+    """The states of several locks; raises LockError if they disagree about the deployment's Airflow."""
+    states = tuple(lock_state(workspace, environment) for environment in workspace.choose(names))
+    if problems := airflow_problems(workspace):
+        raise LockError([*(state.problem for state in states if state.problem), *problems])
+    return states
+
+
+def airflow_problems(workspace: Workspace) -> list[Problem]:
+    """Locks of one deployment that pin different releases of the task SDK, or another Airflow.
+
+    The core's metadata names its task SDK: exactly from Airflow 3.1 on, as a range before.
+    """
+    version = workspace.project.airflow_version
+    if version is None:
+        return []
+    releases: dict[str, list[str]] = {}
+    for environment in workspace.project.environments.values():
+        text = read_lock_text(workspace, environment) if environment.airflow else ""
+        pinned = _pinned(text, CORE), _pinned(text, SDK)
+        if text and pinned[0] == [version]:  # another core: the lock is stale, and says so itself
+            releases.setdefault(", ".join(pinned[1]) or "none", []).append(environment.name)
+    if len(releases) < 2:
+        return []
+    listed = "; ".join(f"{sdk} in {', '.join(names)}" for sdk, names in sorted(releases.items()))
+    remedy = f"Components and environments run the same release: envman lock -P {SDK}"
+    return [Problem("airflow-version", f"the locks pin different releases of {SDK}: {listed}", remedy)]
+
+
+def _pinned(text: str, package: str) -> list[str]:
+    return sorted(set(re.findall(rf"^{re.escape(package)}==([^\s;\\]+)", text, re.MULTILINE)))

@@ -1,1 +1,0 @@
-"""What installed packages say of themselves (PyPA core metadata): dependencies, licenses. Pure."""

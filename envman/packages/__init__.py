@@ -1,0 +1,1 @@
+"""Installed packages: what their metadata says, their licenses and vulnerabilities, the bill of materials."""

@@ -1,0 +1,189 @@
+"""A host's fork servers in figures: what they say of themselves, and what their processes use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A workload that a server has forked; `started` in seconds since the epoch."""
+
+    pid: int
+    kind: str
+    name: str
+    started: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a server says of itself."""
+
+    socket: str
+    environment: str
+    generation: str
+    root: str
+    pid: int
+    started: float
+    preload: tuple[str, ...]
+    workloads: int
+    last_minute: int
+    crashes: int
+    children: tuple[Workload, ...]
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A server that said nothing, and why."""
+
+    socket: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What processes use: memory in bytes, processor time in seconds since they began.
+
+    `rss` counts a page that is shared once for each process, `pss` in parts; it is None where this user may
+    not see it. `processor` holds the time of the children that were waited for.
+    """
+
+    rss: int = 0
+    pss: int | None = 0
+    processor: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        pss = None if self.pss is None or other.pss is None else self.pss + other.pss
+        return Usage(self.rss + other.rss, pss, self.processor + other.processor)
+
+
+@dataclass(frozen=True)
+class ProcessTable:
+    """A moment's processes: who is whose parent, and what those that were looked at use."""
+
+    parents: Mapping[int, int]
+    usage: Mapping[int, Usage]
+
+    def tree(self, pid: int) -> Usage:
+        """What a process uses together with all below it."""
+        return sum((self.usage[one] for one in below(self.parents, pid) if one in self.usage), Usage())
+
+
+@dataclass(frozen=True)
+class ChildRow:
+    """A workload, and what it and the processes that it has started use."""
+
+    pid: int
+    kind: str
+    name: str
+    seconds: float
+    rss: int
+    pss: int | None
+
+
+@dataclass(frozen=True)
+class ServerRow:
+    """A server and its children; all but `socket` and `problem` may be None where it does not answer.
+
+    `cpu` is in percent of one processor, since the look before; None where there was none.
+    """
+
+    socket: str
+    environment: str | None = None
+    generation: str | None = None
+    root: str | None = None
+    pid: int | None = None
+    started: float | None = None
+    preload: tuple[str, ...] = ()
+    cpu: float | None = None
+    rss: int | None = None
+    pss: int | None = None
+    workloads: int | None = None
+    last_minute: int | None = None
+    crashes: int | None = None
+    children: tuple[ChildRow, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Total:
+    """All servers that answer, together."""
+
+    servers: int
+    children: int
+    cpu: float | None
+    rss: int
+    pss: int | None
+    workloads: int
+    last_minute: int
+    crashes: int
+
+
+def below(parents: Mapping[int, int], pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    children: dict[int, list[int]] = {}
+    for child, parent in parents.items():
+        children.setdefault(parent, []).append(child)
+    found = [pid]
+    for one in found:
+        found += [child for child in children.get(one, ()) if child not in found]
+    return found
+
+
+def percent(before: tuple[float, float] | None, now: tuple[float, float]) -> float | None:
+    """Percent of one processor between two looks, each a moment and the processor time until then."""
+    if before is None or now[0] <= before[0]:
+        return None
+    return round(max(0.0, now[1] - before[1]) / (now[0] - before[0]) * 100, 1)
+
+
+def server_row(status: Status, processes: ProcessTable, cpu: float | None, moment: float) -> ServerRow:
+    """A server's row at a moment (seconds since the epoch)."""
+    used = processes.tree(status.pid)
+    return ServerRow(
+        socket=status.socket,
+        environment=status.environment,
+        generation=status.generation,
+        root=status.root,
+        pid=status.pid,
+        started=status.started,
+        preload=status.preload,
+        cpu=cpu,
+        rss=used.rss,
+        pss=used.pss,
+        workloads=status.workloads,
+        last_minute=status.last_minute,
+        crashes=status.crashes,
+        children=tuple(_child_row(child, processes, moment) for child in status.children),
+    )
+
+
+def _child_row(child: Workload, processes: ProcessTable, moment: float) -> ChildRow:
+    used = processes.tree(child.pid)
+    seconds = round(max(0.0, moment - child.started), 1)
+    return ChildRow(child.pid, child.kind, child.name, seconds, used.rss, used.pss)
+
+
+def by_environment(rows: Iterable[ServerRow]) -> tuple[ServerRow, ...]:
+    """Rows by environment, the oldest server of each first; those without a name last."""
+    return tuple(
+        sorted(rows, key=lambda row: (row.environment is None, row.environment or "", row.started or 0.0))
+    )
+
+
+def total(rows: Iterable[ServerRow]) -> Total:
+    """The sum of all that answer."""
+    answering = [row for row in rows if not row.problem]
+    used = sum((Usage(row.rss or 0, row.pss) for row in answering), Usage())
+    cpus = [row.cpu for row in answering if row.cpu is not None]
+    return Total(
+        servers=len(answering),
+        children=sum(len(row.children) for row in answering),
+        cpu=round(sum(cpus), 1) if cpus else None,
+        rss=used.rss,
+        pss=used.pss,
+        workloads=sum(row.workloads or 0 for row in answering),
+        last_minute=sum(row.last_minute or 0 for row in answering),
+        crashes=sum(row.crashes or 0 for row in answering),
+    )

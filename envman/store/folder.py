@@ -1,0 +1,192 @@
+"""The root folder as an object: its generations, its environments' names with their histories, its table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from envman.errors import Problem, ResolveError, StoreError, UsageError
+from envman.names import nearest
+from envman.store import layout
+from envman.store.locks import locked, try_locked
+from envman.store.manifest import Manifest, parse_manifest
+from envman.store.root import current_generation
+from envman.store.switches import Action, Switch, parse_history, settled
+from envman.system.files import switch_link, sync_folder, write_atomic
+
+
+@dataclass(frozen=True)
+class Store:
+    """What is below a root folder, which need not be there yet; raises OSError where it can't be used."""
+
+    root: str
+
+    def folder(self, generation: str) -> Path:
+        """A generation's folder."""
+        return Path(layout.generation_path(self.root, generation))
+
+    def locked(
+        self, name: str = "store", on_wait: Callable[[], None] | None = None
+    ) -> AbstractContextManager[int]:
+        """Hold the lock of a generation, or of the store as a whole; see `locks.locked`."""
+        return locked(layout.lock_path(self.root, name), on_wait)
+
+    # generations
+
+    def generations(self) -> list[str]:
+        """The identifiers of all generations, whole or not, sorted."""
+        folder = Path(self.root) / layout.GENERATIONS
+        if not folder.is_dir():
+            return []
+        return sorted(
+            entry.name for entry in folder.iterdir() if not entry.name.startswith(layout.TRASH_PREFIX)
+        )
+
+    def is_whole(self, generation: str) -> bool:
+        """Whether the generation's manifest stands."""
+        return Path(layout.manifest_path(self.root, generation)).is_file()
+
+    def manifest(self, generation: str) -> Manifest | None:
+        """The generation's manifest, None if it is not whole; raises StoreError for a damaged one."""
+        path = Path(layout.manifest_path(self.root, generation))
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return parse_manifest(text, str(path))
+
+    def name_for(self, identifier: str, rebuild: bool) -> str:
+        """The folder's name for an identifier: itself, or with a number where it was rebuilt on demand."""
+        start = len(identifier) + 1
+        numbers = [
+            int(name[start:] or 1)
+            for name in self.generations()
+            if name == identifier or (name.startswith(f"{identifier}-") and name[start:].isdigit())
+        ]
+        number = max(numbers, default=0 if rebuild else 1) + (1 if rebuild else 0)
+        return identifier if number == 1 else f"{identifier}-{number}"
+
+    def discard(self, generation: str) -> None:
+        """Take a generation out of its place, by one rename; `remove_leftovers` deletes its files."""
+        folder = self.folder(generation)
+        folder.rename(folder.with_name(f"{layout.TRASH_PREFIX}{generation}-{os.getpid()}-{time.time_ns()}"))
+        sync_folder(folder.parent)  # before any of its files goes
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what killed builds and collections left, unless somebody works there; returns the names."""
+        folder = Path(self.root) / layout.GENERATIONS
+        removed: list[str] = []
+        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if entry.name.startswith(layout.TRASH_PREFIX):
+                shutil.rmtree(entry, ignore_errors=True)  # somebody else may be removing it at this moment
+                removed.append(entry.name)
+            elif not self.is_whole(entry.name):
+                with try_locked(Path(layout.lock_path(self.root, entry.name))) as free:
+                    if free and not self.is_whole(entry.name):
+                        shutil.rmtree(entry)
+                        removed.append(entry.name)
+        if self._strays():
+            with self.locked():  # somebody may be writing one
+                for stray in self._strays():
+                    stray.unlink(missing_ok=True)
+        return removed
+
+    def _strays(self) -> list[Path]:
+        """New files and links that have not taken their places."""
+        return [*Path(self.root).glob(".*.new"), *Path(self.root, layout.STATE).glob(".*.new")]
+
+    # names of environments
+
+    def environments(self) -> list[str]:
+        """The names below the root that point to a generation, sorted."""
+        folder = Path(self.root)
+        if not folder.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in folder.iterdir()
+            if not entry.name.startswith(".")
+            and entry.is_symlink()
+            and entry.readlink().parent.name == layout.GENERATIONS
+        )
+
+    def current(self, environment: str) -> str | None:
+        """The environment's current generation, None if it has none."""
+        link = Path(layout.link_path(self.root, environment))
+        return link.readlink().name if link.is_symlink() else None
+
+    def current_manifest(self, environment: str) -> Manifest:
+        """The manifest of the environment's current generation, under this environment's name.
+
+        Raises ResolveError where it isn't built, StoreError for a damaged manifest.
+        """
+        generation = current_generation(self.root, environment)
+        manifest = self.manifest(generation)
+        if manifest is None:
+            what = f"its generation {generation} is not whole"
+            remedy = f"Run: envman build {environment}"
+            raise ResolveError(Problem(f"environment '{environment}'", what, remedy))
+        return replace(manifest, environment=environment)
+
+    def history(self, environment: str) -> tuple[Switch, ...]:
+        """The environment's switches, those that took place, oldest first; raises StoreError."""
+        path = Path(layout.history_path(self.root, environment))
+        current = self.current(environment)  # before the history, which is written first
+        try:
+            return settled(parse_history(path.read_text(encoding="utf-8")), current)
+        except FileNotFoundError:
+            return ()
+        except (ValueError, KeyError, TypeError) as error:
+            remedy = "Restore the file, or remove it: then the environment has no history."
+            raise StoreError(Problem(str(path), f"is not a history: {error}", remedy)) from None
+
+    def publish(self, environment: str, generation: str, action: Action) -> bool:
+        """Point an environment's name to a whole generation, by one rename; False if it does already.
+
+        The history is written first: a name never points to a generation that the history does not know. A
+        switch that stands there and was not made is left out when the history is read.
+        """
+        with self.locked():
+            if self.current(environment) == generation:
+                return False
+            switches = [*self.history(environment), Switch(generation, time.time(), action)]
+            path = Path(layout.history_path(self.root, environment))
+            write_atomic(path, "".join(f"{switch.to_line()}\n" for switch in switches))
+            switch_link(Path(layout.link_path(self.root, environment)), layout.link_target(generation))
+            return True
+
+    def withdraw(self, environment: str) -> None:
+        """Take away an environment's name and history; its generations stay until they are collected."""
+        Path(layout.link_path(self.root, environment)).unlink(missing_ok=True)
+        Path(layout.history_path(self.root, environment)).unlink(missing_ok=True)
+
+    def choose(self, names: list[str]) -> list[str]:
+        """The named environments, all published ones where none is named; raises UsageError."""
+        published = self.environments()
+        if problems := [self.unpublished(name) for name in names if name not in published]:
+            raise UsageError(problems)
+        return list(dict.fromkeys(names)) or published
+
+    def unpublished(self, environment: str) -> Problem:
+        """The problem of an environment that has never been published below the root."""
+        what = f"has never been published in {self.root}"
+        return Problem(f"environment '{environment}'", what, nearest(environment, self.environments()))
+
+    # the table
+
+    def publish_table(self, text: str) -> bool:
+        """Write the table whole; False if it says the same already."""
+        path = Path(layout.table_path(self.root))
+        try:
+            if path.read_text(encoding="utf-8") == text:
+                return False
+        except (FileNotFoundError, UnicodeDecodeError):
+            pass
+        with self.locked():
+            write_atomic(path, text)
+        return True

@@ -1,0 +1,112 @@
+"""A generation's identity and its manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from envman.errors import Problem, StoreError
+from envman.spec.inputs import digest
+from envman.spec.project import Environment
+
+FORMAT = 1
+IDENTIFIER_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class BaseInterpreter:
+    """A base interpreter; `stamp` is its file's size and modification time, to notice an upgrade cheaply."""
+
+    implementation: str
+    version: str
+    platform: str
+    executable: str
+    stamp: str
+
+    def describe(self) -> str:
+        """As people say it: 'CPython 3.12.1'."""
+        return f"{self.implementation} {self.version}"
+
+    def marker_environment(self) -> dict[str, str]:
+        """PEP 508 environment of this machine under that interpreter."""
+        from packaging.markers import default_environment  # a parser, which reading a manifest needs not
+
+        environment = {key: str(value) for key, value in default_environment().items()}
+        environment["python_version"] = ".".join(self.version.split(".")[:2])
+        environment["python_full_version"] = environment["implementation_version"] = self.version
+        environment["implementation_name"] = self.implementation.lower()
+        environment["platform_python_implementation"] = self.implementation
+        environment["extra"] = ""
+        return environment
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a generation was made of; written last, so a generation that has one is whole.
+
+    `created` is UTC (ISO 8601), `size` in bytes, `seconds` the time that the build took. `files` is the
+    digest of the file list, `packages` maps names to versions (their hashes stand in envman.lock beside it).
+    """
+
+    generation: str
+    environment: str
+    created: str
+    seconds: float
+    interpreter: BaseInterpreter
+    lock: str
+    lock_text: str
+    options: str
+    spec: str
+    files: str
+    file_count: int
+    size: int
+    packages: Mapping[str, str]
+    tools: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """The manifest as JSON text."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+
+
+def parse_manifest(text: str, file: str) -> Manifest:
+    """Read a manifest; raises StoreError for text that is not one."""
+    try:
+        data: dict[str, Any] = json.loads(text)
+        if data.pop("format") != FORMAT:
+            raise ValueError("another format")
+        data["interpreter"] = BaseInterpreter(**data["interpreter"])
+        return Manifest(**data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"is not a manifest that this envman reads: {error}"
+        raise StoreError(Problem(file, what, "Build the environment anew: envman build")) from None
+
+
+def options_digest(environment: Environment) -> str:
+    """Digest of what, besides lock and interpreter, decides a generation: the checks that it has passed."""
+    return digest(
+        [
+            *(f"import {module}" for module in environment.check_imports),
+            *(f"command {json.dumps(words)}" for words in environment.check_commands),
+        ]
+    )
+
+
+def spec_digest(environment: Environment) -> str:
+    """Digest of the whole declared environment, inheritance applied."""
+    return digest([repr(environment)])
+
+
+def generation_identifier(lock_body: str, interpreter: BaseInterpreter, options: str) -> str:
+    """The name of the generation that these make: the same content has the same name."""
+    parts = [
+        f"format={FORMAT}",
+        lock_body,
+        interpreter.implementation,
+        interpreter.version,
+        interpreter.platform,
+        interpreter.executable,
+        options,
+    ]
+    return digest(parts).removeprefix("sha256:")[:IDENTIFIER_LENGTH]

@@ -1,0 +1,57 @@
+"""A generation against its own file list."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from envman.errors import Problem, StoreError
+from envman.store import layout
+from envman.store.folder import Store
+from envman.store.inventory import Difference, differences, parse_inventory, take_inventory
+from envman.system.digests import Digests
+
+
+@dataclass(frozen=True)
+class VerifyOutcome:
+    """One environment's generation against its own file list: no differences means unaltered."""
+
+    environment: str
+    generation: str
+    files: int
+    differences: tuple[Difference, ...]
+
+
+def verify(store: Store, names: Iterable[str]) -> tuple[VerifyOutcome, ...]:
+    """Read every file of the current generations, of all environments where none is named.
+
+    Raises UsageError for an environment that is not published, StoreError for a generation without a
+    readable manifest and file list.
+    """
+    return tuple(_verify(store, name) for name in store.choose(list(names)))
+
+
+def _verify(store: Store, environment: str) -> VerifyOutcome:
+    generation = store.current(environment) or ""
+    manifest = store.manifest(generation)
+    folder = store.folder(generation)
+    remedy = f"Build it anew: envman build {environment}"
+    if manifest is None:
+        what = f"its generation {generation} has no manifest"
+        raise StoreError(Problem(f"environment '{environment}'", what, remedy))
+    try:
+        text = (folder / layout.FILES).read_text(encoding="utf-8")
+        listed = parse_inventory(text)
+    except (OSError, ValueError) as error:
+        what = f"the file list of {generation} can't be read: {error}"
+        raise StoreError(Problem(f"environment '{environment}'", what, remedy)) from None
+    found = take_inventory(folder, Digests())
+    result = differences(listed, found.entries)
+    if _digest(text) != manifest.files:
+        result = (Difference("changed", layout.FILES), *result)
+    return VerifyOutcome(environment, generation, len(found.entries), result)
+
+
+def _digest(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

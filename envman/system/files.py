@@ -1,0 +1,130 @@
+"""Writing files so that no reader, crash, power cut or full disk leaves half of one; where the cache is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from envman.errors import EnvmanError, Problem
+
+CACHE_VARIABLE = "ENVMAN_CACHE_DIR"
+
+
+def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a text file: into a new file beside it, flushed to the disk, then renamed over the old one.
+
+    When this returns, a power cut doesn't bring the old file back. Raises OSError; the old file, if there was
+    one, is untouched unless flushing the rename itself failed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except BaseException as error:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).unlink()
+        if isinstance(error, OSError):  # of a full disk no name is told, and of a folder the new file's, too
+            error.filename, error.filename2 = str(path), None
+        raise
+    sync_folder(path.parent)
+
+
+def switch_link(link: Path, target: str) -> None:
+    """Point a symbolic link elsewhere by one rename that outlives a power cut; raises OSError.
+
+    The old link is then untouched, unless flushing the rename itself failed.
+    """
+    temporary = link.with_name(f".{link.name}.{os.getpid()}.new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    temporary.symlink_to(target)
+    try:
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink()
+        raise
+    sync_folder(link.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk: what was renamed there stays renamed. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # a file system that can't flush a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_file_system(path: Path) -> None:
+    """Flush everything that was written to the file system of a path to the disk; raises OSError.
+
+    For trees of thousands of files: an fsync of each takes fifty times as long, as each waits for the disk.
+    """
+    import ctypes  # builds need it, the launch path doesn't
+
+    syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(descriptor)
+
+
+def mark_used(path: Path) -> None:
+    """Note that a file or folder of the cache is used now: `envman prune` goes by that. Raises OSError."""
+    os.utime(path)
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where envman keeps what can be made again: ENVMAN_CACHE_DIR, else below XDG_CACHE_HOME.
+
+    Raises EnvmanError where neither is set, and the user has no home.
+    """
+    if chosen := environ.get(CACHE_VARIABLE):
+        return Path(chosen)
+    if above := environ.get("XDG_CACHE_HOME"):
+        return Path(above) / "envman"
+    try:
+        return Path.home() / ".cache/envman"
+    except RuntimeError:
+        what = f"there is no place for it: the user {os.getuid()} has no account here, and HOME is not set"
+        raise EnvmanError(
+            Problem("envman's cache", what, f"Set HOME, or {CACHE_VARIABLE} to a folder.")
+        ) from None
+
+
+def _failed(error: OSError) -> tuple[str | bytes, ...]:
+    """The files of a failed operation; of a copy its target alone, where that could not be written."""
+    names = tuple(name for name in (error.filename, error.filename2) if name)
+    return names[-1:] if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG} else names
+
+
+def is_below(error: OSError, folder: str) -> bool:
+    """Whether a failed file operation is one on a folder, or on something in it."""
+    paths = (str(Path(os.fsdecode(name)).absolute()) for name in _failed(error))
+    return any(path == folder or path.startswith(f"{folder}/") for path in paths)
+
+
+def file_problem(where: str, error: OSError) -> Problem:
+    """A failed file operation as a problem: the file, the reason, and what helps."""
+    file = f"{' -> '.join(os.fsdecode(name) for name in _failed(error))}: " if error.filename else ""
+    remedy = (
+        "Free space on that file system."
+        if error.errno == errno.ENOSPC
+        else "Check the path and this user's rights to it."
+    )
+    return Problem(where, f"{file}{error.strerror or error}", remedy)

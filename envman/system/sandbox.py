@@ -1,0 +1,113 @@
+"""Run programs in an unpacked image, without a daemon and without being root: through bubblewrap.
+
+Commands are given with this machine's paths. A path below a mount is named by what it is inside, in
+arguments, variables and working folders alike.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from envman.errors import ImageError, Problem
+from envman.system.child_process import Finished
+from envman.system.processes import Processes
+
+PROGRAM = "bwrap"
+INSIDE = "/.envman"
+"""Where this machine's files are mounted; never part of an image."""
+
+HOME = f"{INSIDE}/home"
+
+_NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
+_INHERITED = ("UV_", "PIP_", "SSL_", "http_", "https_", "all_", "no_", "HTTP_", "HTTPS_", "ALL_", "NO_")
+"""How the names of those variables begin that tell where files come from and how they are reached."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file or folder of this machine, and its path inside."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+class Sandbox(Processes):
+    """Runs children with an unpacked image as their root, read-only but for the mounts; with the network.
+
+    `environ` are the variables of the image's configuration. Of this machine's, a child gets those that say
+    where files come from, and those that the caller of `run` has added or changed.
+    """
+
+    def __init__(self, root: Path, environ: Mapping[str, str], mounts: Sequence[Mount]) -> None:
+        super().__init__()
+        self._root = root
+        self._environ = environ
+        self._mounts = sorted(mounts, key=lambda mount: -len(mount.source))  # the most particular path first
+
+    def seen(self, path: str) -> str:
+        """A path of this machine as it is inside."""
+        for mount in self._mounts:
+            if path == mount.source or path.startswith(f"{mount.source}/"):
+                return mount.target + path[len(mount.source) :]
+        return path
+
+    def run(  # as the processes that it stands in for
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: str,
+        held: Sequence[int] = (),
+        on_line: Callable[[str], None] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Finished:
+        """Run a program inside to its end, as `Processes.run` does outside. Raises ImageError, too."""
+        mounts = list(self._mounts)
+        where = self.seen(folder)
+        if where == folder and folder != "/":
+            where = f"{INSIDE}/work"
+            mounts.append(Mount(folder, where, writable=True))
+        words = [
+            program(),
+            "--die-with-parent",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--bind",
+            str(self._root),
+            "/",
+        ]
+        words += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", INSIDE, "--dir", HOME]  # noqa: S108
+        mounts += [Mount(os.path.realpath(path), path) for path in _NETWORK if Path(path).exists()]
+        for mount in sorted(mounts, key=lambda one: one.target):
+            words += ["--bind" if mount.writable else "--ro-bind", mount.source, mount.target]
+        words += ["--remount-ro", "/", "--chdir", where, "--", *(self.seen(word) for word in command)]
+        return super().run(words, dict(self._variables(environment)), "/", held, on_line, timeout=timeout)
+
+    def _variables(self, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """The variables of a child. They are no options of bubblewrap: a password is on no command line."""
+        yield from ((name, value) for name, value in self._environ.items() if name not in environment)
+        for name, value in environment.items():
+            added = os.environ.get(name) != value
+            if name == "PATH":
+                own = [self.seen(part) for part in value.split(os.pathsep) if self.seen(part) != part]
+                yield name, os.pathsep.join([*own, self._environ.get(name, os.defpath)])
+            elif name == "HOME":
+                yield name, HOME
+            elif added or name.startswith(_INHERITED):
+                yield name, self.seen(value)
+            elif name in self._environ:
+                yield name, self._environ[name]
+
+
+def program() -> str:
+    """Where bubblewrap is; raises ImageError where it is not."""
+    found = shutil.which(PROGRAM)
+    if found is None:
+        remedy = "Install it (apt-get install bubblewrap), or choose another --engine."
+        raise ImageError(Problem(PROGRAM, "bubblewrap is not installed", remedy))
+    return found

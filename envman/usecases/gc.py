@@ -1,0 +1,124 @@
+"""`envman gc`: remove generations that nobody needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from envman.store import layout
+from envman.store.folder import Store
+from envman.store.living import inhabited_generations
+from envman.store.locks import try_locked
+from envman.store.switches import recent
+from envman.system.children import CHILDREN
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A generation that stays, and every reason for it."""
+
+    generation: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A generation that goes, or would go; `size` in bytes, None for a half-built one."""
+
+    generation: str
+    environment: str | None
+    size: int | None
+
+
+@dataclass(frozen=True)
+class GcOutcome:
+    """What a collection removed (or would, with `dry_run`) and kept. Base interpreters are never touched.
+
+    `forgotten` are the names of undeclared environments that went.
+    """
+
+    dry_run: bool
+    forgotten: tuple[str, ...]
+    removed: tuple[Removed, ...]
+    kept: tuple[Kept, ...]
+
+
+def forget_undeclared(store: Store, declared: Iterable[str], dry_run: bool) -> tuple[str, ...]:
+    """Take away the names and histories of environments that are no longer declared; returns the names."""
+    gone = sorted(set(store.environments()) - set(declared))
+    if gone and not dry_run:
+        with store.locked():
+            for name in gone:
+                store.withdraw(name)
+    return tuple(gone)
+
+
+def collect(store: Store, keep: int, dry_run: bool, forgotten: tuple[str, ...] = ()) -> GcOutcome:
+    """Remove generations that nobody needs.
+
+    What stays: current ones, the last `keep` of each environment, those that a process lives in, and those
+    that are being built. `forgotten` are names that count as gone already.
+    """
+    removed: list[Removed] = []
+    kept: list[Kept] = []
+    if not Path(store.root).is_dir():
+        return GcOutcome(dry_run, forgotten, (), ())
+    try:
+        with nullcontext() if dry_run else store.locked():  # to look, a read-only root is enough
+            generations = store.generations()
+            reasons = _reasons(store, generations, keep, set(forgotten))
+            for generation in generations:
+                CHILDREN.look()
+                if generation in reasons:
+                    kept.append(Kept(generation, tuple(reasons[generation])))
+                elif dry_run:
+                    removed.append(_removed(store, generation))
+                elif (gone := _discard(store, generation)) is not None:
+                    removed.append(gone)
+                else:
+                    kept.append(Kept(generation, ("somebody took it at this moment",)))
+    finally:
+        if not dry_run:
+            store.remove_leftovers()
+    return GcOutcome(dry_run, forgotten, tuple(removed), tuple(kept))
+
+
+def _reasons(store: Store, generations: list[str], keep: int, forgotten: set[str]) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for name in set(store.environments()) - forgotten:
+        switches = store.history(name)
+        now = store.current(name)
+        if now is not None:
+            reasons.setdefault(now, []).append(f"current of {name}")
+        for generation in sorted(recent(switches, keep) - {now}):
+            reasons.setdefault(generation, []).append(f"one of the last {keep} of {name}")
+    for generation in generations:
+        with try_locked(Path(layout.lock_path(store.root, generation))) as unbuilt:
+            if not unbuilt:
+                reasons.setdefault(generation, []).append("being built")
+    for item in inhabited_generations(store, generations):
+        reason = f"process {item.pid} runs in it" if item.pid else "a process holds it"
+        reasons.setdefault(item.generation, []).append(reason)
+    return reasons
+
+
+def _removed(store: Store, generation: str) -> Removed:
+    manifest = store.manifest(generation)
+    return Removed(
+        generation, manifest.environment if manifest else None, manifest.size if manifest else None
+    )
+
+
+def _discard(store: Store, generation: str) -> Removed | None:
+    """Take a generation out of its place, under its builder's and inhabitants' locks; None if one is held."""
+    with (
+        try_locked(Path(layout.lock_path(store.root, generation))) as unbuilt,
+        try_locked(Path(layout.manifest_path(store.root, generation))) as uninhabited,
+    ):
+        if not (unbuilt and uninhabited):
+            return None
+        gone = _removed(store, generation)
+        store.discard(generation)
+        return gone

@@ -1,0 +1,1 @@
+select name, count(*) from {{ ref('orders') }} group by name

@@ -1,0 +1,1 @@
+"""Airflow's own tests of its supervisor, with children that envman starts."""

@@ -1,0 +1,39 @@
+"""Files that can't be written, and a user that has no home."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from envman.errors import EnvmanError
+from envman.system.files import cache_folder, file_problem, is_below, write_atomic
+
+
+def test_a_user_without_an_account_and_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", classmethod(nobody))
+    with pytest.raises(EnvmanError, match="ENVMAN_CACHE_DIR"):
+        cache_folder({})
+    assert cache_folder({"ENVMAN_CACHE_DIR": "/cache"}) == Path("/cache")
+    assert cache_folder({"XDG_CACHE_HOME": "/cache"}) == Path("/cache/envman")
+
+
+def test_of_a_copy_to_a_full_disk_the_target_is_named() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/root/source", None, "/full/target")
+    assert file_problem("", full).what == "/full/target: No space left on device"
+    assert is_below(full, "/full")
+    assert not is_below(full, "/root")
+    denied = OSError(errno.EACCES, "Permission denied", "/root/source", None, "/other/target")
+    assert is_below(denied, "/root")
+    assert is_below(denied, "/other")
+
+
+def test_a_file_that_can_not_take_its_place_is_named_and_not_the_new_one(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="directory") as caught:
+        write_atomic(tmp_path, "text")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path), None)
+    assert list(tmp_path.parent.glob(".*.new")) == []
