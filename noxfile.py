@@ -18,7 +18,7 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tests import lanes, needs
+from tests import failures, lanes, needs
 
 nox.needs_version = ">=2026.2"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -48,8 +48,14 @@ LEFT_OUT: dict[str, list[str]] = {}
 """What could not run: the session, and its needs that this machine lacks."""
 
 
+FAILED: list[str] = []
+"""What failed, in full: told once more at the end."""
+
+
 @atexit.register
-def _tell_what_was_left_out() -> None:
+def _tell_what_was_left_out_or_failed() -> None:
+    for failure in FAILED:
+        print(f"\n{failure}", flush=True)
     if LEFT_OUT:
         told = (f"{session} (needs {', '.join(missing)})" for session, missing in LEFT_OUT.items())
         print(f"left out: {', '.join(told)}", flush=True)
@@ -74,9 +80,13 @@ def _pytest(session: nox.Session, *words: str, before: Iterable[str] = (), **var
     """Run pytest with a folder for temporary files that no other run has, as each clears up there."""
     durations = ["--durations=25"] if CI else []
     with tempfile.TemporaryDirectory(prefix="nox-", ignore_cleanup_errors=True) as folder:
-        place = f"--basetemp={folder}/tests"
+        report = Path(folder, "report.xml")
+        places = [f"--basetemp={folder}/tests", f"--junitxml={report}"]
         env = {**CLEAN, **variables}
-        session.run(*before, "pytest", place, *durations, *words, env=env, external=bool(before))
+        try:
+            session.run(*before, "pytest", *places, *durations, *words, env=env, external=bool(before))
+        finally:
+            FAILED.extend(failures.failures(report))
 
 
 def _test(session: nox.Session, lane: str, *options: str, **variables: str) -> None:

@@ -34,7 +34,7 @@ LANES = {
         (
             *("airflow", "deployment", "image", "launch", "lock", "oci", "others", "packages", "resolver"),
             *("servers", "spec", "store", "supervisor", "system", "usecases", "uv", "test_kept.py"),
-            *("test_lanes.py", "test_layers.py"),
+            *("test_failures.py", "test_lanes.py", "test_layers.py"),
             *("test_names.py", "test_once.py", "test_ports.py", "test_waiting.py"),
         )
     ),
