@@ -100,12 +100,12 @@ class Database:
 class Configured:
     """Airflow's configuration, as far as it is envman's business.
 
-    `classes` maps bundles to the class that their entry names; `coordinators` and `queue_map` are the text of
-    the options of section [sdk].
+    `classes` maps bundles to the classes that have to be there: its own, its importers'; `coordinators` and
+    `queue_map` are the text of the options of section [sdk].
     """
 
     bundles: AirflowBundles
-    classes: Mapping[str, str]
+    classes: Mapping[str, tuple[str, ...]]
     multi_team: bool = False
     coordinators: str = ""
     queue_map: str = ""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 
 from envman.deployment.facts import CORE, SDK, EnvironmentFacts, Facts, Probed
 from envman.errors import Problem
@@ -184,16 +185,13 @@ def _versions(facts: Facts) -> Found:
 
 
 def _classes(facts: Facts) -> Found:
-    """The class of a bundle is imported where the bundle is parsed and run, and in the components, too."""
+    """A bundle's classes are imported where the bundle is parsed and run, and in the components, too."""
     answers = facts.snapshot.answers().environments
-    for bundle, path in facts.airflow.classes.items():
-        probed = facts.probes.get(answers.get(bundle, ""))
-        for where, found in (
-            (f"environment '{answers.get(bundle)}'", probed),
-            ("components", facts.components),
-        ):
+    for bundle, paths in facts.airflow.classes.items():
+        own = f"environment '{answers.get(bundle)}'", facts.probes.get(answers.get(bundle, ""))
+        for path, (where, found) in product(paths, (own, ("components", facts.components))):
             if found and CORE in found.packages and found.classes.get(path):
-                what = f"{path}, the class of '{bundle}', can't be imported: {found.classes[path]}"
+                what = f"{path}, which bundle '{bundle}' needs, can't be imported: {found.classes[path]}"
                 yield Level.ERROR, Problem(where, what, _provider(where, found))
 
 

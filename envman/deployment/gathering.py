@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ import envman
 from envman.build.stamp import stamp
 from envman.deployment.environment_script import Inside
 from envman.deployment.facts import CORE, SDK, Configured, Confined, EnvironmentFacts, Exposed, KeptBack
-from envman.errors import EnvmanError, LockError, Problem
+from envman.errors import EnvmanError, LockError, Problem, SpecError
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.asked_variables import asked_variables
 from envman.launch.purpose import kept_back, purpose_of_bundle, variables_for
@@ -31,6 +32,9 @@ from envman.store.verification import verify
 from envman.system.processes import Processes
 
 EXPLAIN = str(Path(envman.__file__).parent / "confine/explain.py")
+IMPORTERS = ("dag_processor", "dag_importer_configs")
+"""Where Airflow 3.4 has the importers that read files of all bundles."""
+
 EXPLAINING = 60.0
 """Seconds that looking at users and cgroups may take; users may be in a directory elsewhere."""
 
@@ -38,13 +42,35 @@ EXPLAINING = 60.0
 def configured(configuration: AirflowConfiguration) -> Configured:
     """Airflow's configuration, as far as it is envman's business; raises SpecError where it can't be read."""
     entries = configuration.bundle_entries()
+    importers = _importers(configuration.option(*IMPORTERS) or "[]")
     return Configured(
         bundles=configuration.bundles(),
-        classes={str(entry["name"]): str(entry.get("classpath") or "") for entry in entries},
+        classes={str(entry["name"]): (*_classes(entry), *importers) for entry in entries},
         multi_team=configuration.is_on("core", "multi_team"),
         coordinators=configuration.option("sdk", "coordinators") or "",
         queue_map=configuration.option("sdk", "queue_to_coordinator") or "",
     )
+
+
+def _classes(entry: Mapping[str, object]) -> Iterator[str]:
+    """The classes that a bundle's entry names: its own, and its importers' (Airflow 3.4)."""
+    for one in (entry, *_listed(entry.get("importers"))):
+        path = one.get("classpath") if isinstance(one, dict) else one
+        if isinstance(path, str) and path:
+            yield path
+
+
+def _importers(text: str) -> tuple[str, ...]:
+    """The classes of the importers of all bundles; raises SpecError where the option is no JSON."""
+    try:
+        return tuple(_classes({"importers": json.loads(text)}))
+    except ValueError as error:
+        where, remedy = "[{}] {}".format(*IMPORTERS), "Write a JSON list of class paths."
+        raise SpecError(Problem(where, f"not valid JSON: {error}", remedy)) from None
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def changes(table: Table, workspace: Workspace) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ class Doctor:
         classes: dict[str, list[str]] = {}
         for bundle, environment in facts.snapshot.answers().environments.items():
             if environment in whole:
-                classes.setdefault(environment, []).append(facts.airflow.classes.get(bundle, ""))
+                classes.setdefault(environment, []).extend(facts.airflow.classes.get(bundle, ()))
 
         def work(name: str) -> tuple[str, Probed]:
             with self._inside(name, home) as inside:
@@ -153,7 +153,7 @@ class Doctor:
     def _probe_components(
         self, facts: Facts, request: DoctorRequest, home: str
     ) -> tuple[Probed | None, Database | None]:
-        classes = list(facts.airflow.classes.values())
+        classes = [path for paths in facts.airflow.classes.values() for path in paths]
         try:
             with self._components(request, home) as (where, inside):
                 found, database = self._ask(where, inside, classes, request.database)
@@ -191,7 +191,7 @@ class Doctor:
         self, where: str, inside: Inside, classes: list[str], database: bool
     ) -> tuple[Probed, DatabaseReport | None]:
         asked: ProbeRequest = {
-            "classpaths": sorted({path for path in classes if path}),
+            "classpaths": sorted({*classes}),
             "database": database,
         }
         answer: ProbeReport = inside.ask(self._processes, SCRIPT, asked, timeout=TIMEOUT)

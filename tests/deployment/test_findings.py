@@ -43,7 +43,7 @@ def built(name: str, packages: Mapping[str, str] = PACKAGES) -> EnvironmentFacts
 
 
 def airflow(teams: Mapping[str, str | None], **more: object) -> Configured:
-    return Configured(AirflowBundles("airflow.cfg", teams), dict.fromkeys(teams, CLASS), **more)  # type: ignore[arg-type]
+    return Configured(AirflowBundles("airflow.cfg", teams), dict.fromkeys(teams, (CLASS,)), **more)  # type: ignore[arg-type]
 
 
 SOUND = Facts(
@@ -191,6 +191,16 @@ def test_a_class_that_does_not_import_is_an_error_where_it_is_missing(place: str
     found = judge(facts)
     assert {item.where for item in found} == {place}
     assert all("No module named 'module'" in item.what and CLASS in item.what for item in found)
+
+
+def test_an_importer_that_does_not_import_is_an_error_of_its_bundle_alone() -> None:
+    classes = {"bundle_a": (CLASS,), "bundle_b": (CLASS, "team.Importer")}
+    why = {CLASS: "", "team.Importer": "ModuleNotFoundError: No module named 'team'"}
+    facts = replace(SOUND, airflow=replace(SOUND.airflow, classes=classes))
+    facts = replace(facts, probes={name: Probed(name, PACKAGES, why) for name in SOUND.probes})
+    finding = only(facts)
+    assert (finding.level, finding.where) == (Level.ERROR, "environment 'env_b'")
+    assert finding.what.startswith("team.Importer, which bundle 'bundle_b' needs, can't be imported: ")
 
 
 def test_what_cannot_be_preloaded_is_an_error() -> None:
