@@ -25,6 +25,7 @@ BENCHMARKS = {
     "image": "images",
     "parse": "parse_loop",
     "task": "task_start",
+    "crash": "crash",
     "memory": "memory",
 }
 """The modules, imported when they are asked for; each has a function `compare`."""
@@ -73,16 +74,18 @@ def _parser() -> argparse.ArgumentParser:
     many = "numbers of environments: of exec and noop the large one (300), of parse and memory all (1,3,10)"
     parser.add_argument("--environments", type=_numbers, default=(), metavar="N,N", help=many)
     parser.add_argument("--runs", type=int, default=60, help="counted runs of each row of exec")
-    rounds = "counted rounds of lookup, start (15), noop (7), teams (2), parse (3), task (20), memory (1)"
+    rounds = (
+        "counted rounds of lookup, start (15), noop (7), teams (2), parse, crash (3), task (20), memory (1)"
+    )
     parser.add_argument("--rounds", type=int, help=rounds)
     parser.add_argument("--jobs", type=int, default=2, help="environments that envman builds at once")
     parser.add_argument(
         "--files", type=_numbers, default=(10, 100, 1000), metavar="N,N", help="numbers of files of parse"
     )
     parser.add_argument("--loops", type=int, default=2, help="how often parse goes through the files")
-    rivals = "of parse, task and memory, the first one the measure: stock,cold,warm,preload"
+    rivals = "of parse, task, crash and memory, the first one the measure: stock,cold,warm,preload"
     parser.add_argument("--rivals", type=_words, default=(), metavar="A,B", help=rivals)
-    full = "parse, task and memory with environments as teams have them: 400 packages, plugins, a policy"
+    full = "the same with environments as teams have them: 400 packages, plugins, a policy"
     parser.add_argument("--full", action="store_true", help=full)
     parser.add_argument("--folder", type=Path, help="work there and keep it; else in a temporary folder")
     script = Path(sys.executable).with_name("envman")

@@ -6,7 +6,6 @@ of them are up the whole time; the rivals take turns, one task at a time on the 
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -14,16 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.airflow_project import (
-    PLAIN,
-    AirflowProject,
-    Deployments,
-    bundle,
-    bundle_list,
-    end_servers,
-)
+from benchmarks.airflow_project import PLAIN, AirflowProject, Deployments, bundle
+from benchmarks.local_executor import local_executor
 from benchmarks.report import Comparison
-from benchmarks.rivals import STOCK, Field, Rival, check_warm
+from benchmarks.rivals import STOCK, Field, Rival
 from benchmarks.settings import Settings
 from tests.e2e.airflow import AirflowDeployment
 
@@ -85,7 +78,16 @@ def compare(settings: Settings) -> list[Comparison]:
     with ExitStack() as stack:
         deployments = Deployments(settings, field.plain)
         running = {
-            rival.key: stack.enter_context(_deploy(deployments, field, rival, folder))
+            rival.key: stack.enter_context(
+                local_executor(
+                    deployments,
+                    field,
+                    rival,
+                    folder / rival.key,
+                    AIRFLOW__LOGGING__JSON_LOGS="True",
+                    UV_COMPILE_BYTECODE="1",  # for PythonVirtualenvOperator
+                )
+            )
             for rival in field.rivals
         }
         for number in range(1 + (settings.rounds or ROUNDS)):
@@ -128,32 +130,6 @@ def _write_dag(folder: Path, way: Way) -> None:
     file = folder / way.rival.key / bundle(0) / f"{way.dag}.py"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _deploy(
-    deployments: Deployments, field: Field, rival: Rival, folder: Path
-) -> Iterator[AirflowDeployment]:
-    """Scheduler and API server of one rival, its Dags in the database."""
-    project = field.project(rival)
-    with deployments.make(
-        project,
-        rival.environment(project),
-        bundle_list(folder / rival.key, 1),
-        AIRFLOW__LOGGING__JSON_LOGS="True",
-        AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
-        UV_COMPILE_BYTECODE="1",  # for PythonVirtualenvOperator
-    ) as deployment:
-        parsed = deployment.run(*field.command(rival, deployment, "dag-processor", "--num-runs", "1"))
-        if parsed.returncode:
-            raise RuntimeError(f"{rival.name}: {parsed.stdout[-3000:]}{parsed.stderr[-3000:]}")
-        deployment.start_api_server()
-        deployment.start("scheduler", *field.command(rival, deployment, "scheduler"))
-        try:
-            yield deployment
-            check_warm(rival, deployment.output("scheduler"))
-        finally:
-            end_servers(deployment)
 
 
 def _run(deployment: AirflowDeployment, way: Way, folder: Path) -> TaskStart:
