@@ -3,7 +3,7 @@
 As root on Debian, packages that are missing are installed first. The last line names the lanes that were left
 out, and what they need; where CI is set none may be. Each session has an environment of its own below .nox/.
 Further sessions: `demo` is the main job; `bench` times; `compatibility` tries each Airflow; `others` and
-`supervisor` run what others wrote.
+`supervisor` run what others wrote; `fuzz` attacks what reads children.
 """
 
 from __future__ import annotations
@@ -221,6 +221,20 @@ def supervisor(session: nox.Session) -> None:
     session.run(
         "python", "-m", "tests.supervisor", str(session.cache_dir / "supervisor"), *session.posargs, env=CLEAN
     )
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Children that say whatever they like, to the door and Airflow's own readers behind it: ten minutes.
+
+    Arguments are versions of Airflow; ENVMAN_FUZZ_SECONDS is for how long in all.
+    """
+    versions = session.posargs or ["3.3.2", "3.4.0b2"]
+    seconds = float(os.environ.get("ENVMAN_FUZZ_SECONDS", "600")) / len(versions)
+    for version in versions:
+        session.install("--prerelease=allow", f"apache-airflow=={version}")
+        env = {**CLEAN, "AIRFLOW_HOME": session.create_tmp(), "PYTHONPATH": str(Path(__file__).parent)}
+        session.run("python", "-m", "tests.door.hostile", str(seconds), env=env)
 
 
 @nox.session

@@ -32,7 +32,18 @@ LANES = {
     # no network, no root, no other Python than the one that runs them, less than a second each
     "unit": Lane(
         (
-            *("airflow", "deployment", "image", "launch", "lock", "oci", "others", "packages", "resolver"),
+            *(
+                "airflow",
+                "deployment",
+                "door",
+                "image",
+                "launch",
+                "lock",
+                "oci",
+                "others",
+                "packages",
+                "resolver",
+            ),
             *("servers", "spec", "store", "supervisor", "system", "usecases", "uv", "test_kept.py"),
             *("test_failures.py", "test_lanes.py", "test_layers.py"),
             *("test_names.py", "test_once.py", "test_ports.py", "test_waiting.py"),

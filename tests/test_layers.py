@@ -39,7 +39,8 @@ ARROWS = {
     "launch": "errors inside resolver store",
     "deployment": "build errors launch lock resolver spec store system",
     "confine": "errors launch",
-    "airflow": "confine errors inside launch resolver store",
+    "door": "",
+    "airflow": "confine door errors inside launch resolver store",
     "inside": "",
     "usecases": (
         "build deployment errors image inside launch lock names oci packages resolver servers spec store "
@@ -64,6 +65,7 @@ PURE = {
     "servers": "figures preloads",
     "deployment": "facts findings render settings",
     "cli": "lazy_group registry stage_words terminal",
+    "door": "breach frames lines log_lines rules",
     "airflow": "bundle_version capacity upstream upstream_name upstream_triggerer",
     "inside": "protocol reports",
 }

@@ -13,10 +13,12 @@ import inspect
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from selectors import EVENT_READ
+from signal import SIGKILL
 from socket import socket, socketpair
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import psutil
 import structlog
@@ -24,11 +26,19 @@ from airflow.sdk.execution_time.supervisor import ProcessTracker, PsutilTracker,
 
 from envman.airflow import server_client
 from envman.airflow.bundle_interpreter import BundleInterpreter
+from envman.airflow.checked_pipes import AnswerQueue, CheckedPipe
 from envman.airflow.memory import WithinMemory
 from envman.airflow.pending_child import PendingChild
 from envman.airflow.runtime import Runtime
+from envman.door import log_lines
+from envman.door.frames import Frames
+from envman.door.lines import Lines
+from envman.door.rules import ALONE, LINE_LIMIT, Allowance, Rule
 from envman.errors import EnvmanError
 from envman.inside.protocol import CHILD, CHILD_DESCRIPTORS, RUN
+
+CHECKS = {"logs": log_lines.checked}
+"""What lines have to pass, by Airflow's names for the sockets."""
 
 NOT_WAITED_FOR = ("parse", "triggers")
 """Children of components that look after others meanwhile, whom a server that starts slowly must not stop."""
@@ -76,6 +86,15 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
     runtime: Runtime | None = None
     """What it runs with; None where no interpreter was started."""
 
+    rule: ClassVar[Rule] = ALONE
+    """How much it may say."""
+
+    _allowance = Allowance(ALONE, 0.0)
+    _answers: AnswerQueue | None = None
+
+    breach = ""
+    """Which rule it has broken, and was ended for; empty where it has broken none."""
+
     @classmethod
     def start(cls, *, start: Start, logger: Any = None, **fields: Any) -> Any:
         """Start the child as `WatchedSubprocess.start` would; `start` takes the place of its `target`.
@@ -121,11 +140,38 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         process._register_pipe_readers(stdout, stderr, requests, logs, data={})
         return process
 
+    def _register_pipe_readers(self, *pipes: socket, data: dict[socket, bytes]) -> None:
+        """Put the door between the child and Airflow's readers of its four sockets."""
+        super()._register_pipe_readers(*pipes, data=data)
+        _, _, requests, _ = pipes
+        self.stdin = self._answers = AnswerQueue(requests, self.selector)
+        self._allowance = Allowance(self.rule, time.monotonic())
+        self.check_pipes(pipes)
+
+    def check_pipes(self, pipes: Iterable[socket]) -> None:
+        """Put the door between these of the child's sockets and Airflow's readers."""
+        for pipe in pipes:
+            kind = self._open_sockets[pipe]
+            filter_ = Frames(self.rule.request) if kind == "requests" else Lines(LINE_LIMIT, CHECKS.get(kind))
+            read, on_close = self.selector.get_key(pipe).data
+            checked = CheckedPipe(read, filter_, self._allowance, self._end_for)
+            self.selector.modify(pipe, EVENT_READ, (checked, on_close))
+
+    def _end_for(self, breach: str) -> None:
+        """End the child for what it has sent, and say so in its log."""
+        if not self.breach:
+            self.breach = breach
+            self.process_log.error("This process was ended for what it has sent", reason=breach)
+        with contextlib.suppress(self._process.ProcessNotFound):
+            self._process.send_signal(SIGKILL)
+
     def _check_subprocess_exit(self, **how: Any) -> int | None:
         """Wait for the exit status of a child that has closed everything.
 
         Nothing else would wake the component then: it would see the end a second, or five seconds, later.
         """
+        if self._answers and self._answers.waits() > self.rule.answer:
+            self._end_for(f"no sign that it reads an answer, for {self.rule.answer:.0f} s")
         self.pid = int(self._process.pid)  # that of a child whose server was just starting is known by now
         if self._exit_code is None and not self._open_sockets:
             with contextlib.suppress(self._process.TimeoutExpired):

@@ -12,6 +12,7 @@ from envman.airflow.child_start import BundleProcess, Start
 from envman.airflow.ends import describe_end
 from envman.airflow.other_languages import refused_file, refusing
 from envman.airflow.unreadable import refuse_unreadable
+from envman.door.rules import SHARED
 
 OTHER_LANGUAGES = "LangSDKDagFileProcessorProcess"
 """What starts the parse of a file of another language, where Airflow knows such files."""
@@ -21,6 +22,7 @@ class ParseInBundle(DagFileProcessorProcess, BundleProcess):  # type: ignore[mis
     """One parse. Where its interpreter can't be started or crashes, that is the file's import error."""
 
     parsing_result: Any
+    rule = SHARED
 
     @classmethod
     def start(cls, *, bundle_name: str, **arguments: Any) -> Any:  # type: ignore[override]
@@ -54,6 +56,8 @@ class ParseInBundle(DagFileProcessorProcess, BundleProcess):  # type: ignore[mis
     def _what_happened(self) -> str:
         if self.refusal:
             return f"This file was not parsed.\n{self.refusal}"
+        if self.breach:
+            return f"The parse of this file was ended for what it has sent: {self.breach}"
         ended = describe_end(self._exit_code)
         reason = getattr(self._process, "reason", "")
         return (

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import signal
-import socket
-import struct
 import time
 from contextlib import suppress
 from functools import partial
+from socket import socket
 from typing import Any, ClassVar
 
 from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
@@ -18,13 +17,11 @@ from cryptography.fernet import InvalidToken
 from envman.airflow.bundle_interpreter import acquire_for_bundle
 from envman.airflow.bundle_version import BundleVersion
 from envman.airflow.child_start import BundleProcess, Start, call_file
+from envman.door.rules import SHARED
 from envman.resolver.snapshot import Snapshot
 
 START_LIMIT = 180.0
 """Seconds that a runner may take until it first asks for work."""
-
-SEND_LIMIT = 5
-"""Seconds that a runner may leave an answer unread before it counts as blocked."""
 
 
 class BundleRunner(TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc]
@@ -35,7 +32,7 @@ class BundleRunner(TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc
     """
 
     idle_since = math.inf
-    blocked = False
+    rule = SHARED
     shared_client: ClassVar[Any] = None
 
     @classmethod
@@ -47,22 +44,18 @@ class BundleRunner(TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc
                 runner: BundleRunner = super().start(start=start, **arguments)
             except BrokenPipeError:  # the child ended before it was greeted; the next round tries again
                 raise RunnerStartError(bundle.name) from None
-        limit = struct.pack("ll", SEND_LIMIT, 0)
-        runner.stdin.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         return runner
+
+    def _register_pipe_readers(self, *pipes: socket, data: dict[socket, bytes]) -> None:
+        """Airflow's runner has a reader of its own for the log: it passes the same door."""
+        super()._register_pipe_readers(*pipes, data=data)
+        self.check_pipes(pipes[3:])
 
     def make_client(self) -> Any:
         """The way to Airflow's API, one for all runners: it takes seconds to make, and memory."""
         if BundleRunner.shared_client is None:
             BundleRunner.shared_client = super().make_client()
         return BundleRunner.shared_client
-
-    def send_msg(self, *arguments: Any, **options: Any) -> None:
-        """Answer the runner; one that does not read is blocked, and must not block this process."""
-        try:
-            super().send_msg(*arguments, **options)
-        except (BlockingIOError, BrokenPipeError):
-            self.blocked = True
 
     def ended(self) -> bool:
         """Whether the process has ended and all that it wrote was read."""
@@ -79,8 +72,6 @@ class BundleRunner(TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc
 
         What this process itself has left unread does not count: since `prompt_since` it has read all at once.
         """
-        if self.blocked:
-            return True
         now = time.monotonic()
         if math.isinf(self._last_runner_comms):
             return bool(now - self.start_time > START_LIMIT)

@@ -56,6 +56,12 @@ def finder(bundle: str) -> Callable[[str], BundleInterpreter] | None:
 class TaskInBundle(ActivitySubprocess, BundleProcess):  # type: ignore[misc]
     """One task instance."""
 
+    def _send_new_log_fd(self, req_id: int) -> None:
+        """Give another process of the task's a log: it passes the same door."""
+        before = set(self._open_sockets)
+        super()._send_new_log_fd(req_id)
+        self.check_pipes(set(self._open_sockets) - before)
+
 
 class BundleCoordinator(BaseCoordinator):  # type: ignore[misc]
     """Airflow's coordinator interface: run a task to its end, in the interpreter of its bundle.

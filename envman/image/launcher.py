@@ -23,6 +23,7 @@ LAUNCHED = (
     "resolver/",
     "launch/",
     "airflow/",
+    "door/",
     "confine/",
     "inside/",
 )

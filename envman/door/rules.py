@@ -1,0 +1,54 @@
+"""How much a child may say, by what it is there for. Pure."""
+
+from __future__ import annotations
+
+from envman.door.breach import BreachError
+
+MEBIBYTE = 2**20
+
+LINE_LIMIT = MEBIBYTE
+"""Bytes of a line; a longer one goes on as several."""
+
+READ_LIMIT = 65536
+"""Bytes that are read of a child at a time, before it is another's turn."""
+
+WINDOW = 10.0
+"""Seconds over which is counted what a child says."""
+
+
+class Rule:
+    """The most bytes of a request, and within WINDOW of all that a child says (0: no limit); the most seconds
+    that an answer may wait for a child that does not read it.
+    """
+
+    __slots__ = ("answer", "in_window", "request")
+
+    def __init__(self, request: int, in_window: int, answer: float) -> None:
+        self.request = request
+        self.in_window = in_window
+        self.answer = answer
+
+
+SHARED = Rule(request=64 * MEBIBYTE, in_window=128 * MEBIBYTE, answer=60.0)
+"""Of a child whose component looks after others', too: a parse, a runner of triggers."""
+
+ALONE = Rule(request=256 * MEBIBYTE, in_window=0, answer=300.0)
+"""Of a task or callback, whose supervisor is there for it alone."""
+
+
+class Allowance:
+    """Counts what a child says; `now` is a clock's seconds."""
+
+    def __init__(self, rule: Rule, now: float) -> None:
+        self._rule = rule
+        self._since = now
+        self._said = 0
+
+    def take(self, size: int, now: float) -> None:
+        """Note so many bytes more. Raises BreachError where they are too many."""
+        if now - self._since > WINDOW:
+            self._since, self._said = now, 0
+        self._said += size
+        if 0 < self._rule.in_window < self._said:
+            most = self._rule.in_window // MEBIBYTE
+            raise BreachError(f"more than {most} MiB of output and requests within {WINDOW:.0f} s")
