@@ -65,7 +65,7 @@ PURE = {
     "servers": "figures preloads",
     "deployment": "facts findings render settings",
     "cli": "lazy_group registry stage_words terminal",
-    "door": "breach frames lines log_lines rules",
+    "door": "breach frames lines log_lines parse_result rules",
     "airflow": "bundle_version capacity upstream upstream_name upstream_triggerer",
     "inside": "protocol reports",
 }

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from airflow.dag_processing import manager
 from airflow.dag_processing.processor import DagFileParsingResult, DagFileProcessorProcess
 
+from envman.airflow import dag_code
 from envman.airflow.bundle_interpreter import of_bundle
 from envman.airflow.child_start import BundleProcess, Start
+from envman.airflow.dag_code import CodeSource
+from envman.airflow.dag_owners import owned_elsewhere
 from envman.airflow.ends import describe_end
 from envman.airflow.other_languages import refused_file, refusing
+from envman.airflow.runtime import Runtime
 from envman.airflow.unreadable import refuse_unreadable
+from envman.door.parse_result import AskedFile, own, refuse
 from envman.door.rules import SHARED
 
 OTHER_LANGUAGES = "LangSDKDagFileProcessorProcess"
@@ -23,12 +29,20 @@ class ParseInBundle(DagFileProcessorProcess, BundleProcess):  # type: ignore[mis
 
     parsing_result: Any
     rule = SHARED
+    asked: AskedFile
+    bundle_folder: str
 
     @classmethod
     def start(cls, *, bundle_name: str, **arguments: Any) -> Any:  # type: ignore[override]
         """Start the parse of one file."""
-        start = Start("parse", bundle_name, of_bundle)
-        return super().start(bundle_name=bundle_name, start=start, **arguments)
+        return cls._start(Start("parse", bundle_name, of_bundle), bundle_name=bundle_name, **arguments)
+
+    @classmethod
+    def _start(cls, start: Start, **arguments: Any) -> Any:
+        process = super().start(start=start, **arguments)
+        process.asked = AskedFile(os.fspath(arguments["path"]), arguments["dag_file_rel_path"])
+        process.bundle_folder = os.fspath(arguments["bundle_path"])
+        return process
 
     @property
     def is_ready(self) -> bool:
@@ -39,8 +53,17 @@ class ParseInBundle(DagFileProcessorProcess, BundleProcess):  # type: ignore[mis
         if self._exit_code and self.parsing_result is None and self._is_the_files_fault():
             self._note_failure()
         if self.runtime and self.parsing_result is not None:
-            refuse_unreadable(self.parsing_result, self.dag_file_rel_path, self.runtime)
+            self._own_result(self.runtime)
         return True
+
+    def _own_result(self, runtime: Runtime) -> None:
+        """See that the result is of the file that was asked for, of this bundle, and can be read here."""
+        result = self.parsing_result
+        own(result, self.asked)
+        foreign = owned_elsewhere(self.bundle_name, [dag.dag_id for dag in result.serialized_dags])
+        refuse(result, self.asked, foreign)
+        refuse_unreadable(result, self.asked, runtime)
+        CodeSource.current = CodeSource(self.asked, self.bundle_folder, runtime.user)
 
     def _is_the_files_fault(self) -> bool:
         """Whether it was a parse that failed; where a fork server has ended the file is parsed again."""
@@ -73,13 +96,12 @@ class ParseOfOtherLanguage(ParseInBundle):
     def start(cls, *, bundle_name: str, **arguments: Any) -> Any:  # type: ignore[override]
         """Start nothing but the refusal."""
         start = Start("parse", bundle_name, refusing(refused_file()))
-        return super(ParseInBundle, cls).start(
-            bundle_name=bundle_name, callbacks=[], start=start, **arguments
-        )
+        return cls._start(start, bundle_name=bundle_name, callbacks=[], **arguments)
 
 
 def install() -> None:
     """Make Airflow's manager start its parses through `ParseInBundle`, and no other runtime."""
+    dag_code.install()
     manager.DagFileProcessorProcess = ParseInBundle
     if hasattr(manager, OTHER_LANGUAGES):
         setattr(manager, OTHER_LANGUAGES, ParseOfOtherLanguage)

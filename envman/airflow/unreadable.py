@@ -11,18 +11,18 @@ from glob import glob
 from typing import Any
 
 from envman.airflow.runtime import Runtime
+from envman.door.parse_result import AskedFile, refuse
 from envman.inside.readable import explain, why_unreadable
 from envman.store import layout
 
 
-def refuse_unreadable(result: Any, file: str, runtime: Runtime) -> None:
+def refuse_unreadable(result: Any, asked: AskedFile, runtime: Runtime) -> None:
     """Turn each Dag of a file's result that can't be read here into an import error of the file."""
     reasons = {dag.dag_id: reason for dag in result.serialized_dags if (reason := why_unreadable(dag))}
-    if not reasons:
-        return
-    libraries = glob(f"{layout.generation_path(runtime.root, runtime.generation)}/lib/python3*/site-packages")
-    told = ["\n".join(explain(dag, why, runtime.environment, libraries)) for dag, why in reasons.items()]
-    result.serialized_dags = [dag for dag in result.serialized_dags if dag.dag_id not in reasons]
-    errors = dict(result.import_errors or {})
-    errors[file] = "\n\n".join([*([errors[file]] if file in errors else []), *told])
-    result.import_errors = errors
+    if reasons:
+        generation = layout.generation_path(runtime.root, runtime.generation)
+        libraries = glob(f"{generation}/lib/python3*/site-packages")
+        told = {
+            dag: "\n".join(explain(dag, why, runtime.environment, libraries)) for dag, why in reasons.items()
+        }
+        refuse(result, asked, told)

@@ -1,0 +1,78 @@
+"""The code of Dags, as the UI shows it: read by the Dag processor, beneath the bundle's folder.
+
+Airflow opens whatever path a Dag says that it has, with the Dag processor's rights.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from typing import ClassVar
+
+from airflow.models.dagcode import DagCode
+
+from envman.confine.step import identity
+from envman.door.beneath import Reader, open_beneath
+from envman.door.parse_result import AskedFile
+
+LONGEST_CODE = 2**20
+"""Bytes of code that are shown; what is more is cut."""
+
+LARGEST_ARCHIVE = 64 * 2**20
+"""Bytes of an archive that is opened."""
+
+
+class CodeSource:
+    """The file whose Dags are being written down; `current` is that of this moment.
+
+    `folder` is its bundle's; `user` and group are those of its environment (None: the component's own).
+    """
+
+    __slots__ = ("asked", "folder", "user")
+
+    current: ClassVar[CodeSource | None] = None
+
+    def __init__(self, asked: AskedFile, folder: str, user: tuple[str, str] | None) -> None:
+        self.asked = asked
+        self.folder = folder
+        self.user = user
+
+    def read(self, place: str) -> str:
+        """The code of the file, or of one in it where it is an archive.
+
+        Raises OSError, and what zipfile raises.
+        """
+        reader = None
+        if self.user:
+            who = identity(*self.user)
+            reader = Reader(who.uid, frozenset({who.gid, *who.groups}))
+        with os.fdopen(open_beneath(self.folder, self.asked.relative, reader), "rb") as stream:
+            inner = place[len(self.asked.path) + 1 :]
+            if not inner:
+                return _text(stream.read(LONGEST_CODE + 1))
+            if os.fstat(stream.fileno()).st_size > LARGEST_ARCHIVE:
+                raise OSError("the archive is too large")
+            with zipfile.ZipFile(stream) as archive, archive.open(inner) as member:
+                return _text(member.read(LONGEST_CODE + 1))
+
+
+def code_of(place: str) -> str:
+    """In the place of `DagCode.get_code_from_file`: the code, or why it can't be shown."""
+    source = CodeSource.current
+    try:
+        if source is None or not source.asked.has(place):
+            raise OSError("it is not the file that was parsed")
+        return source.read(place)
+    except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return f"# The code of this file can't be shown: {why}.\n"
+
+
+def _text(data: bytes) -> str:
+    text = data[:LONGEST_CODE].decode(errors="replace").replace("\0", "\N{SYMBOL FOR NULL}")
+    return text if len(data) <= LONGEST_CODE else f"{text}\n# … the rest is not shown\n"
+
+
+def install() -> None:
+    """Make Airflow read the code of Dags here."""
+    DagCode.get_code_from_file = staticmethod(code_of)
