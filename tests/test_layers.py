@@ -65,7 +65,7 @@ PURE = {
     "servers": "figures preloads",
     "deployment": "facts findings render settings",
     "cli": "lazy_group registry stage_words terminal",
-    "door": "breach frames lines log_lines parse_result rules",
+    "door": "breach frames lines log_lines parse_result requests rules",
     "airflow": "bundle_version capacity upstream upstream_name upstream_triggerer",
     "inside": "protocol reports",
 }
@@ -88,7 +88,7 @@ TERMINAL = {"typer", "rich", "click"}
 WORLD = {
     *("os", "io", "subprocess", "socket", "urllib.request", "http", "shutil", "tempfile", "pathlib", "glob"),
     *("signal", "threading", "fcntl", "time", "datetime", "random", "selectors", "multiprocessing", "netrc"),
-    *("concurrent", "psutil", "uv", "virtualenv", "python_discovery"),
+    *("concurrent", "psutil", "sqlalchemy", "uv", "virtualenv", "python_discovery"),
 }
 """What a pure module has no business with."""
 

@@ -10,6 +10,7 @@ from airflow.dag_processing.processor import DagFileParsingResult, DagFileProces
 
 from envman.airflow import dag_code
 from envman.airflow.bundle_interpreter import of_bundle
+from envman.airflow.checked_requests import CheckedRequests
 from envman.airflow.child_start import BundleProcess, Start
 from envman.airflow.dag_code import CodeSource
 from envman.airflow.dag_owners import owned_elsewhere
@@ -24,11 +25,12 @@ OTHER_LANGUAGES = "LangSDKDagFileProcessorProcess"
 """What starts the parse of a file of another language, where Airflow knows such files."""
 
 
-class ParseInBundle(DagFileProcessorProcess, BundleProcess):  # type: ignore[misc]
+class ParseInBundle(CheckedRequests, DagFileProcessorProcess, BundleProcess):  # type: ignore[misc]
     """One parse. Where its interpreter can't be started or crashes, that is the file's import error."""
 
     parsing_result: Any
     rule = SHARED
+    answers_itself = True
     asked: AskedFile
     bundle_folder: str
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Collection
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from socket import socket
 from typing import Any, ClassVar
 
-from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor
+from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor, messages
 from airflow.models.crypto import get_fernet
 from cryptography.fernet import InvalidToken
 
 from envman.airflow.bundle_interpreter import acquire_for_bundle
 from envman.airflow.bundle_version import BundleVersion
+from envman.airflow.checked_requests import CheckedRequests
 from envman.airflow.child_start import BundleProcess, Start, call_file
+from envman.door.requests import OwnTask, own_reports
 from envman.door.rules import SHARED
 from envman.resolver.snapshot import Snapshot
 
@@ -24,7 +27,7 @@ START_LIMIT = 180.0
 """Seconds that a runner may take until it first asks for work."""
 
 
-class BundleRunner(TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc]
+class BundleRunner(CheckedRequests, TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc]
     """A trigger runner in a bundle's interpreter, with the bundle's modules.
 
     It is never the one that talks to the database about which triggers there are: `BundleRunners` does,
@@ -33,6 +36,7 @@ class BundleRunner(TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc
 
     idle_since = math.inf
     rule = SHARED
+    answers_itself = True
     shared_client: ClassVar[Any] = None
 
     @classmethod
@@ -94,11 +98,31 @@ class BundleRunner(TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc
         """
         built: list[Any] = super().build_trigger_workloads(new_trigger_ids, **options)
         for workload in built:
+            if workload.ti:
+                self._tasks[workload.id] = OwnTask(workload.ti)
             if not workload.encrypted_kwargs.startswith("{"):
                 with suppress(InvalidToken):
                     plain = get_fernet().decrypt(workload.encrypted_kwargs.encode())
                     workload.encrypted_kwargs = plain.decode()
         return built
+
+    @cached_property
+    def _tasks(self) -> dict[int, OwnTask]:
+        """The tasks that wait, by the triggers that this runner was given."""
+        return {}
+
+    def own_tasks(self) -> Collection[OwnTask]:
+        """The tasks that wait for its triggers."""
+        return [task for trigger, task in self._tasks.items() if trigger in self.running_triggers]
+
+    def _handle_request(self, msg: Any, log: Any, req_id: int) -> None:
+        if isinstance(msg, messages.TriggerStateChanges):
+            foreign = own_reports(msg, self.running_triggers)
+            if foreign:
+                log.error(
+                    "A runner reports about triggers that it does not run", triggers=sorted(foreign)[:10]
+                )
+        super()._handle_request(msg, log, req_id)
 
     def known(self) -> set[int]:
         """All triggers that this runner has or is about to get."""
@@ -108,6 +132,8 @@ class BundleRunner(TriggerRunnerSupervisor, BundleProcess):  # type: ignore[misc
         """Write what its triggers have brought into the database."""
         self.handle_events()
         self.handle_failed_triggers()
+        for trigger in self._tasks.keys() - self.known():
+            del self._tasks[trigger]
 
     def close(self) -> None:
         """Let go of what is left of an ended runner: its sockets and its triggers' logs."""

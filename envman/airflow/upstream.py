@@ -53,6 +53,18 @@ _EVERYWHERE = (
     ),
     *names_of(
         "all",
+        "airflow.sdk.execution_time.comms",
+        ("ErrorResponse", "a request that a child may not make is answered with the reason"),
+    ),
+    *names_of(
+        "all",
+        "airflow.sdk.exceptions",
+        ("ErrorType.CONNECTION_NOT_FOUND", "the same: there is no such secret"),
+        ("ErrorType.VARIABLE_NOT_FOUND", "the same"),
+        ("ErrorType.API_SERVER_ERROR", "the same: it belongs to another"),
+    ),
+    *names_of(
+        "all",
         "airflow._shared.observability.traces",
         ("configure_otel", "send a fork's traces: its own thread"),
     ),
@@ -124,6 +136,7 @@ _DAG_PROCESSOR = (
         "dag-processor",
         _PROCESSOR,
         ("DagFileProcessorProcess.start", "in the bundle's interpreter", OVERRIDDEN),
+        ("DagFileProcessorProcess._handle_request", "the door stands before it", REPEATED),
         ("DagFileProcessorProcess.is_ready", "a crash is the file's import error", OVERRIDDEN),
         ("DagFileProcessorProcess.parsing_result", "set where a crash left none", OVERRIDDEN),
         ("DagFileProcessorProcess.had_callbacks", "callbacks bring no result"),
@@ -131,6 +144,33 @@ _DAG_PROCESSOR = (
         ("DagFileProcessorProcess.dag_file_rel_path", "the file that a crash is an import error of"),
         ("DagFileParsingResult", "what a crash is reported as"),
         ("_parse_file_entrypoint", "what the child of a parse runs"),
+    ),
+)
+
+_DAG_OWNERS = (
+    *names_of(
+        "all",
+        "airflow.models.dag",
+        ("DagModel.dag_id", "find the bundle of a Dag; another does not take it over"),
+        ("DagModel.bundle_name", "the same"),
+    ),
+    *names_of(
+        "dag-processor",
+        "airflow.models.dag",
+        ("DagModel.is_stale", "a Dag that has gone from its bundle is free"),
+    ),
+    *names_of(
+        "dag-processor",
+        "airflow.models.dagbundle",
+        ("DagBundleModel.name", "the same"),
+        ("DagBundleModel.active", "the same; a bundle that has gone has no Dags"),
+    ),
+    *names_of(
+        "dag-processor",
+        "airflow.models.dagcode",
+        ("DagCode.get_code_from_file", "it opens any path, with the Dag processor's rights", REPLACED),
+        ("DagCode.write_code", "the place that reads code", REPEATED),
+        ("DagCode.update_source_code", "the other one", REPEATED),
     ),
 )
 
@@ -171,6 +211,8 @@ _WORKER = (
         ("ActivitySubprocess", "run a task, as Airflow's own coordinator does"),
         ("ActivitySubprocess.start", "the same; it is what hands keywords on", REPEATED),
         ("ActivitySubprocess.wait", "the same; who sees to signals", REPEATED),
+        ("ActivitySubprocess._handle_request", "the door stands before it", REPEATED),
+        ("ActivitySubprocess.ti", "a task's requests are about itself"),
         ("ActivitySubprocess._send_new_log_fd", "a task's further log passes the door, too", OVERRIDDEN),
         ("ActivitySubprocess.final_state", "what the coordinator returns", REPEATED),
         ("supervise_task", "what a task's supervisor hands to a coordinator", REPEATED),
@@ -230,6 +272,7 @@ _CHECK = (
 NAMES = (
     *_EVERYWHERE,
     *_DAG_PROCESSOR,
+    *_DAG_OWNERS,
     *_WORKER,
     *TRIGGERER_JOB,
     *TRIGGERER_ROWS,

@@ -42,12 +42,6 @@ TRIGGERER_ROWS = (
     ),
     *names_of(
         "triggerer",
-        "airflow.models.dag",
-        ("DagModel.dag_id", "find the bundle of a Dag"),
-        ("DagModel.bundle_name", "the same"),
-    ),
-    *names_of(
-        "triggerer",
         "airflow.models.dag_version",
         ("DagVersion.id", "find the bundle of a task"),
         ("DagVersion.bundle_name", "the same"),
@@ -111,6 +105,8 @@ TRIGGERER_JOB = names_of(
         "the runner, without a key, gets plain arguments",
         OVERRIDDEN,
     ),
+    ("TriggerRunnerSupervisor._handle_request", "the door stands before it", OVERRIDDEN),
+    ("messages.TriggerStateChanges", "a runner reports about its own triggers"),
     ("TriggerRunnerSupervisor._register_pipe_readers", "its own reader of the log", OVERRIDDEN),
     ("TriggerRunnerSupervisor.make_client", "one way to Airflow's API for all runners", OVERRIDDEN),
     ("TriggerRunnerSupervisor.handle_events", "write what triggers have fired"),

@@ -12,7 +12,7 @@ import contextlib
 import inspect
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from airflow.sdk.execution_time import callback_supervisor, coordinator
@@ -22,8 +22,10 @@ from airflow.sdk.execution_time.supervisor import ActivitySubprocess
 from airflow.serialization.serialized_objects import BaseSerialization
 
 from envman.airflow.bundle_interpreter import BundleInterpreter, look, of_bundle
+from envman.airflow.checked_requests import CheckedRequests
 from envman.airflow.child_start import BundleProcess, Start, call_file
 from envman.airflow.other_languages import refused_task, refusing
+from envman.door.requests import OwnTask
 from envman.errors import EnvmanError, Problem, ResolveError
 from envman.launch.own_component import HOME_VARIABLE
 
@@ -53,8 +55,12 @@ def finder(bundle: str) -> Callable[[str], BundleInterpreter] | None:
     return refusing(ResolveError(Problem(f"bundle '{bundle}'", what, remedy)))
 
 
-class TaskInBundle(ActivitySubprocess, BundleProcess):  # type: ignore[misc]
+class TaskInBundle(CheckedRequests, ActivitySubprocess, BundleProcess):  # type: ignore[misc]
     """One task instance."""
+
+    def own_tasks(self) -> Collection[OwnTask]:
+        """The one."""
+        return [OwnTask(self.ti)] if self.ti else ()
 
     def _send_new_log_fd(self, req_id: int) -> None:
         """Give another process of the task's a log: it passes the same door."""
@@ -103,7 +109,7 @@ def for_queue(manager: Any, queue: str) -> BundleCoordinator:
     return BundleCoordinator(queue, (lambda: STOCK(manager, queue)) if HOME else None)
 
 
-class CallbackInBundle(CallbackSubprocess, BundleProcess):  # type: ignore[misc]
+class CallbackInBundle(CheckedRequests, CallbackSubprocess, BundleProcess):  # type: ignore[misc]
     """One executor callback, such as a deadline's alert."""
 
     @classmethod

@@ -52,6 +52,8 @@ class stats:
     def gauge(cls, name, value, tags): cls.gauges[name] = value
     @classmethod
     def incr(cls, *_, tags): pass
+class messages:
+    class TriggerStateChanges: pass
 class TriggerRunnerSupervisor:
     health_check_threshold = 30
 """

@@ -1,0 +1,76 @@
+"""What a child may ask for: its own task instances, and what its environment's spec lets through. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+TEAM = "___"
+"""What stands between a team's name and a secret's: Airflow looks for `_TEAM___NAME` in its own variables."""
+
+SECRETS = {"GetConnection": ("conn_id", "AIRFLOW_CONN_"), "GetVariable": ("key", "AIRFLOW_VAR_")}
+"""Messages that ask for a secret: the field with its name, and how the component's variable begins that would
+answer.
+"""
+
+WRITES = {"SetXCom", "DeleteXCom"}
+"""Messages that change what a task instance has left, by the names of its Dag, run and task."""
+
+IGNORED = {"GetPrevSuccessfulDagRun"}
+"""Messages whose `ti_id` Airflow does not look at: it answers for the child's own."""
+
+
+class HiddenError(Exception):
+    """A secret that the child does not get: to it, there is none."""
+
+
+class ForeignError(Exception):
+    """A task instance that is not the child's."""
+
+
+class OwnTask:
+    """A task instance that a child is there for."""
+
+    __slots__ = ("id", "names")
+
+    def __init__(self, task: Any) -> None:
+        self.id = str(task.id)
+        self.names = (task.dag_id, task.run_id, task.task_id)
+
+
+def check(message: Any, tasks: Callable[[], Collection[OwnTask]], hidden: Callable[[str], bool]) -> None:
+    """See that a message (of Airflow's) is one that the child may send.
+
+    `tasks` are its own; `hidden` tells whether the component has a variable that the child does not get.
+    Raises HiddenError, ForeignError.
+    """
+    kind = type(message).__name__
+    if kind in SECRETS:
+        field, prefix = SECRETS[kind]
+        name = getattr(message, field)
+        if _of_a_team(name) or hidden(f"{prefix}{name.upper()}"):
+            raise HiddenError(name)
+    elif kind in WRITES:
+        names = (message.dag_id, message.run_id, message.task_id)
+        if all(names != own.names for own in tasks()):
+            raise ForeignError(f"{kind} of the task '{message.task_id}' of the Dag '{message.dag_id}'")
+    elif kind not in IGNORED:
+        asked = getattr(message, "ti_id", None)
+        if asked is not None and all(str(asked) != own.id for own in tasks()):
+            raise ForeignError(f"{kind} of the task instance {asked}")
+
+
+def _of_a_team(name: str) -> bool:
+    return name.startswith("_") and TEAM in name[1:]
+
+
+def own_reports(message: Any, running: Collection[int]) -> set[int]:
+    """Take out of a runner's message (Airflow's TriggerStateChanges) what is not of its own triggers.
+
+    Returns the numbers of the others.
+    """
+    events, failures, finished = message.events or [], message.failures or [], message.finished or []
+    message.events = [event for event in events if event[0] in running]
+    message.failures = [failure for failure in failures if failure[0] in running]
+    message.finished = [number for number in finished if number in running]
+    return {*(one[0] for one in (*events, *failures)), *finished} - {*running}
