@@ -29,17 +29,16 @@ def told(work, limit=60.0):
 def broken():
     raise RuntimeError("no key")
 
-def family(on_begun=lambda: None):
+def family():
     below = os.fork() or time.sleep(1000)
     print(json.dumps([os.getpid(), below]), flush=True)
-    on_begun()
     time.sleep(1000)
 """
 
 
 def started(minor: str, code: str) -> subprocess.Popen[str]:
     words = [interpreter(minor), "-I", "-B", "-c", BEGIN + textwrap.dedent(code)]
-    return subprocess.Popen(words, env={}, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(words, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def outcome(minor: str, work: str) -> list[Any]:
@@ -60,20 +59,21 @@ def test_what_comes_of_it_is_told(minor: str) -> None:
 
 CLOCK = """
 from types import SimpleNamespace
-begun, go_on = os.pipe()
 def monotonic():
-    return 1000.0 if select.select([begun], [], [], 0)[0] else 0.0
+    return 1000.0 if select.select([0], [], [], 0)[0] else 0.0
 trial.time = SimpleNamespace(monotonic=monotonic, sleep=time.sleep)
-told(lambda: family(lambda: os.write(go_on, b".")))
+told(family)
 """
-"""A limit that is reached as soon as there is somebody to be killed."""
+"""A limit that is reached as soon as standard input has something to read, or its end."""
 
 
 @pytest.mark.parametrize("minor", MINORS)
 def test_what_takes_too_long_is_killed_with_all_below_it(minor: str) -> None:
     with started(minor, CLOCK) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         watched = [Watched(pid) for pid in json.loads(process.stdout.readline())]
+        process.stdin.close()
         assert json.loads(process.stdout.readline())[:3] == [None, "", None]
     assert all(one.has_ended() for one in watched)
     for one in watched:
