@@ -55,6 +55,7 @@ LANES = {
     "real": Lane(
         (
             *("build", "cli", "inside", "integration", "registry", "upstream", "airflow/test_child_start.py"),
+            *("airflow/test_lying_servers.py",),
             *("launch/test_launched.py", "launch/test_pod.py", "servers/test_status.py"),
         ),
         ("Python 3.10", "Python 3.13", "unshare", "mount", "zsh", "fish"),

@@ -39,7 +39,7 @@ ARROWS = {
     "launch": "errors inside resolver store",
     "deployment": "build errors launch lock resolver spec store system",
     "confine": "errors launch",
-    "door": "",
+    "door": "inside",
     "airflow": "confine door errors inside launch resolver store",
     "inside": "",
     "usecases": (
@@ -65,7 +65,7 @@ PURE = {
     "servers": "figures preloads",
     "deployment": "facts findings render settings",
     "cli": "lazy_group registry stage_words terminal",
-    "door": "breach frames lines log_lines parse_result requests rules",
+    "door": "breach frames lines log_lines parse_result requests rules server_answer",
     "airflow": "bundle_version capacity upstream upstream_name upstream_triggerer",
     "inside": "protocol reports",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import json
 import os
 import select
 import signal
@@ -14,9 +13,8 @@ import psutil
 import structlog
 from airflow.sdk.execution_time.supervisor import ProcessTracker
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from envman.inside.protocol import ServerAnswer
+from envman.door.breach import BreachError
+from envman.door.server_answer import LONGEST_ANSWER, server_answer
 
 log = structlog.get_logger(logger_name="envman.fork_server")
 
@@ -34,16 +32,15 @@ class ServerChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not there
     ProcessNotFound = psutil.NoSuchProcess
     TimeoutExpired = psutil.TimeoutExpired
 
-    def __init__(self, connection: socket.socket, pid: int, environment: str) -> None:
+    def __init__(self, connection: socket.socket, pid: int, handle: int, environment: str) -> None:
+        """`handle` is a pidfd of the process, which is closed with the end of the process."""
         self._connection = connection
         self._pid = pid
+        self._handle = handle
         self._environment = environment
         self._status: int | None = None
         self.lost = False
-        """Whether its server has ended, and it for no other reason."""
-        self._handle = -1
-        with contextlib.suppress(OSError):  # it has ended already; the server says how
-            self._handle = os.pidfd_open(pid)
+        """Whether its server has ended or says nonsense, and it for no other reason."""
 
     @property
     def pid(self) -> int:
@@ -55,10 +52,8 @@ class ServerChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not there
         if self._status is not None:
             raise psutil.NoSuchProcess(self._pid)
         try:
-            if self._handle >= 0:  # the number could be another process's once the server is gone
-                signal.pidfd_send_signal(self._handle, s)
-            else:
-                os.kill(self._pid, s)
+            # never by its number, which could be another process's once the server is gone
+            signal.pidfd_send_signal(self._handle, s)
         except ProcessLookupError:
             raise psutil.NoSuchProcess(self._pid) from None
 
@@ -72,15 +67,17 @@ class ServerChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not there
     def _told(self, timeout: float | None) -> int:
         self._connection.settimeout(max(timeout, 0.0) if timeout is not None else None)
         try:
-            line = self._connection.recv(4096)
+            line = self._connection.recv(LONGEST_ANSWER)
         except (BlockingIOError, TimeoutError):
             raise psutil.TimeoutExpired(timeout or 0.0, self._pid) from None
         except ConnectionError:
             line = b""
         if not line:
             return self._orphaned()
-        answer: ServerAnswer = json.loads(line)
-        status = int(answer["status"])
+        try:
+            status = server_answer(line)["status"]
+        except (BreachError, KeyError):
+            return self._orphaned()
         with contextlib.suppress(ValueError):  # a real-time signal without a name
             return Ended(status) if status < 0 else status
         return status
@@ -91,15 +88,13 @@ class ServerChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not there
         log.error(
             "The fork server ended, and this workload with it", environment=self._environment, pid=self._pid
         )
-        if self._handle >= 0:
-            with contextlib.suppress(OSError):  # no longer there, or another user's by now
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-            poll = select.poll()  # readable once it has ended, waited for or not
-            poll.register(self._handle, select.POLLIN)
-            poll.poll(5000)
+        with contextlib.suppress(OSError):  # no longer there, or another user's by now
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        poll = select.poll()  # readable once it has ended, waited for or not
+        poll.register(self._handle, select.POLLIN)
+        poll.poll(5000)
         return Ended(-signal.SIGKILL)
 
     def _close(self) -> None:
         self._connection.close()
-        if self._handle >= 0:
-            os.close(self._handle)
+        os.close(self._handle)

@@ -17,9 +17,14 @@ import struct
 import sys
 import time
 
+from envman.airflow import begun
 from envman.airflow.bundle_interpreter import BundleInterpreter
 from envman.airflow.server_child import ServerChild
 from envman.airflow.server_identity import name_of
+from envman.airflow.server_peer import Sender, ask_for_senders, child_of, received_line
+from envman.confine.step import identity
+from envman.door.breach import BreachError
+from envman.door.server_answer import LONGEST_ANSWER, server_answer
 from envman.errors import EnvmanError, Problem
 from envman.inside.protocol import ENDED, FORK_SERVER, LISTEN_DESCRIPTOR, RUN
 from envman.launch.run_folder import run_folder
@@ -36,6 +41,14 @@ ANSWER_LIMIT = 150.0
 
 FORGOTTEN_AFTER = 600.0
 """Seconds after which an earlier failure no longer counts."""
+
+LAST_BYTES = 4096
+"""Of what a server has written so many are looked at."""
+
+LOCK_LIMIT = 5.0
+"""Seconds that the start of a server by another process is waited for. A workload with the components' user
+can hold that lock, too: then this one starts cold.
+"""
 
 LONGEST_PAUSE = 60.0
 """Seconds between two starts of a server that keeps failing."""
@@ -82,6 +95,7 @@ class ServerClient:
 
     def connection(self, anew: bool) -> socket.socket:
         """A connection to a server, which is started where none listens; `anew`: where none can be had."""
+        begun.look_after()
         try:
             return (None if anew else self._connected()) or self._started()
         except OSError as error:  # of the run folder: full, read-only, a path longer than sockets may have
@@ -89,6 +103,7 @@ class ServerClient:
 
     def _connected(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        ask_for_senders(connection)
         # not settimeout: a queue that is full for a moment would be an error at once
         limit = struct.pack("ll", int(ANSWER_LIMIT), 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
@@ -106,7 +121,8 @@ class ServerClient:
     def _started(self) -> socket.socket:
         """A connection to a server, which is started where none listens. Raises ServerError."""
         with open(self._lock, "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _locked(lock.fileno()):
+                raise self.error(f"can't be started: another process has held {self._lock} for too long")
             if connection := self._connected():
                 return connection
             self._look_back()
@@ -143,8 +159,17 @@ class ServerClient:
                 pid = self._interpreter.spawn([RUN, FORK_SERVER, *words], places, seeded=True)
             except OSError as error:
                 raise self.error(f"{runtime.python}: can't be started: {error.strerror}") from None
-        with contextlib.suppress(ChildProcessError):  # it leaves its child behind and ends at once
-            os.waitpid(pid, 0)
+        begun.note(pid)  # it leaves its child behind and ends, in time or not
+
+    def handle_of(self, pid: int, sender: Sender | None) -> int:
+        """A pidfd of the child that the server has named. Raises ServerError where it is none of its own."""
+        user = identity(*self._runtime.user).uid if self._runtime.user else os.geteuid()
+        try:
+            if sender is None:
+                raise BreachError("nobody has sent its answer")
+            return child_of(sender, pid, user)
+        except BreachError as breach:
+            raise self.error(f"is not to be trusted: {breach}") from None
 
     # what became of the one before
 
@@ -175,10 +200,11 @@ class ServerClient:
             stream.write(str(failures))
 
     def last_words(self) -> str:
-        """The last line that the server wrote; empty where it wrote none."""
+        """The last line that the server wrote, or its end; empty where it wrote none."""
         try:
-            with open(self._log, encoding="utf-8", errors="replace") as stream:
-                lines = stream.read().strip().splitlines()
+            with open(self._log, "rb") as stream:
+                stream.seek(max(0, os.fstat(stream.fileno()).st_size - LAST_BYTES))
+                lines = stream.read(LAST_BYTES).decode(errors="replace").strip().splitlines()
         except FileNotFoundError:
             return ""
         return lines[-1] if lines else ""
@@ -202,6 +228,7 @@ class ChildRequest:
         self.descriptors = [os.dup(one) for one in descriptors]
         self._attempts = 0
         self._until = 0.0
+        self._sender: Sender | None = None
         try:
             self._connection = self._sent()
         except BaseException:
@@ -228,8 +255,9 @@ class ChildRequest:
         """
         while (answer := self._answer(seconds)) is not None:
             if "pid" in answer:
+                handle = self._handle(answer["pid"])
                 self._let_go()
-                return ServerChild(self._connection, answer["pid"], self._server.environment)
+                return ServerChild(self._connection, answer["pid"], handle, self._server.environment)
             self._connection.close()
             if "refused" in answer:
                 raise self._server.error(f"refuses this process: {answer['refused']}")
@@ -239,11 +267,22 @@ class ChildRequest:
             self._connection = self._sent()
         return None
 
+    def _handle(self, pid: int) -> int:
+        try:
+            return self._server.handle_of(pid, self._sender)
+        except EnvmanError:
+            self._connection.close()
+            raise
+
     def _answer(self, seconds: float) -> ServerAnswer | None:
         left = self._until - time.monotonic()
         try:
             self._connection.settimeout(max(0.0, min(seconds, left)))
-            answer: ServerAnswer = json.loads(_line(self._connection) or b"{}")
+            line, self._sender = received_line(self._connection, LONGEST_ANSWER)
+            return server_answer(line) if line else {}
+        except BreachError as breach:
+            self._connection.close()
+            raise self._server.error(f"is not to be trusted: {breach}") from None
         except (BlockingIOError, TimeoutError):
             if seconds < left:
                 return None
@@ -251,7 +290,6 @@ class ChildRequest:
             raise self._server.error(f"gives no answer within {self._patience:.0f} s") from None
         except OSError:
             return {}
-        return answer
 
     def close(self) -> None:
         """Give up: the server ends the child, or forks none."""
@@ -263,10 +301,17 @@ class ChildRequest:
             os.close(self.descriptors.pop())
 
 
-def _line(connection: socket.socket) -> bytes:
-    """One line, and nothing of the next: a child that ends quickly has its status there, too."""
-    length = connection.recv(4096, socket.MSG_PEEK).find(b"\n") + 1
-    return connection.recv(length) if length else b""
+def _locked(lock: int) -> bool:
+    """Take a lock that is held for moments only; false where somebody holds it for longer."""
+    until = time.monotonic() + LOCK_LIMIT
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
 
 
 def pause_after(failures: int) -> float:

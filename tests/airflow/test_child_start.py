@@ -10,189 +10,31 @@ import fcntl
 import importlib
 import json
 import os
-import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from envman.airflow.bundle_interpreter import BundleInterpreter
-from envman.airflow.runtime import Runtime
 from envman.errors import ResolveError
 from envman.inside.protocol import FORK_SERVER, LISTEN_DESCRIPTOR, RUN
 from envman.launch.run_folder import run_folder
+from tests.airflow.client_side import Component, forked, reap, server_of
 from tests.stand_in import (
     LIMIT,
-    MODULES,
     PYTHON,
     Watched,
     children_of,
     descriptors_of,
-    subreaper,
-    write_modules,
 )
 from tests.waiting import until
-
-LIBRARIES = {
-    "structlog": """
-        class Log:
-            def __getattr__(self, name): return lambda *words, **values: None
-        def get_logger(**_): return Log()
-        """,
-}
-FRESH = tuple(
-    f"envman.airflow.{name}"
-    for name in ("server_child", "server_client", "pending_child", "child_start", "memory")
-)
-
-
-def bare_interpreter(folder: Path, modules: Path, **changed: Any) -> BundleInterpreter:
-    """An environment's interpreter without an environment."""
-    runtime = Runtime(
-        root=str(folder),
-        environment="env_a",
-        generation="first",
-        python=PYTHON,
-        variables={"PATH": os.environ["PATH"], "PYTHONPATH": str(modules)},
-        added={"PYTHONHASHSEED": "7"},
-        warm=True,
-        preload=(),
-        user=None,
-        limits={},
-    )
-    held = os.open(folder / "manifest", os.O_RDONLY | os.O_CREAT)
-    fcntl.flock(held, fcntl.LOCK_SH)
-    return BundleInterpreter(replace(runtime, **changed), held)
-
-
-class Component:
-    """A component: its root and run folder, the modules that stand in, and what it has open."""
-
-    def __init__(self, folder: Path, client: Any, tracker: Any, psutil: Any) -> None:
-        self.root = folder / "root"
-        self.root.mkdir()
-        (self.root / "env_a").symlink_to(".gen/first")
-        self.run = folder / "run"
-        self.modules = folder / "modules"
-        self.client, self.tracker, self.psutil = client, tracker, psutil
-        self.interpreters: list[BundleInterpreter] = []
-        self.ends: list[socket.socket] = []
-        self.children: list[Any] = []
-
-    def interpreter(self, **changed: Any) -> BundleInterpreter:
-        self.interpreters.append(bare_interpreter(self.root, self.modules, **changed))
-        return self.interpreters[-1]
-
-    def server(self, **changed: Any) -> Any:
-        return self.client.ServerClient(self.interpreter(**changed))
-
-    def fork(self, server: Any, entry: str = "parse", code: str | None = None) -> tuple[Any, socket.socket]:
-        """A child as the supervisor has it, and the socket of its requests."""
-        pairs = [socket.socketpair() for _ in range(4)]
-        try:
-            child = forked(server, entry, [pair[1].fileno() for pair in pairs])
-        finally:
-            for pair in pairs:
-                pair[1].close()
-            for pair in pairs[1:]:
-                pair[0].close()
-            requests = pairs[0][0]
-            self.ends.append(requests)
-        requests.settimeout(LIMIT)
-        self.children.append(child)
-        if code is not None:
-            requests.sendall(json.dumps(textwrap.dedent(code)).encode() + b"\n")
-        return child, requests
-
-    def break_it(self, before: str = "") -> None:
-        """From now on, a server that starts fails, after it has run some code."""
-        text = f"{before}raise RuntimeError('no luck')\n"
-        write_modules(self.modules, {"airflow.dag_processing.processor": text})
-
-    def mend_it(self) -> None:
-        write_modules(self.modules, {"airflow.dag_processing.processor": "mended = True\n"})
-
-    def file(self, server: Any, ending: str) -> Path:
-        return self.run / f"{server.key}.{ending}"
-
-    def status(self, server: Any) -> Any:
-        """What the server says of itself, once it has done what it was asked for before."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(LIMIT)
-            connection.connect(str(self.file(server, "sock")))
-            connection.sendall(b'{"ask": "status"}\n')
-            return json.loads(connection.makefile().readline())
-
-    def failures(self, server: Any, count: int, seconds_ago: float) -> None:
-        path = self.file(server, "failures")
-        path.write_text(str(count))
-        os.utime(path, (time.time() - seconds_ago,) * 2)
-
-
-def forget(names: tuple[str, ...]) -> None:
-    for name in list(sys.modules):
-        if name in names or name.split(".")[0] in {"airflow", *LIBRARIES}:
-            del sys.modules[name]
-    package = importlib.import_module("envman.airflow")
-    for name in names:
-        vars(package).pop(name.rpartition(".")[2], None)
-
-
-@pytest.fixture
-def component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Component]:
-    modules = tmp_path / "modules"
-    write_modules(modules, {**MODULES, **LIBRARIES})
-    monkeypatch.syspath_prepend(modules)
-    monkeypatch.setenv("ENVMAN_RUN", str(tmp_path / "run"))
-    forget(FRESH)
-    tracker, client = (importlib.import_module(name) for name in FRESH[:2])
-    made = Component(tmp_path, client, tracker, importlib.import_module("psutil"))
-    known = set(children_of(os.getpid()))
-    with subreaper():
-        yield made
-        for one in made.ends:
-            one.close()
-        for child in made.children:
-            if child._status is None:
-                child._close()
-        for interpreter in made.interpreters:
-            interpreter.close()
-        for pid in set(children_of(os.getpid())) - known:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-    forget(FRESH)
-
-
-def forked(server: Any, entry: str, descriptors: list[int]) -> Any:
-    """A child, as a component gets it that waits for the answer."""
-    asked = server.ask(entry, "bundle_a", descriptors)
-    try:
-        return asked.child(LIMIT)
-    except Exception:
-        asked.close()
-        raise
-
-
-def server_of(child: Any) -> int:
-    return int(Path(f"/proc/{child.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
-
-
-def reap(pid: int) -> int:
-    """Wait for a server's end, as whatever has the number 1 would: its exit code."""
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
-
 
 # a child, as Airflow's supervisors see it
 
@@ -520,7 +362,7 @@ START = """
 import importlib, os, sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 from pathlib import Path
-from tests.airflow.test_child_start import bare_interpreter
+from tests.airflow.client_side import bare_interpreter
 from envman.airflow import server_client
 server = server_client.ServerClient(bare_interpreter(Path(sys.argv[3]), Path(sys.argv[2])))
 print("ready", flush=True)
@@ -548,16 +390,33 @@ def test_two_components_that_start_the_same_server_at_once_make_one(component: C
     assert mine == {server_of(child)}
 
 
-def test_a_start_waits_for_the_lock_of_another(component: Component) -> None:
+def test_a_start_waits_for_the_lock_of_another(component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
     server = component.server()
     with component.file(server, "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         thread = threading.Thread(target=server.start)
+        tried = threading.Event()
+        monkeypatch.setattr(component.client, "LOCK_LIMIT", LIMIT)
+        monkeypatch.setattr(component.client.time, "sleep", lambda _: tried.set())
         thread.start()
-        waits = f"-> FLOCK .*:{os.fstat(lock.fileno()).st_ino} "
-        until(lambda: re.search(waits, Path("/proc/locks").read_text()), "it does not wait")
+        assert tried.wait(LIMIT)
         assert not component.file(server, "sock").exists()
     thread.join()
+    child, _ = component.fork(server, code="pass")
+    assert child.wait(LIMIT) == 0
+
+
+def test_a_lock_that_somebody_keeps_is_not_waited_for_for_ever(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = component.server()
+    monkeypatch.setattr(component.client, "LOCK_LIMIT", 0.0)
+    with component.file(server, "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(
+            component.client.ServerError, match=r"another process has held .*\.lock for too long"
+        ):
+            component.fork(server)
     child, _ = component.fork(server, code="pass")
     assert child.wait(LIMIT) == 0
 

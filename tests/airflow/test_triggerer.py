@@ -20,8 +20,8 @@ import pytest
 from envman.airflow.bundle_interpreter import look
 from envman.airflow.bundle_version import BundleVersion
 from envman.resolver.snapshot import Snapshot
+from tests.airflow.client_side import FRESH, LIBRARIES, forget
 from tests.airflow.published import Published, opened
-from tests.airflow.test_child_start import FRESH, LIBRARIES, forget
 from tests.stand_in import MODULES, write_modules
 
 TRIGGER = """

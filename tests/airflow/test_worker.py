@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from envman.errors import ResolveError
+from tests.airflow.client_side import FRESH, LIBRARIES, forget
 from tests.airflow.published import Published, opened
-from tests.airflow.test_child_start import FRESH, LIBRARIES, forget
 from tests.stand_in import MODULES, SUPERVISOR, write_modules
 
 STAND_INS = {
