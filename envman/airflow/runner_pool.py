@@ -18,6 +18,7 @@ import structlog
 
 from envman.airflow.bundle_version import BundleVersion
 from envman.airflow.ends import describe_end
+from envman.airflow.suspects import Suspects
 from envman.airflow.trigger_runner import BundleRunner, RunnerStartError
 from envman.errors import ResolveError
 from envman.launch.purpose import Purpose, purpose_of_bundle
@@ -64,6 +65,7 @@ class RunnerPool:
         self._tended = self._prompt_since = time.monotonic()
         self._failures: Counter[BundleVersion] = Counter()
         self._not_before: dict[BundleVersion, float] = {}
+        self._suspects = Suspects()
 
     def running(self) -> int:
         """How many triggers run."""
@@ -71,6 +73,7 @@ class RunnerPool:
 
     def share(self, snapshot: Snapshot, wanted: Mapping[BundleVersion, set[int]]) -> None:
         """Have each bundle's runners run these triggers of it, and no others."""
+        self._suspects.forget_all_but({one for triggers in wanted.values() for one in triggers})
         for bundle in wanted.keys() | {bundle for bundle, _ in self._runners}:
             self._share(snapshot, bundle, wanted.get(bundle, set()))
 
@@ -83,6 +86,7 @@ class RunnerPool:
                 runner.keep_to(kept)
                 wanted = wanted - kept
         current = self._runners.get(key)
+        wanted = self._suspects.admitted(wanted, current.known() if current else ())
         if wanted and current is None:
             current = self._started(snapshot, *key)
         if current is not None:
@@ -133,8 +137,8 @@ class RunnerPool:
     def tend(self, snapshot: Snapshot | None) -> list[tuple[set[int], str]]:
         """End runners that are stuck, idle or outdated, and clear up after those that have ended.
 
-        Without a snapshot none is outdated. Returns triggers for which no runner could be started, with the
-        reason.
+        Without a snapshot none is outdated. Returns triggers for which no runner could be started or that
+        have ended several, with the reason.
         """
         refused: list[tuple[set[int], str]] = []
         now = time.monotonic()
@@ -147,28 +151,33 @@ class RunnerPool:
                 self._ended.append(runner)
                 if runner.refusal:
                     refused.append((runner.known(), runner.refusal))
-                self._note_end(key[0], runner)
+                refused += self._note_end(key[0], runner)
             elif runner.stuck(self._prompt_since):
                 log.error("Trigger runner does not answer; ending it", **key[0].words(), pid=runner.pid)
                 runner.signal(signal.SIGKILL)
             elif runner.known():
                 runner.idle_since = now
+                self._suspects.runner_lives(runner.known(), now)
             elif _is_outdated(snapshot, key) or now - min(runner.idle_since, now) > IDLE_LIMIT:
                 runner.signal(signal.SIGTERM)
         self._close_ended(now)
         return refused
 
-    def _note_end(self, bundle: BundleVersion, runner: BundleRunner) -> None:
+    def _note_end(self, bundle: BundleVersion, runner: BundleRunner) -> list[tuple[set[int], str]]:
+        """Say that a runner has ended, and have the next one wait; returns whose fault it was, if known."""
         code = runner.exit_code() or 0
         if not runner.known() and code in {0, -signal.SIGTERM}:
             self._failures.pop(bundle, None)
             self._not_before.pop(bundle, None)
-            return
-        ended = describe_end(code)
+            return []
+        ended = f"was ended for what it has sent: {runner.breach}" if runner.breach else describe_end(code)
         log.error(f"Trigger runner {ended}; starting it again", **bundle.words(), pid=runner.pid)
         if time.monotonic() - runner.start_time > HEALTHY_AFTER:
             self._failures[bundle] = 0
         self._pause(bundle)
+        if runner.refusal or not (culprits := self._suspects.runner_ended(runner.known())):
+            return []
+        return [(culprits, f"This trigger has ended its runner again and again; the last one {ended}.")]
 
     def _pause(self, bundle: BundleVersion) -> None:
         self._failures[bundle] += 1

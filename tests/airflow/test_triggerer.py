@@ -122,6 +122,7 @@ class Runner:
         self.signals: list[signal.Signals] = []
         self.code: int | None = None
         self.blocked = self.closed = False
+        self.breach = ""
         self.prompt_since = 0.0
         self.idle_since = float("inf")
         self.start_time = 0.0
