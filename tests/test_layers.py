@@ -76,7 +76,9 @@ WINGS = {
     "confine": {"airflow"},
     "inside": set(),
 }
-SAID_ALOUD = {"envman.inside.protocol", "envman.inside.readable", "envman.inside.reports"}
+SAID_ALOUD = {
+    *("envman.inside.peers", "envman.inside.protocol", "envman.inside.readable", "envman.inside.reports"),
+}
 """What both sides import: those who start what runs in a team's interpreter, or are a component themselves,
 and what runs there.
 """

@@ -21,8 +21,8 @@ from envman.airflow import begun
 from envman.airflow.bundle_interpreter import BundleInterpreter
 from envman.airflow.server_child import ServerChild
 from envman.airflow.server_identity import name_of
-from envman.airflow.server_peer import Sender, ask_for_senders, child_of, received_line
-from envman.confine.step import identity
+from envman.airflow.server_peer import Sender, ask_for_senders, check_is_no_workload, child_of, received_line
+from envman.confine.step import Refused, identity
 from envman.door.breach import BreachError
 from envman.door.server_answer import LONGEST_ANSWER, server_answer
 from envman.errors import EnvmanError, Problem
@@ -163,13 +163,14 @@ class ServerClient:
 
     def handle_of(self, pid: int, sender: Sender | None) -> int:
         """A pidfd of the child that the server has named. Raises ServerError where it is none of its own."""
-        user = identity(*self._runtime.user).uid if self._runtime.user else os.geteuid()
         try:
+            user = identity(*self._runtime.user).uid if self._runtime.user else os.geteuid()
             if sender is None:
                 raise BreachError("nobody has sent its answer")
+            check_is_no_workload(sender)
             return child_of(sender, pid, user)
-        except BreachError as breach:
-            raise self.error(f"is not to be trusted: {breach}") from None
+        except (BreachError, Refused) as error:
+            raise self.error(f"is not to be trusted: {error}") from None
 
     # what became of the one before
 

@@ -8,6 +8,8 @@ import socket
 import struct
 
 from envman.door.breach import BreachError
+from envman.inside.peers import workload
+from envman.inside.protocol import RUN
 
 CREDENTIALS = struct.Struct("3i")
 """Process, user and group of a sender."""
@@ -42,6 +44,15 @@ def received_line(connection: socket.socket, limit: int) -> tuple[bytes, Sender 
             pid, user, _ = CREDENTIALS.unpack(data[: CREDENTIALS.size])
             return line, Sender(pid, user)
     return line, None
+
+
+def check_is_no_workload(sender: Sender) -> None:
+    """See that whoever has answered is no child of a fork server. Raises BreachError.
+
+    With one user for all, a workload could put a socket of its own into the place of another environment's.
+    """
+    if why := workload(_facts(sender.pid).get("PPid", 0), RUN):
+        raise BreachError(f"the process {sender.pid} answers: {why}")
 
 
 def child_of(sender: Sender, pid: int, user: int) -> int:

@@ -23,6 +23,14 @@ def stranger(connection: socket.socket, owner: int, script: str) -> str:
         return f"the user {uid} is not the one of the components"
     if os.getuid() not in {owner, 0}:
         return ""
+    return workload(pid, script)
+
+
+def workload(pid: int, script: str) -> str:
+    """Why a process may not speak for a component or a server: it is a workload's, or out of sight.
+
+    Empty where none of its ancestors, nor it itself, is a fork server.
+    """
     while pid > 1:
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as stream:

@@ -22,6 +22,7 @@ import pytest
 from envman.door.server_answer import MOST_PROCESSES
 from tests.airflow.client_side import Component
 from tests.stand_in import LIMIT, PYTHON, Watched
+from tests.waiting import until
 
 NONSENSE = [
     *(b"\n", b"no JSON\n", b"5\n", b"null\n", b"[]\n", b"{}\n", b"\xff\n", b"[" * 2000 + b"\n", b"NaN\n"),
@@ -170,3 +171,37 @@ def test_a_server_that_never_leaves_is_not_waited_for(
     watched.close()
     while begun._begun:
         begun.look_after()
+
+
+IMPOSTOR = """
+import json, os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1] + ".new")
+listener.listen()
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+while True:
+    connection, _ = listener.accept()
+    connection.recv(65536)
+    child = os.fork() or os.execvp("sleep", ["sleep", "1000"])
+    connection.sendall(json.dumps({"pid": child}).encode() + b"\\n")
+"""
+
+
+def test_a_workload_can_not_play_another_environments_server(component: Component) -> None:
+    """With one user for all it can put a socket there; below a fork server it is a workload all the same."""
+    own, other = component.server(), component.server(environment="env_b", generation="second")
+    place = component.file(other, "sock")
+    code = f"""
+    import subprocess, sys
+    playing = subprocess.Popen([sys.executable, "-c", {IMPOSTOR!r}, {str(place)!r}])
+    tell(playing.pid)
+    heard()
+    """
+    attacker, requests = component.fork(own, "task", code)
+    assert json.loads(requests.recv(4096)) > 0
+    until(place.exists, "the impostor does not listen")
+    with pytest.raises(
+        component.client.ServerError, match=r"is not to be trusted: .* it is a workload itself"
+    ):
+        component.fork(other)
+    attacker.send_signal(signal.SIGKILL)
