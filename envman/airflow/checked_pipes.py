@@ -37,14 +37,14 @@ class CheckedPipe:
     """Airflow's reader of one of a child's sockets, as the selector calls it.
 
     To the reader it is the socket, whose bytes are those that the filter has let through. `fail` ends the
-    child, with the reason.
+    child, with the reason; `allowance` is for output.
     """
 
     def __init__(
         self,
         read: Callable[[Any], bool],
         filter_: Filter,
-        allowance: Allowance,
+        allowance: Allowance | None,
         fail: Callable[[str], None],
     ) -> None:
         self._read = read
@@ -61,7 +61,8 @@ class CheckedPipe:
         data = pipe.recv(min(self._filter.wanted(), READ_LIMIT))
         try:
             if data:
-                self._allowance.take(len(data), time.monotonic())
+                if self._allowance:
+                    self._allowance.take(len(data), time.monotonic())
                 return self._hand_on(self._filter.feed(data))
             self._hand_on(self._filter.end())
             self._read(self)  # nothing more: the reader sees the end

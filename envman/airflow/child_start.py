@@ -152,9 +152,12 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         """Put the door between these of the child's sockets and Airflow's readers."""
         for pipe in pipes:
             kind = self._open_sockets[pipe]
-            filter_ = Frames(self.rule.request) if kind == "requests" else Lines(LINE_LIMIT, CHECKS.get(kind))
             read, on_close = self.selector.get_key(pipe).data
-            checked = CheckedPipe(read, filter_, self._allowance, self._end_for)
+            if kind == "requests":
+                checked = CheckedPipe(read, Frames(self.rule.request), None, self._end_for)
+            else:
+                lines = Lines(LINE_LIMIT, CHECKS.get(kind))
+                checked = CheckedPipe(read, lines, self._allowance, self._end_for)
             self.selector.modify(pipe, EVENT_READ, (checked, on_close))
 
     def _end_for(self, breach: str) -> None:

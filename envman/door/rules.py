@@ -17,27 +17,27 @@ WINDOW = 10.0
 
 
 class Rule:
-    """The most bytes of a request, and within WINDOW of all that a child says (0: no limit); the most seconds
-    that an answer may wait for a child that does not read it.
+    """The most bytes of a request, and of output within WINDOW (0: no limit); the most seconds that an answer
+    may wait for a child that does not read it.
     """
 
-    __slots__ = ("answer", "in_window", "request")
+    __slots__ = ("answer", "output", "request")
 
-    def __init__(self, request: int, in_window: int, answer: float) -> None:
+    def __init__(self, request: int, output: int, answer: float) -> None:
         self.request = request
-        self.in_window = in_window
+        self.output = output
         self.answer = answer
 
 
-SHARED = Rule(request=64 * MEBIBYTE, in_window=128 * MEBIBYTE, answer=60.0)
+SHARED = Rule(request=64 * MEBIBYTE, output=32 * MEBIBYTE, answer=60.0)
 """Of a child whose component looks after others', too: a parse, a runner of triggers."""
 
-ALONE = Rule(request=256 * MEBIBYTE, in_window=0, answer=300.0)
+ALONE = Rule(request=256 * MEBIBYTE, output=0, answer=300.0)
 """Of a task or callback, whose supervisor is there for it alone."""
 
 
 class Allowance:
-    """Counts what a child says; `now` is a clock's seconds."""
+    """Counts what a child prints and logs; `now` is a clock's seconds."""
 
     def __init__(self, rule: Rule, now: float) -> None:
         self._rule = rule
@@ -49,6 +49,6 @@ class Allowance:
         if now - self._since > WINDOW:
             self._since, self._said = now, 0
         self._said += size
-        if 0 < self._rule.in_window < self._said:
-            most = self._rule.in_window // MEBIBYTE
-            raise BreachError(f"more than {most} MiB of output and requests within {WINDOW:.0f} s")
+        if 0 < self._rule.output < self._said:
+            most = self._rule.output // MEBIBYTE
+            raise BreachError(f"more than {most} MiB of output within {WINDOW:.0f} s")

@@ -74,6 +74,8 @@ class Waiting(BaseTrigger):
             time.sleep(600)
         if self.behaviour == "crash once" and first:
             os._exit(9)
+        if self.behaviour == "crash":
+            os._exit(9)
         while self.behaviour == "wait for a note" and not mark.with_name("go on").exists():
             await asyncio.sleep(0.1)
         minor = "{}.{}".format(*sys.version_info[:2])

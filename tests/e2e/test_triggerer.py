@@ -191,6 +191,18 @@ def test_a_runner_that_crashes_is_started_again_and_the_others_do_not_notice(
     assert "Trigger runner exited with 9; starting it again" in airflow.output("triggerer")
 
 
+def test_a_trigger_that_ends_every_runner_is_failed_and_its_neighbour_goes_on(
+    airflow: AirflowDeployment,
+) -> None:
+    run = airflow.trigger("deadly_a")
+    other = airflow.trigger("deferred_a")
+    assert airflow.finished("deadly_a", run) == "failed"
+    assert airflow.finished("deferred_a", other) == "success"
+    told = "This trigger has ended its runner again and again; the last one exited with 9."
+    assert told in airflow.output("triggerer")
+    assert told in airflow.log("deadly_a", run, "wait")
+
+
 def test_a_runner_that_blocks_is_ended_and_the_others_do_not_wait(airflow: AirflowDeployment) -> None:
     run = airflow.trigger("blocking_a")
     mark = airflow.home / "notes/trigger_block_envman_e2e_a"

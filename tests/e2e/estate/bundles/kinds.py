@@ -134,6 +134,9 @@ with dag("blocking"):
 with dag("crashing"):
     Deferring(task_id="wait", behaviour="crash once")
 
+with dag("deadly"):
+    Deferring(task_id="wait", behaviour="crash")
+
 with dag("kept"):
     Deferring(task_id="wait", behaviour="wait for a note")
 
