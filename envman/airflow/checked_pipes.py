@@ -116,19 +116,19 @@ class AnswerQueue:
         return time.monotonic() - self._since if self._waiting else 0.0
 
     def sendall(self, data: bytes) -> None:
-        """Send it, now or once the child reads. Raises BrokenPipeError where it has gone."""
+        """Send it, now or once the child reads; to one that has gone, nothing: its end is seen elsewhere."""
         if self._waiting:
             self._waiting = memoryview(bytes(self._waiting) + data)
             return
         self._waiting = memoryview(data)
         self._since = time.monotonic()
-        self._send()
-        if self._waiting:
-            try:
+        try:
+            self._send()
+            if self._waiting:
                 self._reader = self._selector.get_key(self._pipe).data
-            except KeyError:
-                raise BrokenPipeError from None
-            self._selector.modify(self._pipe, selectors.EVENT_WRITE, (self._go_on, self._reader[1]))
+                self._selector.modify(self._pipe, selectors.EVENT_WRITE, (self._go_on, self._reader[1]))
+        except (BrokenPipeError, ConnectionResetError, KeyError):
+            self._waiting = memoryview(b"")
 
     def _go_on(self, _: socket.socket) -> bool:
         """Send what waits; the selector calls it while the child may read more."""

@@ -19,7 +19,7 @@ import structlog
 from envman.airflow.bundle_version import BundleVersion
 from envman.airflow.ends import describe_end
 from envman.airflow.suspects import Suspects
-from envman.airflow.trigger_runner import BundleRunner, RunnerStartError
+from envman.airflow.trigger_runner import BundleRunner
 from envman.errors import ResolveError
 from envman.launch.purpose import Purpose, purpose_of_bundle
 from envman.resolver.snapshot import Snapshot
@@ -96,19 +96,15 @@ class RunnerPool:
         """A new runner of a bundle; None while it waits to be started again."""
         if time.monotonic() < self._not_before.get(bundle, 0.0):
             return None
-        try:
-            runner = BundleRunner.start(
-                bundle=bundle,
-                snapshot=snapshot,
-                job=self._job,
-                capacity=self._capacity,
-                team_name=self._team,
-                logger=log,
-                selector=self._selector,
-            )
-        except RunnerStartError:
-            self._pause(bundle)
-            return None
+        runner = BundleRunner.start(
+            bundle=bundle,
+            snapshot=snapshot,
+            job=self._job,
+            capacity=self._capacity,
+            team_name=self._team,
+            logger=log,
+            selector=self._selector,
+        )
         if runner.runtime:  # the snapshot's generation may have been collected since
             place = RunnerPlace(runner.runtime.generation, place.purpose)
         self._runners[bundle, place] = runner
@@ -157,7 +153,7 @@ class RunnerPool:
                 runner.signal(signal.SIGKILL)
             elif runner.known():
                 runner.idle_since = now
-                self._suspects.runner_lives(runner.known(), now)
+                self._suspects.runner_lives(runner.running_triggers, now)
             elif _is_outdated(snapshot, key) or now - min(runner.idle_since, now) > IDLE_LIMIT:
                 runner.signal(signal.SIGTERM)
         self._close_ended(now)
@@ -175,7 +171,7 @@ class RunnerPool:
         if time.monotonic() - runner.start_time > HEALTHY_AFTER:
             self._failures[bundle] = 0
         self._pause(bundle)
-        if runner.refusal or not (culprits := self._suspects.runner_ended(runner.known())):
+        if runner.refusal or not (culprits := self._suspects.runner_ended(runner.running_triggers)):
             return []
         return [(culprits, f"This trigger has ended its runner again and again; the last one {ended}.")]
 

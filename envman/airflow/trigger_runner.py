@@ -44,10 +44,7 @@ class BundleRunner(CheckedRequests, TriggerRunnerSupervisor, BundleProcess):  # 
         """Start the runner of a bundle, in its environment's generation of the snapshot."""
         with call_file(bundle.call()) as descriptor:
             start = Start("triggers", bundle.name, partial(acquire_for_bundle, snapshot), descriptor)
-            try:
-                runner: BundleRunner = super().start(start=start, **arguments)
-            except BrokenPipeError:  # the child ended before it was greeted; the next round tries again
-                raise RunnerStartError(bundle.name) from None
+            runner: BundleRunner = super().start(start=start, **arguments)
         return runner
 
     def _register_pipe_readers(self, *pipes: socket, data: dict[socket, bytes]) -> None:
@@ -145,7 +142,3 @@ class BundleRunner(CheckedRequests, TriggerRunnerSupervisor, BundleProcess):  # 
         self.stdin.close()
         for log in self.logger_cache.values():
             log.close()
-
-
-class RunnerStartError(Exception):
-    """The runner of a bundle ended as soon as it was started."""

@@ -108,7 +108,6 @@ class Runner:
     """In the place of a runner's process."""
 
     started: ClassVar[list[Runner]] = []
-    fails = False
 
     def __init__(self, bundle: BundleVersion, snapshot: Snapshot) -> None:
         self.bundle = bundle
@@ -132,8 +131,6 @@ class Runner:
 
     @classmethod
     def start(cls, *, bundle: BundleVersion, snapshot: Snapshot, **_: object) -> Runner:
-        if cls.fails:
-            raise importlib.import_module("envman.airflow.trigger_runner").RunnerStartError(bundle.name)
         cls.started.append(cls(bundle, snapshot))
         return cls.started[-1]
 
@@ -203,7 +200,6 @@ def triggerer(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(importlib.import_module(f"envman.airflow.{name}"), "BundleRunner", Runner)
     monkeypatch.setattr("time.sleep", lambda _: None)  # a round's second, without a runner to wait for
     monkeypatch.setattr(Runner, "started", [])
-    monkeypatch.setattr(Runner, "fails", False)
     for name in ("a", "b"):
         published.build(f"env_{name}", f"{name}-first")
     published.publish(
@@ -327,11 +323,11 @@ def test_new_triggers_of_a_bundle_that_another_team_gets_have_that_teams_variabl
 
 
 def test_the_runners_of_one_bundle_do_not_wait_for_those_of_another(triggerer: Triggerer) -> None:
-    Runner.fails = True
     triggerer.pool.share(look(), {A: {1}})
-    Runner.fails = False
+    Runner.started[0].code = 1
+    triggerer.pool.tend(look())
     triggerer.pool.share(look(), {A: {1}, B: {2}})
-    assert [one.bundle for one in Runner.started] == [B]
+    assert [one.bundle for one in Runner.started] == [A, B]
 
 
 def test_a_runner_that_does_not_answer_is_killed_and_started_again_after_a_pause(
@@ -370,12 +366,13 @@ def test_a_round_that_took_long_is_not_held_against_runners(
     assert seen == [1000.0, 1000.0, 1014.0, 1014.0]
 
 
-def test_a_runner_that_ends_as_it_is_started_is_started_again_after_a_pause(triggerer: Triggerer) -> None:
-    Runner.fails = True
-    triggerer.pool.share(look(), {A: {1}})
-    Runner.fails = False
-    triggerer.pool.share(look(), {A: {1}})
-    assert Runner.started == []
+def test_a_runner_that_ends_before_it_has_any_trigger_is_no_triggers_fault(triggerer: Triggerer) -> None:
+    for _ in range(10):
+        triggerer.pool._not_before.clear()
+        triggerer.pool.share(look(), {A: {1}})
+        Runner.started[-1].running_triggers, Runner.started[-1].code = set(), 1
+        assert triggerer.pool.tend(look()) == []
+    assert len(Runner.started) == 10
 
 
 def test_triggers_that_no_runner_can_run_are_told_with_the_reason(triggerer: Triggerer) -> None:
