@@ -27,6 +27,8 @@ SLEEPERS = {
     "e2e/test_triggerer.py": "a task that is later than its deadline",
     "integration/test_build.py": "programs that live in a generation",
     "inside/test_trial.py": "a fork that never ends",
+    "airflow/test_lying_servers.py": "processes that are named, a server that never leaves",
+    "e2e/test_door.py": "a parse that goes on after what it has sent",
     "integration/test_blocked.py": "checks and interpreters that are ended",
     "integration/test_exec.py": "a program that gets signals",
     "integration/test_preload.py": "modules that take long to import",
