@@ -32,6 +32,9 @@ from airflow.sdk.execution_time.supervisor import ProcessTracker
 MOST_GROWTH = 64 * 2**20
 """Bytes by which the memory of a component may have grown at the end."""
 
+WARM_UP = 50
+"""Children after which all is loaded that is loaded on demand."""
+
 LONGEST = 20.0
 """Seconds that serving one stream may take."""
 
@@ -352,7 +355,7 @@ def attack(seconds: float, seed: int) -> Iterator[str]:
     for kind, make in makers.items():
         counts: Counter[str] = Counter()
         until = time.monotonic() + seconds / len(makers)
-        grown = 0
+        before = 0
         number = seed
         while time.monotonic() < until:
             child = Child(kind, make)
@@ -365,10 +368,10 @@ def attack(seconds: float, seed: int) -> Iterator[str]:
                 child.close()
             counts["ended" if child.tracker.killed else "lived"] += 1
             number += 1
-            if number - seed == 200:  # what is loaded on demand has been
-                grown = memory()
+            if number - seed == WARM_UP:
+                before = memory()
         gc.collect()
-        grown = memory() - grown
+        grown = memory() - before if before else 0
         assert grown < MOST_GROWTH, f"{kind}: the memory has grown by {grown / 2**20:.0f} MiB"
         yield f"{kind}: {number - seed} children, {dict(counts)}, memory {grown / 2**20:+.1f} MiB"
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, Deploy
+from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, Deploy, Estate
 from tests.e2e.kinds import envman
 
 pytestmark = pytest.mark.registry
 
-WAYS = BOTH_WAYS
+WAYS = BOTH_WAYS if os.environ.get("ENVMAN_E2E_ALL") else ["warm"]
 
 BEGIN = "from airflow.sdk import DAG\nimport json, os, struct, sys, time\n"
 STAYS = "time.sleep(1000)\n"
@@ -109,3 +111,18 @@ def test_what_files_say_is_their_own(deploy: Deploy, tmp_path: Path) -> None:
         assert "The parse of this file was ended for what it has sent: " in errors[name]
     assert "a request of 4,294,967,295 bytes, where 1 to 67,108,864 are allowed" in errors["huge.py"]
     assert "The Dag 'of_b' belongs to the bundle 'bundle_b'." in errors["lies.py"]
+
+
+def test_nothing_that_children_send_ends_a_component(estate: Estate, tmp_path: Path) -> None:
+    """Half a minute of what `nox -s fuzz` does for ten."""
+    project = str(Path(__file__).parents[2])
+    finished = subprocess.run(
+        [estate.python("core"), "-m", "tests.door.hostile", "30"],
+        env=estate.environ | {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": project},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    told = finished.stdout.splitlines()
+    assert [line.partition(":")[0] for line in told] == ["parse", "task", "callback", "triggers"]
