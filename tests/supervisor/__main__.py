@@ -170,7 +170,7 @@ def report(version: str, outcomes: Mapping[str, Outcomes]) -> tuple[str, list[st
     for name, stock in outcomes["stock"].items():
         ends = {way: outcomes[way][name] for way in outcomes if name in outcomes[way]}
         failing = [way for way, outcome in ends.items() if outcome.end == FAILED]
-        known = EXPECTED.get(name.partition("[")[0])
+        known = EXPECTED.get(name) or EXPECTED.get(name.partition("[")[0])
         kind = _kind(failing, known)
         unlisted += [name] if kind == NOT_LISTED else []
         if kind:

@@ -26,6 +26,19 @@ LIBRARY = (
     "_AIRFLOW__AS_LIBRARY of the tests; envman's children don't get it, and with stock Airflow it is not there either"
 )
 
+OWN = "it has a task that was never told which it is ask about another, which envman refuses"
+ASKED = (
+    *("set_xcom", "set_xcom_with_map_index", "set_xcom_with_map_index_and_mapped_length"),
+    *(
+        "set_xcom_with_dag_result",
+        "delete_xcom",
+        "validate_inlets_and_outlets",
+        "get_task_reschedule_start_date",
+    ),
+    *("create_hitl_detail_payload", "get_task_store", "set_task_store", "set_task_store_with_expires_at"),
+    *("delete_task_store", "clear_task_store"),
+)
+
 
 @dataclass(frozen=True)
 class Known:
@@ -49,5 +62,6 @@ EXPECTED: Mapping[str, Known] = {
     "test_reinit_supervisor_comms": Known(LIBRARY),
     "TestWatchedSubprocessKill::test_kill_process_custom_signal": Known(WAITED),
     "TestWatchedSubprocessKill::test_service_subprocess": Known(WAITED),
+    **{f"TestHandleRequest::test_handle_requests[{what}]": Known(OWN) for what in ASKED},
 }
-"""By the test's name, without its parameters."""
+"""By the test's name, with its parameters or without."""
