@@ -174,7 +174,7 @@ def compatibility(session: nox.Session) -> None:
     newest = "3.14" if needs.provide_python("3.14") else "3.13"
     own = ["own_component"]
     shared = ["upstream", "dag_processor", "local_executor", "other_languages", "triggerer", "celery"]
-    shared += ["check", "doctor", *own]
+    shared += ["check", "doctor", "door", *own]
     runs = {
         "3.4.0b2": (shared, "3.11"),
         **dict.fromkeys(("3.3.2", "3.3.1", "3.3.0"), (shared, "3.10")),

@@ -9,7 +9,7 @@ MEBIBYTE = 2**20
 LINE_LIMIT = MEBIBYTE
 """Bytes of a line; a longer one goes on as several."""
 
-READ_LIMIT = 65536
+READ_LIMIT = 262144
 """Bytes that are read of a child at a time, before it is another's turn."""
 
 WINDOW = 10.0
