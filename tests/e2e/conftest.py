@@ -128,7 +128,9 @@ def estate(
     tmp_path_factory: pytest.TempPathFactory, record_testsuite_property: Callable[[str, object], None]
 ) -> Estate:
     """Three environments with packages of their own on three Pythons, and the components' environment."""
-    record_testsuite_property("pythons", f"{CORE_PYTHON}; {', '.join(sorted(PYTHONS.values(), key=Version))}")
+    record_testsuite_property(
+        "pythons", f"{CORE_PYTHON}; {', '.join(sorted({*PYTHONS.values()}, key=Version))}"
+    )
     folder = tmp_path_factory.mktemp("estate") / "project"
     wheels = folder / "wheels"
     for version in GRIDS.values():
