@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import gc
 import json
 import os
 import select
@@ -150,6 +151,7 @@ def descriptors_of(pid: int) -> int:
     """How many descriptors a process has open, without what it is just reading in /proc: a server looks there
     for its children whenever it likes.
     """
+    gc.collect()  # what other tests have left would go meanwhile
     count = 0
     for one in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):

@@ -201,8 +201,9 @@ def test_an_answer_to_a_child_that_has_gone_is_given_up(
     pipes: Any, ends: tuple[socket.socket, socket.socket], selector: selectors.BaseSelector
 ) -> None:
     ours, theirs = ends
-    unregistered = pipes.AnswerQueue(ours, selectors.DefaultSelector())
-    unregistered.sendall(b"x" * 10_000_000)
+    with selectors.DefaultSelector() as another:
+        unregistered = pipes.AnswerQueue(ours, another)
+        unregistered.sendall(b"x" * 10_000_000)
     theirs.close()
     gone = pipes.AnswerQueue(ours, selector)
     gone.sendall(b"answer")
