@@ -36,7 +36,7 @@ ASKED = (
         "get_task_reschedule_start_date",
     ),
     *("create_hitl_detail_payload", "get_task_store", "set_task_store", "set_task_store_with_expires_at"),
-    *("delete_task_store", "clear_task_store"),
+    *("delete_task_store", "clear_task_store", "update_dag_run_note"),
 )
 
 
@@ -62,6 +62,7 @@ EXPECTED: Mapping[str, Known] = {
     "test_reinit_supervisor_comms": Known(LIBRARY),
     "TestWatchedSubprocessKill::test_kill_process_custom_signal": Known(WAITED),
     "TestWatchedSubprocessKill::test_service_subprocess": Known(WAITED),
+    "TestHandleRequest::test_rejects_unsupported_task_messages": Known(OWN),
     **{f"TestHandleRequest::test_handle_requests[{what}]": Known(OWN) for what in ASKED},
 }
 """By the test's name, with its parameters or without."""
