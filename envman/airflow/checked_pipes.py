@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from envman.door.breach import BreachError
-from envman.door.rules import READ_LIMIT, Allowance
+from envman.door.rules import LINE_COST, READ_LIMIT, Allowance
 
 log = structlog.get_logger(logger_name="envman.door")
 
@@ -58,11 +58,17 @@ class CheckedPipe:
         """Read once of the socket; whether there may be more."""
         if self._over:
             return False
-        data = pipe.recv(min(self._filter.wanted(), READ_LIMIT))
+        try:
+            # a byte out of band is something to read for the selector, and nothing to read here
+            data = pipe.recv(min(self._filter.wanted(), READ_LIMIT), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            if pipe.getblocking():
+                return True
+            raise  # whoever reads it to its end stops then
         try:
             if data:
                 if self._allowance:
-                    self._allowance.take(len(data), time.monotonic())
+                    self._allowance.take(len(data) + LINE_COST * data.count(b"\n"), time.monotonic())
                 return self._hand_on(self._filter.feed(data))
             self._hand_on(self._filter.end())
             self._read(self)  # nothing more: the reader sees the end
@@ -145,9 +151,9 @@ class AnswerQueue:
         self._waiting = self._waiting[sent:]
         self._since = time.monotonic()
 
-    def sendmsg(self, *words: Any) -> int:
-        """As of a socket: with descriptors, which a child asks for when no answer waits."""
-        return self._pipe.sendmsg(*words)
+    def sendmsg(self, buffers: Any, ancillary: Any = ()) -> int:
+        """As of a socket: with descriptors, for which nobody waits either. Raises BlockingIOError."""
+        return self._pipe.sendmsg(buffers, ancillary, socket.MSG_DONTWAIT)
 
     def fileno(self) -> int:
         """As of a socket."""

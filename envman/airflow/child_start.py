@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from selectors import EVENT_READ
-from signal import SIGKILL
+from signal import SIGKILL, Signals
 from socket import socket, socketpair
 from typing import Any, ClassVar, NoReturn
 
@@ -28,12 +29,12 @@ from envman.airflow import server_client
 from envman.airflow.bundle_interpreter import BundleInterpreter
 from envman.airflow.checked_pipes import AnswerQueue, CheckedPipe
 from envman.airflow.memory import WithinMemory
-from envman.airflow.pending_child import PendingChild
+from envman.airflow.pending_child import NO_PROCESS, PendingChild
 from envman.airflow.runtime import Runtime
 from envman.door import log_lines
 from envman.door.frames import Frames
 from envman.door.lines import Lines
-from envman.door.rules import ALONE, LINE_LIMIT, Allowance, Rule
+from envman.door.rules import ALONE, Allowance, Rule
 from envman.errors import EnvmanError
 from envman.inside.protocol import CHILD, CHILD_DESCRIPTORS, RUN
 
@@ -151,12 +152,13 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
     def check_pipes(self, pipes: Iterable[socket]) -> None:
         """Put the door between these of the child's sockets and Airflow's readers."""
         for pipe in pipes:
-            kind = self._open_sockets[pipe]
+            kind = self._open_sockets.get(pipe, "logs")
             read, on_close = self.selector.get_key(pipe).data
             if kind == "requests":
-                checked = CheckedPipe(read, Frames(self.rule.request), None, self._end_for)
+                frames = Frames(self.rule.request, self.rule.values)
+                checked = CheckedPipe(read, frames, None, self._end_for)
             else:
-                lines = Lines(LINE_LIMIT, CHECKS.get(kind))
+                lines = Lines(self.rule.line, CHECKS.get(kind))
                 checked = CheckedPipe(read, lines, self._allowance, self._end_for)
             self.selector.modify(pipe, EVENT_READ, (checked, on_close))
 
@@ -181,6 +183,15 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
                 self._process.wait(timeout=END_LIMIT)
         exit_code: int | None = super()._check_subprocess_exit(**how)
         return exit_code
+
+    def _signal_subprocess(self, sig: Signals) -> None:
+        """Signal the child, with the group that it leads; never a group that it has only joined."""
+        if self._new_process_group and (pid := self._process.pid) != NO_PROCESS:
+            with contextlib.suppress(OSError):
+                if os.getpgid(pid) == pid:
+                    os.killpg(pid, sig)
+                    return
+        self._process.send_signal(sig)
 
     @classmethod
     def _refused(cls, message: str, logger: Any, fields: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import structlog
 from airflow.dag_processing import manager
 from airflow.dag_processing.processor import DagFileParsingResult, DagFileProcessorProcess
 
@@ -20,6 +21,8 @@ from envman.airflow.runtime import Runtime
 from envman.airflow.unreadable import refuse_unreadable
 from envman.door.parse_result import AskedFile, own, refuse
 from envman.door.rules import SHARED
+
+log = structlog.get_logger(logger_name="envman.door")
 
 OTHER_LANGUAGES = "LangSDKDagFileProcessorProcess"
 """What starts the parse of a file of another language, where Airflow knows such files."""
@@ -55,7 +58,11 @@ class ParseInBundle(CheckedRequests, DagFileProcessorProcess, BundleProcess):  #
         if self._exit_code and self.parsing_result is None and self._is_the_files_fault():
             self._note_failure()
         if self.runtime and self.parsing_result is not None:
-            self._own_result(self.runtime)
+            try:
+                self._own_result(self.runtime)
+            except Exception:
+                log.exception("A result was not taken; the file is parsed again", file=self.asked.path)
+                self.parsing_result = None
         return True
 
     def _own_result(self, runtime: Runtime) -> None:

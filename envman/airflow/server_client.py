@@ -45,6 +45,9 @@ FORGOTTEN_AFTER = 600.0
 LAST_BYTES = 4096
 """Of what a server has written so many are looked at."""
 
+CONNECT_LIMIT = 500_000
+"""Microseconds that a place in a server's queue is waited for, which has thousands of them."""
+
 LOCK_LIMIT = 5.0
 """Seconds that the start of a server by another process is waited for. A workload with the components' user
 can hold that lock, too: then this one starts cold.
@@ -105,7 +108,7 @@ class ServerClient:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         ask_for_senders(connection)
         # not settimeout: a queue that is full for a moment would be an error at once
-        limit = struct.pack("ll", int(ANSWER_LIMIT), 0)
+        limit = struct.pack("ll", 0, CONNECT_LIMIT)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         try:
             connection.connect(self._socket)

@@ -19,6 +19,11 @@ from envman.launch.purpose import Purpose, kept_back, purpose_of_bundle
 from envman.resolver.snapshot import Snapshot
 from envman.store import layout
 
+API_RETRIES = "AIRFLOW__WORKERS__EXECUTION_API_RETRIES"
+"""Of components whose API is in their own process: no network fails there, and a request that can't be
+answered would have them sleep for minutes.
+"""
+
 PREIMPORT = "AIRFLOW__DAG_PROCESSOR__PARSING_PRE_IMPORT_MODULES"
 START_METHODS = tuple(
     f"AIRFLOW__{section}__MP_START_METHOD"
@@ -98,12 +103,14 @@ def _warn_of_other_languages(home: str) -> None:
 
 
 def _install_dag_processor() -> None:
+    set_for_component(API_RETRIES, "1")
     from envman.airflow.dag_processor import install
 
     install()
 
 
 def _install_triggerer() -> None:
+    set_for_component(API_RETRIES, "1")
     from envman.airflow.triggerer import install
 
     install()

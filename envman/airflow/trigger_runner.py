@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import cached_property, partial
 from socket import socket
 from typing import Any, ClassVar
 
+import structlog
 from airflow.jobs.triggerer_job_runner import TriggerRunnerSupervisor, messages
 from airflow.models.crypto import get_fernet
 from cryptography.fernet import InvalidToken
+from sqlalchemy.exc import OperationalError
 
 from envman.airflow.bundle_interpreter import acquire_for_bundle
 from envman.airflow.bundle_version import BundleVersion
@@ -22,6 +25,8 @@ from envman.airflow.child_start import BundleProcess, Start, call_file
 from envman.door.requests import OwnTask, own_reports
 from envman.door.rules import SHARED
 from envman.resolver.snapshot import Snapshot
+
+log = structlog.get_logger(logger_name="envman.triggerer")
 
 START_LIMIT = 180.0
 """Seconds that a runner may take until it first asks for work."""
@@ -127,10 +132,24 @@ class BundleRunner(CheckedRequests, TriggerRunnerSupervisor, BundleProcess):  # 
 
     def settle(self) -> None:
         """Write what its triggers have brought into the database."""
-        self.handle_events()
-        self.handle_failed_triggers()
+        self._settle(self.events, self.handle_events)
+        self._settle(self.failed_triggers, self.handle_failed_triggers)
         for trigger in self._tasks.keys() - self.known():
             del self._tasks[trigger]
+
+    def _settle(self, reported: deque[Any], handle: Callable[[], None]) -> None:
+        """Write what was reported; what can't be written is its trigger's failure, and nobody else's."""
+        while reported:
+            before = [*reported]
+            try:
+                handle()
+            except OperationalError:  # the database's doing: as in stock Airflow
+                raise
+            except Exception as error:
+                culprit = before[len(before) - len(reported) - 1][0]
+                log.exception("What a trigger has reported could not be written", trigger=culprit)
+                if reported is self.events:
+                    self.failed_triggers.append((culprit, [f"{type(error).__name__}: {error}"]))
 
     def close(self) -> None:
         """Let go of what is left of an ended runner: its sockets and its triggers' logs."""

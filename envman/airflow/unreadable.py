@@ -15,6 +15,9 @@ from envman.door.parse_result import AskedFile, refuse
 from envman.inside.readable import explain, why_unreadable
 from envman.store import layout
 
+EXPLAINED = 3
+"""Dags of a file whose reason is told at length."""
+
 
 def refuse_unreadable(result: Any, asked: AskedFile, runtime: Runtime) -> None:
     """Turn each Dag of a file's result that can't be read here into an import error of the file."""
@@ -22,7 +25,9 @@ def refuse_unreadable(result: Any, asked: AskedFile, runtime: Runtime) -> None:
     if reasons:
         generation = layout.generation_path(runtime.root, runtime.generation)
         libraries = glob(f"{generation}/lib/python3*/site-packages")
-        told = {
-            dag: "\n".join(explain(dag, why, runtime.environment, libraries)) for dag, why in reasons.items()
-        }
+        told = {}
+        for number, (dag, why) in enumerate(reasons.items()):
+            whole = number < EXPLAINED  # finding the package that is missing takes a second
+            words = explain(dag, why, runtime.environment, libraries) if whole else [f"Nor can '{dag}'."]
+            told[dag] = "\n".join(words)
         refuse(result, asked, told)

@@ -17,6 +17,7 @@ _MANAGER = "airflow.dag_processing.manager"
 _FORKS = "each fork imports it itself, and starts later"
 _BEFORE_34 = "Airflow 3.3 has none"
 _LOADED_LATER = "each workload loads them as it starts"
+_ALONE = "Airflow 3.3.0 signals the child alone"
 _NO_KEY = "it encrypts nothing there, in silence"
 
 _EVERYWHERE = (
@@ -40,7 +41,8 @@ _EVERYWHERE = (
         ("WatchedSubprocess.pid", "the number of a child that a server has just forked"),
         ("WatchedSubprocess._exit_code", "learn how a child ended"),
         ("WatchedSubprocess._process_exit_monotonic", "stop reading an ended child"),
-        ("WatchedSubprocess._signal_subprocess", "a child's group gets its signals", REPEATED),
+        ("WatchedSubprocess._signal_subprocess", "a group that the child leads", OVERRIDDEN, _ALONE),
+        ("WatchedSubprocess._new_process_group", "the same", USED, _ALONE),
         ("PsutilTracker", "let Airflow watch and signal the child"),
         ("ProcessTracker.pid", "let Airflow watch and signal a fork server's child", OVERRIDDEN),
         ("ProcessTracker.send_signal", "the same", OVERRIDDEN),

@@ -109,6 +109,8 @@ TRIGGERER_JOB = names_of(
     ("messages.TriggerStateChanges", "a runner reports about its own triggers"),
     ("TriggerRunnerSupervisor._register_pipe_readers", "its own reader of the log", OVERRIDDEN),
     ("TriggerRunnerSupervisor.make_client", "one way to Airflow's API for all runners", OVERRIDDEN),
+    ("TriggerRunnerSupervisor.events", "what can't be written is one trigger's failure"),
+    ("TriggerRunnerSupervisor.failed_triggers", "the same"),
     ("TriggerRunnerSupervisor.handle_events", "write what triggers have fired"),
     ("TriggerRunnerSupervisor.handle_failed_triggers", "write what has failed"),
     ("TriggerRunnerSupervisor.run_in_process", "what a runner's process runs"),

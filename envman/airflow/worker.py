@@ -33,6 +33,9 @@ HOME = os.environ.get(HOME_VARIABLE, "")
 """The environment of a worker of one's own, else empty. Such a worker runs as the stock one does, but refuses
 tasks of other environments' bundles that have come into its queue."""
 
+MOST_PIPES = 64
+"""Sockets that a task has at most: its own four, and the logs of processes that it starts."""
+
 STOCK = CoordinatorManager.for_queue
 """How Airflow finds what runs a queue's tasks: right where the worker is in the bundle's environment."""
 
@@ -64,9 +67,11 @@ class TaskInBundle(CheckedRequests, ActivitySubprocess, BundleProcess):  # type:
 
     def _send_new_log_fd(self, req_id: int) -> None:
         """Give another process of the task's a log: it passes the same door."""
-        before = set(self._open_sockets)
+        before = {key.fileobj for key in self.selector.get_map().values()}
+        if len(before) > MOST_PIPES:
+            raise RuntimeError("too many processes of this task have a log of their own")
         super()._send_new_log_fd(req_id)
-        self.check_pipes(set(self._open_sockets) - before)
+        self.check_pipes({key.fileobj for key in self.selector.get_map().values()} - before)
 
 
 class BundleCoordinator(BaseCoordinator):  # type: ignore[misc]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from envman.door.breach import BreachError
+from envman.door.msgpack_values import check_values
 
 HEADER = 4
 
 
 class Frames:
-    """Lets whole frames through; `limit` is the most bytes of one.
+    """Lets whole frames through; `limit` is the most bytes of one, `values` the most values (0: no limit).
 
     What is held is what has come, whatever the length says.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, values: int = 0) -> None:
         self._limit = limit
+        self._values = values
         self._held = bytearray()
 
     def wanted(self) -> int:
@@ -37,6 +39,8 @@ class Frames:
                 )
             if len(self._held) - end - HEADER < length:
                 break
+            if self._values:
+                check_values(self._held[end + HEADER : end + HEADER + length], self._values)
             end += HEADER + length
         whole = bytes(self._held[:end])
         del self._held[:end]

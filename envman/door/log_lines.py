@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from calendar import monthrange
+from functools import partial
 from typing import Any
 
 LEVELS = {
@@ -37,7 +38,8 @@ TIMESTAMP = re.compile(
 def checked(line: bytes) -> bytes:
     """The line itself where nothing is wrong with it, else what can be told of it, as a line."""
     try:
-        event = json.loads(line.decode(), parse_constant=_refuse)
+        constants: list[str] = []
+        event = json.loads(line.decode(), parse_constant=partial(_noted, constants))
         if b"\\u" in line:  # half a character, perhaps, which can't be written down
             json.dumps(event, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -46,7 +48,7 @@ def checked(line: bytes) -> bytes:
         return _odd(line, "no object")
     if line.count(b"[") + line.count(b"{") > DEEPEST and _depth(event) > DEEPEST:
         return _odd(line, f"nested more than {DEEPEST} deep")
-    if _is_right(event):
+    if _is_right(event) and not constants:
         return line
     return _line(_righted(event))
 
@@ -108,8 +110,10 @@ def _depth(value: object) -> int:
     return depth
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+def _noted(constants: list[str], constant: str) -> str:
+    """`NaN` and its like, which are no JSON, as text."""
+    constants.append(constant)
+    return constant
 
 
 def _odd(line: bytes, what: str) -> bytes:

@@ -8,6 +8,9 @@ from typing import Any
 LONGEST_NAME = 250
 """Characters of a Dag's name: what Airflow's database holds."""
 
+MOST_DAGS = 5000
+"""Dags of one file."""
+
 LONGEST_ERROR = 100_000
 """Characters of a file's import error; what is more is cut."""
 
@@ -62,7 +65,10 @@ def _dags(dags: Iterable[Any], asked: AskedFile) -> tuple[list[Any], list[str]]:
     for dag in dags:
         content = dag.data.get("dag")
         name = content.get("dag_id") if isinstance(content, dict) else None
-        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        if len(kept) == MOST_DAGS:
+            problems.append(f"This file has more than {MOST_DAGS:,} Dags.")
+            break
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
             problems.append("A Dag of this file has no name that a Dag can have.")
         elif name in kept:
             problems.append(f"This file has more than one Dag '{name}'.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 TEAM = "___"
@@ -12,6 +13,19 @@ SECRETS = {"GetConnection": ("conn_id", "AIRFLOW_CONN_"), "GetVariable": ("key",
 """Messages that ask for a secret: the field with its name, and how the component's variable begins that would
 answer.
 """
+
+IN_ADDRESSES = ("key", "conn_id", "dag_id", "run_id", "task_id")
+"""Fields that Airflow's client puts into the path of an address as they are."""
+
+ONE_PART = {"dag_id", "run_id", "task_id"}
+"""Those of them that are one part of the path."""
+
+MISLEADING = re.compile(r"[?#\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}|(^|/)\.{1,2}(/|$)")
+"""What would lead to another address."""
+
+NUMBERS = {"map_index", "offset", "limit", "start", "stop", "step", "try_number", "mapped_length"}
+LARGEST = 2**31
+"""Beyond what Airflow's database has for numbers; asked for, it makes Airflow try for minutes."""
 
 WRITES = {"SetXCom", "DeleteXCom"}
 """Messages that change what a task instance has left, by the names of its Dag, run and task."""
@@ -25,7 +39,7 @@ class HiddenError(Exception):
 
 
 class ForeignError(Exception):
-    """A task instance that is not the child's."""
+    """What is not the child's: a task instance, or what a name leads to."""
 
 
 class OwnTask:
@@ -45,6 +59,7 @@ def check(message: Any, tasks: Callable[[], Collection[OwnTask]], hidden: Callab
     Raises HiddenError, ForeignError.
     """
     kind = type(message).__name__
+    _check_fields(kind, vars(message))
     if kind in SECRETS:
         field, prefix = SECRETS[kind]
         name = getattr(message, field)
@@ -58,6 +73,18 @@ def check(message: Any, tasks: Callable[[], Collection[OwnTask]], hidden: Callab
         asked = getattr(message, "ti_id", None)
         if asked is not None and all(str(asked) != own.id for own in tasks()):
             raise ForeignError(f"{kind} of the task instance {asked}")
+
+
+def _check_fields(kind: str, fields: Mapping[str, Any]) -> None:
+    for field, value in fields.items():
+        if field in NUMBERS and isinstance(value, int) and not -LARGEST <= value < LARGEST:
+            raise ForeignError(f"{kind} with a number that no {field} has")
+        if field in IN_ADDRESSES and isinstance(value, str) and _misleads(field, value):
+            raise ForeignError(f"{kind} with a name that no {field} has")
+
+
+def _misleads(field: str, name: str) -> bool:
+    return MISLEADING.search(name) is not None or (field in ONE_PART and "/" in name)
 
 
 def _of_a_team(name: str) -> bool:

@@ -6,8 +6,11 @@ from envman.door.breach import BreachError
 
 MEBIBYTE = 2**20
 
-LINE_LIMIT = MEBIBYTE
-"""Bytes of a line; a longer one goes on as several."""
+LINE_COST = 1000
+"""Bytes as which each line counts beside its own: what costs most of it is that it is one."""
+
+LINES_READ = 4096
+"""Bytes of output that are read at a time: they may be as many lines."""
 
 READ_LIMIT = 262144
 """Bytes that are read of a child at a time, before it is another's turn."""
@@ -17,22 +20,25 @@ WINDOW = 10.0
 
 
 class Rule:
-    """The most bytes of a request, and of output within WINDOW (0: no limit); the most seconds that an answer
-    may wait for a child that does not read it.
+    """The most bytes of a request, values in it, and bytes of output within WINDOW (0: no limit); the most
+    seconds that an answer may wait for a child that does not read it. A line longer than `line` bytes goes on
+    as several.
     """
 
-    __slots__ = ("answer", "output", "request")
+    __slots__ = ("answer", "line", "output", "request", "values")
 
-    def __init__(self, request: int, output: int, answer: float) -> None:
+    def __init__(self, request: int, values: int, output: int, line: int, answer: float) -> None:
         self.request = request
+        self.values = values
         self.output = output
+        self.line = line
         self.answer = answer
 
 
-SHARED = Rule(request=64 * MEBIBYTE, output=32 * MEBIBYTE, answer=60.0)
+SHARED = Rule(request=64 * MEBIBYTE, values=2_000_000, output=32 * MEBIBYTE, line=MEBIBYTE, answer=60.0)
 """Of a child whose component looks after others', too: a parse, a runner of triggers."""
 
-ALONE = Rule(request=256 * MEBIBYTE, output=0, answer=300.0)
+ALONE = Rule(request=256 * MEBIBYTE, values=0, output=0, line=16 * MEBIBYTE, answer=300.0)
 """Of a task or callback, whose supervisor is there for it alone."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import selectors
 import socket
@@ -119,16 +120,41 @@ def test_what_is_not_the_childs_doing_is_not_taken_for_it(
 def test_a_flood_is_a_breach(pipes: Any, ends: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = ends
     theirs.setblocking(False)
-    rule = Rule(request=1, output=MEBIBYTE, answer=1.0)
+    rule = Rule(request=1, values=0, output=MEBIBYTE, line=1, answer=1.0)
     pipe, failures = checked(pipes, Reader(size=100_000), Lines(100_000), rule)
     rounds = 0
     more = True
     while more:
-        theirs.send(b"x" * 60_000)
+        with contextlib.suppress(BlockingIOError):
+            theirs.send(b"x" * 60_000)
         more = pipe(ours)
         rounds += 1
     assert failures == ["more than 1 MiB of output within 10 s"]
-    assert rounds < 40
+    assert rounds < 400
+
+
+def test_many_short_lines_are_a_breach_too(pipes: Any, ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    rule = Rule(request=1, values=0, output=MEBIBYTE, line=1, answer=1.0)
+    pipe, failures = checked(pipes, Reader(size=100_000), Lines(100_000), rule)
+    theirs.sendall(b"\n" * 3000)
+    assert not pipe(ours)
+    assert len(failures) == 1
+
+
+def test_a_byte_out_of_band_is_not_waited_for(pipes: Any, ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    read = Reader()
+    pipe, failures = checked(pipes, read, Lines(1000))
+    try:
+        theirs.send(b"x", socket.MSG_OOB)
+    except OSError:
+        pytest.skip("this kernel has none between processes")
+    assert pipe(ours)
+    ours.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        pipe(ours)
+    assert (read.heard, failures) == (b"", [])
 
 
 # the way back

@@ -64,6 +64,7 @@ STAND_INS = {
     "airflow.utils.retries": RETRIES,
     "airflow.utils.session": SESSION,
     "airflow.models.crypto": "def get_fernet(): pass\n",
+    "sqlalchemy.exc": "class OperationalError(Exception): pass\n",
     "cryptography.fernet": "class InvalidToken(Exception): pass\n",
 }
 PARTS = tuple(
@@ -207,7 +208,7 @@ def triggerer(published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     published.configure({"bundle_a": None, "bundle_b": "team_b", "lost": None})
     yield Triggerer(rows, published)
-    forget((*FRESH, *PARTS, "cryptography", "cryptography.fernet"))
+    forget((*FRESH, *PARTS, "cryptography", "cryptography.fernet", "sqlalchemy", "sqlalchemy.exc"))
 
 
 # who owns which triggers

@@ -58,7 +58,6 @@ def test_a_right_line_goes_on_as_it_is(changed: dict[str, Any]) -> None:
         b"",
         b"{",
         b"\xff\xfe",
-        b'{"level": "info", "event": NaN}',
         b'{"level": "info", "event": "\\ud800"}',
         b"[" * 100_000,
         b'{"a":' * 900 + b"1" + b"}" * 900,
@@ -112,6 +111,11 @@ def test_a_triggers_number_that_is_none_is_kept_as_something_else(number: object
     assert "trigger_id" not in made
     assert made["trigger_id_"] == number
     assert checked(given_line(trigger_id=7)) == given_line(trigger_id=7)
+
+
+def test_numbers_that_json_has_not_are_told_as_text() -> None:
+    made = told(b'{"level": "error", "event": "x", "loss": NaN, "most": [-Infinity]}')
+    assert made == {"level": "error", "event": "x", "loss": "NaN", "most": ["-Infinity"]}
 
 
 def test_an_event_that_is_no_text_is_shown() -> None:

@@ -88,6 +88,40 @@ def test_what_the_component_has_for_itself_is_not_there() -> None:
     ask("GetConnection", held=("AIRFLOW_VAR_GIT",), conn_id="git")
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("GetVariable", {"key": "./HIDDEN"}),
+        ("GetVariable", {"key": "a/../HIDDEN"}),
+        ("GetVariable", {"key": "HIDDEN#"}),
+        ("GetVariable", {"key": "HIDDEN?x"}),
+        ("GetVariable", {"key": "%48IDDEN"}),
+        ("GetVariable", {"key": "a\\b"}),
+        ("GetVariable", {"key": "a\0"}),
+        ("GetConnection", {"conn_id": "./hid"}),
+        ("GetXCom", {"dag_id": "..", "run_id": "x", "task_id": "../variables", "key": "HIDDEN"}),
+        ("GetXCom", {"dag_id": "a/b", "run_id": "x", "task_id": "t", "key": "k"}),
+        ("SetXCom", {"dag_id": "dag", "run_id": "run", "task_id": "task", "key": "../../../v/r/t/key"}),
+        ("GetXCom", {"dag_id": "dag", "run_id": "run", "task_id": "task", "key": "k", "map_index": 2**63}),
+    ],
+)
+def test_no_name_leads_elsewhere(kind: str, fields: dict[str, object]) -> None:
+    with pytest.raises(ForeignError, match=f"{kind} with a (name|number) that no "):
+        ask(kind, **fields)
+
+
+def test_usual_names_lead_nowhere_else() -> None:
+    run = "manual__2026-11-26T10:11:12.123+00:00_x~"
+    own = [OwnTask(Task(run_id=run, task_id="group.task"))]
+    names: dict[str, object] = {
+        "dag_id": "dag",
+        "run_id": run,
+        "task_id": "group.task",
+        "key": "100% of .a/b..c",
+    }
+    ask("SetXCom", own, value=2**70, map_index=-1, **names)
+
+
 @dataclass
 class Report:
     events: list[Any] | None = None

@@ -9,7 +9,7 @@ from envman.door.rules import ALONE, MEBIBYTE, SHARED, WINDOW, Allowance, Rule
 
 
 def test_what_is_said_within_the_window_is_counted_together() -> None:
-    allowance = Allowance(Rule(request=1, output=3 * MEBIBYTE, answer=1.0), 100.0)
+    allowance = Allowance(Rule(request=1, values=0, output=3 * MEBIBYTE, line=1, answer=1.0), 100.0)
     allowance.take(2 * MEBIBYTE, 101.0)
     allowance.take(MEBIBYTE, 102.0)
     with pytest.raises(BreachError, match="more than 3 MiB of output within 10 s"):
@@ -17,7 +17,7 @@ def test_what_is_said_within_the_window_is_counted_together() -> None:
 
 
 def test_what_is_said_later_is_counted_anew() -> None:
-    allowance = Allowance(Rule(request=1, output=MEBIBYTE, answer=1.0), 100.0)
+    allowance = Allowance(Rule(request=1, values=0, output=MEBIBYTE, line=1, answer=1.0), 100.0)
     for number in range(10):
         allowance.take(MEBIBYTE, 100.0 + number * (WINDOW + 0.1))
 
