@@ -103,7 +103,7 @@ MODULES = {
     "airflow._shared.observability.traces": "calls = []\nconfigure_otel = calls.append\n",
     "airflow.configuration": CONFIGURATION,
     "airflow.exceptions": EXCEPTIONS,
-    "airflow.sdk.exceptions": "class ErrorType:\n    CONNECTION_NOT_FOUND = VARIABLE_NOT_FOUND = 'not found'\n",
+    "airflow.sdk.exceptions": "class ErrorType:\n    CONNECTION_NOT_FOUND = VARIABLE_NOT_FOUND = API_SERVER_ERROR = 'not found'\n",
     "airflow.sdk.execution_time.comms": "class ErrorResponse: pass\n",
     **dict.fromkeys(("airflow.models.crypto", "airflow.sdk.crypto"), "def get_fernet(): return 'a key'\n"),
     "airflow.dag_processing.importers.python_importer": "import signal\n",

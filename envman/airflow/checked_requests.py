@@ -48,8 +48,7 @@ class CheckedRequests:
             detail = {SECRETS[kind][0]: getattr(msg, SECRETS[kind][0])}
             self.send_msg(None, request_id=req_id, error=ErrorResponse(error=NOT_FOUND[kind], detail=detail))
         except ForeignError as foreign:
-            what = f"{foreign}: it belongs to another workload"
-            detail = {"status_code": 403, "message": what}
+            detail = {"status_code": 403, "message": f"This workload may not ask for that: {foreign}"}
             error = ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail)
             self.send_msg(None, request_id=req_id, error=error)
         else:

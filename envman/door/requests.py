@@ -68,11 +68,13 @@ def check(message: Any, tasks: Callable[[], Collection[OwnTask]], hidden: Callab
     elif kind in WRITES:
         names = (message.dag_id, message.run_id, message.task_id)
         if all(names != own.names for own in tasks()):
-            raise ForeignError(f"{kind} of the task '{message.task_id}' of the Dag '{message.dag_id}'")
+            raise ForeignError(
+                f"{kind} of the task '{message.task_id}' of the Dag '{message.dag_id}', not its own"
+            )
     elif kind not in IGNORED:
         asked = getattr(message, "ti_id", None)
         if asked is not None and all(str(asked) != own.id for own in tasks()):
-            raise ForeignError(f"{kind} of the task instance {asked}")
+            raise ForeignError(f"{kind} of the task instance {asked}, not its own")
 
 
 def _check_fields(kind: str, fields: Mapping[str, Any]) -> None:
