@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 
@@ -14,8 +13,6 @@ from envman.door.requests import SECRETS, ForeignError, HiddenError, OwnTask, ch
 
 if TYPE_CHECKING:
     from envman.airflow.runtime import Runtime
-
-log = structlog.get_logger(logger_name="envman.door")
 
 NOT_FOUND = {
     "GetConnection": ErrorType.CONNECTION_NOT_FOUND,
@@ -43,10 +40,12 @@ class CheckedRequests:
             return
         try:
             check(msg, self.own_tasks, self._is_hidden)
-        except HiddenError:
+        except HiddenError as hidden:
             kind = type(msg).__name__
-            detail = {SECRETS[kind][0]: getattr(msg, SECRETS[kind][0])}
-            self.send_msg(None, request_id=req_id, error=ErrorResponse(error=NOT_FOUND[kind], detail=detail))
+            not_there = {SECRETS[kind][0]: str(hidden)}
+            self.send_msg(
+                None, request_id=req_id, error=ErrorResponse(error=NOT_FOUND[kind], detail=not_there)
+            )
         except ForeignError as foreign:
             detail = {"status_code": 403, "message": f"This workload may not ask for that: {foreign}"}
             error = ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail)

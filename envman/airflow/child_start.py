@@ -139,12 +139,11 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         )
         process.runtime = runtime
         process._register_pipe_readers(stdout, stderr, requests, logs, data={})
+        process.put_behind_the_door(requests, ours)
         return process
 
-    def _register_pipe_readers(self, *pipes: socket, data: dict[socket, bytes]) -> None:
-        """Put the door between the child and Airflow's readers of its four sockets."""
-        super()._register_pipe_readers(*pipes, data=data)
-        _, _, requests, _ = pipes
+    def put_behind_the_door(self, requests: socket, pipes: Iterable[socket]) -> None:
+        """Put the door between the child and Airflow's readers of its four sockets, and the way back."""
         self.stdin = self._answers = AnswerQueue(requests, self.selector)
         self._allowance = Allowance(self.rule, time.monotonic())
         self.check_pipes(pipes)

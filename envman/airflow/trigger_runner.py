@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import cached_property, partial
-from socket import socket
 from typing import Any, ClassVar
 
 import structlog
@@ -51,11 +50,6 @@ class BundleRunner(CheckedRequests, TriggerRunnerSupervisor, BundleProcess):  # 
             start = Start("triggers", bundle.name, partial(acquire_for_bundle, snapshot), descriptor)
             runner: BundleRunner = super().start(start=start, **arguments)
         return runner
-
-    def _register_pipe_readers(self, *pipes: socket, data: dict[socket, bytes]) -> None:
-        """Airflow's runner has a reader of its own for the log: it passes the same door."""
-        super()._register_pipe_readers(*pipes, data=data)
-        self.check_pipes(pipes[3:])
 
     def make_client(self) -> Any:
         """The way to Airflow's API, one for all runners: it takes seconds to make, and memory."""

@@ -25,7 +25,7 @@ _EVERYWHERE = (
         "all",
         _SUPERVISOR,
         ("WatchedSubprocess.start", "start another interpreter, not a fork", OVERRIDDEN),
-        ("WatchedSubprocess._register_pipe_readers", "the door stands between them and readers", OVERRIDDEN),
+        ("WatchedSubprocess._register_pipe_readers", "the readers that the door stands before"),
         (
             "WatchedSubprocess.stdin",
             "answers that a child does not read wait, and nobody for them",

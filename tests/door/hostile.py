@@ -86,7 +86,9 @@ class Child:
             process_log=logger,
             selector=self.selector,
         )
-        self.process._register_pipe_readers(*(pair[0] for pair in pairs), data={})
+        ours = [pair[0] for pair in pairs]
+        self.process._register_pipe_readers(*ours, data={})
+        self.process.put_behind_the_door(ours[2], ours)
 
     def say(self, streams: dict[str, bytes], close: bool) -> None:
         """Send the streams, interleaved, while the loop of the component serves them."""
