@@ -147,7 +147,7 @@ def images(session: nox.Session) -> None:
 
 @nox.session
 def airflow(session: nox.Session) -> None:
-    """A whole Airflow, component by component: on SQLite, and on PostgreSQL with Celery over Redis."""
+    """A whole Airflow on PostgreSQL, by component: with LocalExecutor, and with Celery over Redis."""
     _test(session, "airflow", "-n", "2", "--dist", "loadfile")  # each half with an estate of its own
 
 

@@ -16,7 +16,7 @@ from packaging.version import Version
 PAGE = Path(__file__).parent / "reference/compatibility.md"
 START, END = "<!-- compatibility -->\n", "<!-- end -->"
 HEAD = """\
-By `nox -s compatibility`: on SQLite, and on PostgreSQL with Celery over Redis.
+By `nox -s compatibility`: on PostgreSQL, with LocalExecutor, and with Celery over Redis.
 
 | Airflow | Pythons: components; bundles | Shared components | A component for each bundle | Tests | Failed |
 |---|---|---|---|---|---|

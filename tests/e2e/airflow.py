@@ -32,6 +32,15 @@ half a minute there. Nobody waits so long where it does come.
 FERNET = "Zm9yLXRoZS10ZXN0cy1vbmx5LTMyLWJ5dGVzLWxvbmc="
 
 
+ROWS = """
+import json, os, sys
+import sqlalchemy
+engine = sqlalchemy.create_engine(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+with engine.connect() as connection:
+    print(json.dumps([list(row) for row in connection.execute(sqlalchemy.text(sys.argv[1]))], default=str))
+"""
+
+
 class AirflowDeployment:
     """Components of one Airflow, started one by one and ended together.
 
@@ -101,6 +110,12 @@ class AirflowDeployment:
     def migrate(self) -> None:
         finished = self.run(f"{self.stock}/airflow", "db", "migrate")
         assert finished.returncode == 0, finished.stdout + finished.stderr
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What a query of the deployment's database gives."""
+        asked = self.run(f"{self.stock}/python", "-c", ROWS, query)
+        assert asked.returncode == 0, asked.stderr
+        return [tuple(row) for row in json.loads(asked.stdout)]
 
     def take_over(self, other: AirflowDeployment) -> None:
         """Begin with a copy of another deployment's home folder, whose configuration names its own place."""

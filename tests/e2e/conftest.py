@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from tests.conftest import Deployment
 from tests.e2e.airflow import DROPPED, AirflowDeployment
+from tests.e2e.services import Postgres, postgres
 from tests.wheels import make_wheel
 
 SOURCE = Path(__file__).with_name("estate")
@@ -219,25 +220,46 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def deployer(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Deploy:
-    """Make Airflow deployments, each with a fresh database.
+def database_server() -> Iterator[Postgres]:
+    """PostgreSQL, as deployments have it: SQLite locks its writers out, for minutes on a busy machine."""
+    with postgres() as server:
+        yield server
 
-    SQLite's is migrated once: the others begin with copies of what that has left.
-    """
-    migrated: list[AirflowDeployment] = []
+
+@pytest.fixture(scope="session")
+def migrated(
+    estate: Estate, database_server: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> AirflowDeployment:
+    """A deployment whose database has been migrated: the others begin with copies of it."""
+    made = AirflowDeployment(
+        tmp_path_factory.mktemp("migrated"),
+        estate.root / "core/bin",
+        estate.bundle_list(),
+        database_server.settings("postgres"),
+    )
+    made.migrate()
+    return made
+
+
+@pytest.fixture(scope="session")
+def deployer(
+    estate: Estate,
+    database_server: Postgres,
+    migrated: AirflowDeployment,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Deploy:
+    """Make Airflow deployments, each with a fresh database: PostgreSQL's, if `variables` name no other."""
 
     def make(bundles: list[dict[str, object]] | None = None, **variables: str) -> AirflowDeployment:
         home = tmp_path_factory.mktemp("airflow")
-        given = {"ENVMAN_ROOT": str(estate.root), "E2E_NOTES": str(home / "notes"), **variables}
-        made = AirflowDeployment(home, estate.root / "core/bin", bundles or estate.bundle_list(), given)
-        if any(name.startswith("AIRFLOW__DATABASE__") for name in variables):
+        given = {"ENVMAN_ROOT": str(estate.root), "E2E_NOTES": str(home / "notes")}
+        made = AirflowDeployment(home, migrated.stock, bundles or estate.bundle_list(), given | variables)
+        if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in variables:
             made.migrate()
         else:
-            if not migrated:
-                first = tmp_path_factory.mktemp("migrated")
-                migrated.append(AirflowDeployment(first, made.stock, estate.bundle_list(), {}))
-                migrated[0].migrate()
-            made.take_over(migrated[0])
+            database_server.create(home.name, template="postgres")
+            made.environ |= database_server.settings(home.name)
+            made.take_over(migrated)
         (home / "notes").mkdir()
         return made
 

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.ports import free_port
@@ -33,9 +34,30 @@ def _unprivileged() -> tuple[int, int] | None:
     return entry.pw_uid, entry.pw_gid
 
 
+@dataclass(frozen=True)
+class Postgres:
+    """A running server, to which everybody on this machine may connect as `airflow`."""
+
+    port: int
+
+    def create(self, name: str, template: str) -> None:
+        """Make the database `name` as a copy of another, to which nobody is connected."""
+        command = [_program("createdb"), "-h", "127.0.0.1", "-p", str(self.port), "-U", "airflow"]
+        subprocess.run([*command, "-T", template, name], check=True, capture_output=True)
+
+    def settings(self, name: str) -> dict[str, str]:
+        """Airflow's settings for the database `name`."""
+        place = f"airflow@127.0.0.1:{self.port}/{name}"
+        return {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{place}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{place}",
+            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://{place}",
+        }
+
+
 @contextmanager
-def postgres() -> Iterator[str]:
-    """A fresh cluster; gives the SQLAlchemy URL without the driver."""
+def postgres() -> Iterator[Postgres]:
+    """A fresh cluster."""
     owner = _unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="envman-pg-", dir="/tmp"))
     who: dict[str, int] = {}
@@ -51,7 +73,7 @@ def postgres() -> Iterator[str]:
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": folder,
         "fsync": "off",
-        "max_connections": 300,
+        "max_connections": 500,
     }
     command = [_program("postgres"), "-D", str(data)]
     command += [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
@@ -63,7 +85,7 @@ def postgres() -> Iterator[str]:
             lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0,
             "PostgreSQL does not answer",
         )
-        yield f"airflow@127.0.0.1:{port}/postgres"
+        yield Postgres(port)
     finally:
         server.terminate()
         server.wait(30)

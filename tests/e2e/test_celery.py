@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.airflow import AirflowDeployment
 from tests.e2e.conftest import BOTH_WAYS, GRIDS, PYTHONS, Deploy, Estate
 from tests.e2e.kinds import ENDS, LETTERS, Kinds, envman, in_its_own
-from tests.e2e.services import postgres, redis
+from tests.e2e.services import redis
 
 pytestmark = pytest.mark.registry
 
@@ -22,20 +22,19 @@ by_letter = pytest.mark.parametrize("letter", LETTERS)
 @pytest.fixture(scope="module")
 def airflow(estate: Estate, deploy: Deploy) -> Iterator[AirflowDeployment]:
     """Airflow with `multi_team` on. Two bundles are team_b's; one of them has an environment of its own."""
-    with postgres() as database, redis() as broker:
+    with redis() as broker:
         made = deploy(
             estate.bundle_list(teams={"bundle_b": "team_b", "bundle_c": "team_b"}),
             AIRFLOW__CORE__MULTI_TEAM="True",
             AIRFLOW__CORE__EXECUTOR="CeleryExecutor;team_b=CeleryExecutor",
-            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2://{database}",
-            AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC=f"postgresql+asyncpg://{database}",
             AIRFLOW__CELERY__BROKER_URL=broker,
-            AIRFLOW__CELERY__RESULT_BACKEND=f"db+postgresql+psycopg2://{database}",
             AIRFLOW__CELERY__WORKER_CONCURRENCY="2",
             AIRFLOW__TEAM_B___CELERY__BROKER_URL=broker.replace("/0", "/1"),
-            AIRFLOW__TEAM_B___CELERY__RESULT_BACKEND=f"db+postgresql+psycopg2://{database}",
             AIRFLOW__TEAM_B___CELERY__WORKER_CONCURRENCY="2",
         )
+        made.environ["AIRFLOW__TEAM_B___CELERY__RESULT_BACKEND"] = made.environ[
+            "AIRFLOW__CELERY__RESULT_BACKEND"
+        ]
         team = made.run(f"{made.stock}/airflow", "teams", "create", "team_b")
         assert team.returncode == 0, team.stdout + team.stderr
         made.start_api_server()

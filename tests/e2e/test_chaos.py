@@ -25,7 +25,6 @@ import pytest
 from tests.e2e.airflow import AirflowDeployment
 from tests.e2e.conftest import LOCAL_BUNDLE, SOURCE, Deploy
 from tests.e2e.kinds import envman
-from tests.e2e.services import postgres
 from tests.waiting import until
 
 pytestmark = pytest.mark.registry
@@ -248,14 +247,7 @@ def children_of(pid: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    """PostgreSQL: with this many processes SQLite is locked for longer than the API server waits."""
-    with postgres() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chaos(database: str, deploy: Deploy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
+def chaos(deploy: Deploy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
     """After the rage, with everything running again."""
     folder = tmp_path_factory.mktemp("bundles")
     bundles: list[dict[str, object]] = []
@@ -265,11 +257,7 @@ def chaos(database: str, deploy: Deploy, tmp_path_factory: pytest.TempPathFactor
         shutil.copy(SOURCE / "hostile/chaos/chaos.py", bundle)
         (bundle / "more.py").write_text(SLOW.format(letter=letter))
         bundles.append({"name": bundle.name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(bundle)}})
-    settings = SETTINGS | {
-        "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
-        "DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{database}",
-    }
-    airflow = deploy(bundles, **{f"AIRFLOW__{name}": text for name, text in settings.items()})
+    airflow = deploy(bundles, **{f"AIRFLOW__{name}": text for name, text in SETTINGS.items()})
     airflow.start_api_server()
     made = Chaos(airflow)
     for component in COMMANDS:

@@ -1,10 +1,9 @@
-"""The shared Dag processor alone, with its rows in SQLite: errors, crashes, timeouts, and who is imported where."""
+"""The shared Dag processor alone, with the rows that it writes: errors, crashes, timeouts, and who is imported where."""
 
 from __future__ import annotations
 
 import json
 import signal
-import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -38,17 +37,12 @@ def once(airflow: AirflowDeployment, *arguments: str) -> subprocess.CompletedPro
     return airflow.run(*envman("launch", "dag-processor", "--", "--num-runs", "1", *arguments))
 
 
-def rows(airflow: AirflowDeployment, query: str) -> list[tuple[str, ...]]:
-    with sqlite3.connect(airflow.home / "airflow.db") as database:
-        return database.execute(query).fetchall()
-
-
 def dags(airflow: AirflowDeployment) -> set[str]:
-    return {row[0] for row in rows(airflow, "select dag_id from dag")}
+    return {row[0] for row in airflow.rows("select dag_id from dag")}
 
 
 def errors(airflow: AirflowDeployment) -> dict[str, str]:
-    return dict(rows(airflow, "select filename, stacktrace from import_error"))  # type: ignore[arg-type]
+    return dict(airflow.rows("select filename, stacktrace from import_error"))
 
 
 def parse_log(airflow: AirflowDeployment, bundle: str, file: str) -> str:
@@ -129,7 +123,7 @@ def test_every_channel_of_a_parse_arrives_in_its_log(estate: Estate, deploy: Dep
     ):
         assert text in log
     assert "RuntimeError: this file never imports" in errors(airflow)["broken.py"]
-    assert rows(airflow, "select name from dag_tag") == [("envman_e2e_c",)]
+    assert airflow.rows("select name from dag_tag") == [("envman_e2e_c",)]
 
 
 def test_no_module_of_a_team_is_imported_in_the_manager(deploy: Deploy, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -94,16 +93,15 @@ def test_what_files_say_is_their_own(deploy: Deploy, tmp_path: Path) -> None:
     for words in (["--bundle-name", "bundle_b"], []):
         finished = airflow.run(*envman("launch", "dag-processor", "--", "--num-runs", "1", *words))
         assert finished.returncode == 0, finished.stderr[-3000:]
-    with sqlite3.connect(airflow.home / "airflow.db") as database:
-        dags = dict(database.execute("select dag_id, bundle_name || ':' || relative_fileloc from dag"))
-        errors = dict(database.execute("select filename, stacktrace from import_error"))
-        code = dict(database.execute("select dag_id, source_code from dag_code"))
+    dags = dict(airflow.rows("select dag_id, concat(bundle_name, '/', relative_fileloc) from dag"))
+    errors = dict(airflow.rows("select filename, stacktrace from import_error"))
+    code = dict(airflow.rows("select dag_id, source_code from dag_code"))
     assert dags == {
-        "of_b": "bundle_b:honest.py",
-        "lies": "bundle_a:lies.py",
-        "odd_lines": "bundle_a:odd_lines.py",
-        "long_lines": "bundle_a:long_lines.py",
-        "got_nothing_nothing_allowed": "bundle_a:asks.py",
+        "of_b": "bundle_b/honest.py",
+        "lies": "bundle_a/lies.py",
+        "odd_lines": "bundle_a/odd_lines.py",
+        "long_lines": "bundle_a/long_lines.py",
+        "got_nothing_nothing_allowed": "bundle_a/asks.py",
     }
     assert code["lies"] == BEGIN + LIES
     assert set(errors) - {"flood.py"} == {*ENDED, "lies.py"}

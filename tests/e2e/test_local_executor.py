@@ -1,4 +1,4 @@
-"""One shared Dag processor, scheduler with LocalExecutor, and triggerer, on SQLite: Dags of every kind."""
+"""One shared Dag processor, scheduler with LocalExecutor, and triggerer: Dags of every kind."""
 
 from __future__ import annotations
 

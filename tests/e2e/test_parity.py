@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ TABLES = {
     "import errors": "select filename, bundle_name, stacktrace from import_error order by filename",
     "warnings": "select dag_id, warning_type, message from dag_warning order by dag_id",
     "tags": "select dag_id, name from dag_tag order by dag_id, name",
-    "assets": "select name, uri, 'group', extra from asset order by name, uri",
+    "assets": 'select name, uri, "group", extra from asset order by name, uri',
 }
 
 
@@ -59,8 +57,7 @@ def stock(deployer: Deploy, examples: tuple[list[dict[str, object]], Given]) -> 
 def parse(airflow: AirflowDeployment, *command: str) -> Rows:
     finished: subprocess.CompletedProcess[str] = airflow.run(*command, timeout=900)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    with sqlite3.connect(airflow.home / "airflow.db") as database:
-        return {name: database.execute(query).fetchall() for name, query in TABLES.items()}
+    return {name: airflow.rows(query) for name, query in TABLES.items()}
 
 
 def test_the_shared_dag_processor_gives_the_same_as_the_stock_one(
@@ -77,8 +74,8 @@ def test_the_shared_dag_processor_gives_the_same_as_the_stock_one(
     for name in TABLES:
         if name != "serialized":
             assert shared[name] == stock[name], name
-    theirs = {dag: json.loads(data) for dag, data in stock["serialized"]}
-    ours = {dag: json.loads(data) for dag, data in shared["serialized"]}
+    theirs = dict(stock["serialized"])
+    ours = dict(shared["serialized"])
     assert ours.keys() == theirs.keys()
     assert {dag for dag in ours if ours[dag] != theirs[dag]} == set()
 
@@ -99,7 +96,6 @@ def test_a_dag_that_did_not_change_gets_no_new_version(deploy: Deploy, tmp_path:
     for _ in range(3):
         finished = airflow.run(*envman("launch", "dag-processor", "--", "--num-runs", "1"))
         assert finished.returncode == 0, finished.stdout + finished.stderr
-        with sqlite3.connect(airflow.home / "airflow.db") as database:
-            versions += database.execute("select count(*), max(data) from serialized_dag").fetchall()
+        versions += airflow.rows("select count(*), max(cast(data as text)) from serialized_dag")
     assert versions[0][0] == 1
     assert versions[0] == versions[1] == versions[2]
