@@ -36,7 +36,10 @@ class Kinds:
     def run(self) -> Kinds:
         """Fill in what the Dags read, trigger them, wait for their ends."""
         airflow = self.airflow
-        airflow.wait_for("all Dags", lambda: len(airflow.dag_ids()) >= 25 and airflow.import_errors())
+        dags = ["produce", *(f"{kind}_{letter}" for kind in ENDS for letter in LETTERS)]
+        airflow.wait_for(
+            "all Dags", lambda: {"consume", *dags} <= airflow.dag_ids() and airflow.import_errors()
+        )
         airflow.api("POST", "/api/v2/variables", {"key": "shared", "value": "of everybody"})
         connection = {
             "connection_id": "shared",
@@ -46,7 +49,7 @@ class Kinds:
         }
         airflow.api("POST", "/api/v2/connections", connection)
         airflow.api("PATCH", "/api/v2/dags/consume", {"is_paused": False})
-        for dag in ["produce", *(f"{kind}_{letter}" for kind in ENDS for letter in LETTERS)]:
+        for dag in dags:
             self.runs[dag] = airflow.trigger(dag)
         for dag, run in self.runs.items():
             self.ends[dag] = airflow.finished(dag, run)
