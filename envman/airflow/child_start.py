@@ -41,7 +41,7 @@ from envman.inside.protocol import CHILD, CHILD_DESCRIPTORS, RUN
 CHECKS = {"logs": log_lines.checked}
 """What lines have to pass, by Airflow's names for the sockets."""
 
-NOT_WAITED_FOR = ("parse", "triggers")
+NOT_WAITED_FOR = ("parse", "triggers", "list")
 """Children of components that look after others meanwhile, whom a server that starts slowly must not stop."""
 
 READY_LIMIT = 0.05
@@ -112,7 +112,7 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         runtime = interpreter.runtime
         ours, theirs = _socket_pairs()
         try:
-            tracker = _begin(interpreter, start, [end.fileno() for end in theirs])
+            tracker = begin(interpreter, start, [end.fileno() for end in theirs])
         except (EnvmanError, OSError) as error:
             for one in ours:
                 one.close()
@@ -220,7 +220,7 @@ def _socket_pairs() -> tuple[list[socket], list[socket]]:
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def _begin(interpreter: BundleInterpreter, start: Start, theirs: list[int]) -> ProcessTracker:
+def begin(interpreter: BundleInterpreter, start: Start, theirs: list[int]) -> ProcessTracker:
     """Have the child forked by the environment's server, else start an interpreter. Raises OSError.
 
     The interpreter is closed once it is no longer needed.

@@ -11,6 +11,7 @@ from airflow.dag_processing.processor import DagFileParsingResult, DagFileProces
 
 from envman.airflow import dag_code
 from envman.airflow.bundle_interpreter import of_bundle
+from envman.airflow.bundle_manager import BundleManager
 from envman.airflow.checked_requests import CheckedRequests
 from envman.airflow.child_start import BundleProcess, Start
 from envman.airflow.dag_code import CodeSource
@@ -109,8 +110,9 @@ class ParseOfOtherLanguage(ParseInBundle):
 
 
 def install() -> None:
-    """Make Airflow's manager start its parses through `ParseInBundle`, and no other runtime."""
+    """Make Airflow's manager list and parse in the bundles' interpreters, and in no other runtime."""
     dag_code.install()
+    manager.DagFileProcessorManager = BundleManager
     manager.DagFileProcessorProcess = ParseInBundle
     if hasattr(manager, OTHER_LANGUAGES):
         setattr(manager, OTHER_LANGUAGES, ParseOfOtherLanguage)

@@ -149,6 +149,41 @@ _DAG_PROCESSOR = (
     ),
 )
 
+_LISTING = "in a process with the environment's rights, while all else goes on"
+_BUNDLES = (
+    *names_of(
+        "dag-processor",
+        _MANAGER,
+        ("DagFileProcessorManager", "`BundleManager` takes its place", REPLACED),
+        ("DagFileProcessorManager._find_files_in_bundle", _LISTING, OVERRIDDEN),
+        ("DagFileProcessorManager._refresh_dag_bundles", "take a list that is there", OVERRIDDEN),
+        ("DagFileProcessorManager.should_skip_refresh", "not while it is listed", OVERRIDDEN),
+        ("DagFileProcessorManager.deactivate_deleted_dags", "once the list is there", OVERRIDDEN),
+        ("DagFileProcessorManager.clear_orphaned_import_errors", "the same", OVERRIDDEN),
+        ("DagFileProcessorManager._get_observed_filelocs", "it opens archives itself", OVERRIDDEN),
+        ("DagFileProcessorManager._sort_by_mtime", "a link to itself would end it", OVERRIDDEN),
+        ("DagFileProcessorManager._get_logger_for_dag_file", "so would some names", OVERRIDDEN),
+        ("DagFileProcessorManager.max_runs_reached", "not while a bundle is listed", OVERRIDDEN),
+        ("DagFileProcessorManager.terminate", "end what lists bundles, too", OVERRIDDEN),
+        ("DagFileProcessorManager.handle_removed_files", "what follows a new list"),
+        ("DagFileProcessorManager._resort_file_queue", "the same"),
+        ("DagFileProcessorManager._add_new_files_to_queue", "the same"),
+        ("DagFileProcessorManager._file_stats", "new files count before `--num-runs` is reached"),
+        ("DagFileProcessorManager._bundle_versions", "a list that failed is made again"),
+        ("DagFileProcessorManager.selector", "read lists beside all else"),
+        ("DagFileProcessorManager._service_processor_sockets", "calls what is registered there", REPEATED),
+        ("DagFileInfo", "a file of a list"),
+        ("DagFileInfo.definition_locs", "whether files or paths are wanted", USED, _BEFORE_34),
+    ),
+    *names_of(
+        "dag-processor",
+        "airflow.models.errors",
+        ("ParseImportError", "say which bundle can't be listed"),
+        ("ParseImportError.bundle_name", "the same"),
+        ("ParseImportError.filename", "the same"),
+    ),
+)
+
 _DAG_OWNERS = (
     *names_of(
         "all",
@@ -267,13 +302,14 @@ _CHECK = (
         "airflow.utils.file",
         ("find_enclosing_file", "the same", USED, _ELSE),
         ("list_py_file_paths", "the same, before Airflow 3.4", USED, _ELSE),
+        ("might_contain_dag", "the same, of an archive", USED, _ELSE),
     ),
-    *names_of("check", _MANAGER, ("DagFileProcessorManager._find_files_in_bundle", "the same", REPEATED)),
 )
 
 NAMES = (
     *_EVERYWHERE,
     *_DAG_PROCESSOR,
+    *_BUNDLES,
     *_DAG_OWNERS,
     *_WORKER,
     *TRIGGERER_JOB,

@@ -1,4 +1,4 @@
-"""What a team's interpreter runs for one parse, task, callback or trigger loop.
+"""What a team's interpreter runs for one parse, task, callback or trigger loop, or to list its bundle.
 
     python run.py child parse bundle_a dag-processor --num-runs 1
 
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
+from envman.inside.dag_files import dag_places
 from envman.inside.protocol import CALL_DESCRIPTOR, LOG_DESCRIPTOR
 from envman.inside.triggers import triggers
 
@@ -145,7 +146,24 @@ def show_stacks(number: int, frame: FrameType | None) -> None:
     sigquit_handler(number, frame)
 
 
-ENTRIES = {"parse": parse, "task": task, "triggers": triggers, "callback": callback}
+def list_files() -> None:
+    """Tell the files of a bundle, as `door/listing.py` reads them."""
+    import json
+
+    with os.fdopen(CALL_DESCRIPTOR, "rb") as stream:
+        call = json.load(stream)
+    with os.fdopen(0, "w", encoding="ascii") as told:
+        try:
+            files = dag_places(call["folder"], call["bundle"])
+        except Exception as error:  # noqa: BLE001  # an importer of a team's may raise anything
+            json.dump({"error": f"{type(error).__name__}: {error}"}, told)
+            return
+        for path, places in files.items():
+            told.write(f"{json.dumps([path, *places])}\n")
+        told.write(str(len(files)))
+
+
+ENTRIES = {"parse": parse, "task": task, "triggers": triggers, "callback": callback, "list": list_files}
 
 
 def main(words: list[str]) -> None:
@@ -167,6 +185,9 @@ def become(entry: str, component: list[str]) -> None:
 
     `component` are the arguments that the component's `airflow` command has.
     """
+    if entry == "list":  # it has no supervisor
+        list_files()
+        os._exit(0)
     from socket import socket
 
     from airflow.sdk.execution_time.supervisor import _fork_main, _make_process_nondumpable
