@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,28 +42,31 @@ def run(
 ) -> Sample:
     """Run a command to its end; `on_line` gets its lines of standard error.
 
-    Raises RuntimeError where the command fails.
+    Raises RuntimeError where the command fails, with what it said.
     """
-    stderr = subprocess.PIPE if on_line else subprocess.DEVNULL
-    started = time.perf_counter()
-    child = subprocess.Popen(
-        [str(word) for word in command],
-        env=dict(environment),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=stderr,
-        text=True,
-    )
-    if on_line and child.stderr:
-        for line in child.stderr:
-            on_line(line.rstrip("\n"))
-        child.stderr.close()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - started
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError(f"exit code {child.returncode}: {' '.join(map(str, command))}")
+    with tempfile.TemporaryFile("w+") as told:
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            [str(word) for word in command],
+            env=dict(environment),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE if on_line else told,
+            text=True,
+        )
+        if on_line and child.stderr:
+            for line in child.stderr:
+                on_line(line.rstrip("\n"))
+            child.stderr.close()
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - started
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            told.seek(0)
+            raise RuntimeError(
+                f"exit code {child.returncode}: {shlex.join(map(str, command))}\n{told.read()}"
+            )
     return Sample(wall, usage.ru_utime + usage.ru_stime)
 
 

@@ -50,7 +50,6 @@ ROUND = 2.0
 """Seconds between two looks at whether this server is still wanted."""
 
 PR_SET_DUMPABLE = 4
-PR_SET_CHILD_SUBREAPER = 36
 
 FAILED = 3
 """The exit code of a server that can't start; its standard error says why."""
@@ -83,6 +82,7 @@ class ForkServer:
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = socket.socketpair()
         self._children: dict[int, ForkedChild] = {}
+        self._own = {*children_of(os.getpid())}
         self._started = time.time()
         self._idle_since = time.monotonic()
         self._recent: collections.deque[float] = collections.deque()
@@ -230,10 +230,18 @@ class ForkServer:
                 os.waitpid(child.pid, 0)
                 del self._children[child.pid]
                 self._idle_since = time.monotonic()
-        for orphan in children_of(os.getpid()):
-            if orphan not in self._children:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(orphan, os.WNOHANG)
+        self._end_what_is_left()
+
+    def _end_what_is_left(self) -> None:
+        """End what workloads that have ended have left behind, whatever session it is in."""
+        for pid in children_of(os.getpid()):
+            if pid in self._children:
+                continue
+            if pid not in self._own:  # what the preloaded modules have started is the server's own
+                kill_family(pid)
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    self._own.discard(pid)
 
     def _hang_up(self, child: ForkedChild) -> None:
         """The component has seen the end, or has ended itself and takes the child with it."""
@@ -242,9 +250,7 @@ class ForkServer:
             self._selector.unregister(connection)
             connection.close()
         if child.status is None:
-            for pid in (*descendants(child.pid), child.pid):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+            kill_family(child.pid)
 
     def _unwanted(self) -> str:
         if self._children:
@@ -332,6 +338,13 @@ def descendants(pid: int) -> list[int]:
     return below + [further for child in below for further in descendants(child)]
 
 
+def kill_family(pid: int) -> None:
+    """Kill a process, and all below it."""
+    for one in (*descendants(pid), pid):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(one, signal.SIGKILL)
+
+
 def current_generation(link: str) -> str | None:
     """The generation that an environment's link points to now; None where that can't be told."""
     try:
@@ -373,7 +386,7 @@ def run(environment: str, generation: str, settings: ServerSettings) -> int:
     # server has while it forks; once its memory is closed, only root could open the file.
     score = os.open("/proc/self/oom_score_adj", os.O_RDWR)
     workload.prctl(PR_SET_DUMPABLE, 0)
-    workload.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    workload.prctl(workload.PR_SET_CHILD_SUBREAPER, 1)
     reserve_descriptors()
     try:
         shared_modules.load(settings["preload"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from envman.inside.protocol import WorkloadRequest
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -32,6 +33,8 @@ def prctl(option: int, value: int) -> None:
 def take_over(request: WorkloadRequest, descriptors: list[int], server: int) -> None:
     """Turn this fork into the workload: descriptors, folder, rights, and no trace of the server."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # what leaves its parent stays below this one, and becomes the server's only when this one has ended
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     if os.getppid() != server:
         os._exit(124)
     for number, source in zip(CHILD_DESCRIPTORS, descriptors, strict=False):

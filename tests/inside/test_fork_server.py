@@ -281,23 +281,59 @@ def test_the_number_of_an_ended_child_stays_taken_until_its_component_has_gone(s
     until(lambda: server.status() and not is_there(child.pid), "the zombie stays")
 
 
-def test_an_orphan_of_a_child_leaves_no_zombie(server: ForkServer) -> None:
-    code = """
-    import os, signal
+DAEMON = """
+import os, signal
+def daemon():
     if os.fork() == 0:
+        os.setsid()
         if os.fork():
             os._exit(0)
         os.setsid()
-        tell(os.getpid())
-        signal.pause()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if os.fork():
+            tell(os.getpid())
+        else:
+            os.setsid()
+        while True:
+            signal.pause()
     os.wait()
-    """
+daemon()
+heard()
+"""
+
+
+@pytest.mark.parametrize("entry", ["parse", "task", "callback"])
+def test_a_daemon_ends_with_its_workload_and_no_sooner(server: ForkServer, entry: str) -> None:
+    with server.workload(entry) as other:
+        kept = Watched(other.run(DAEMON))
+        with server.workload(entry) as child:
+            daemon = child.run(DAEMON)
+            family = [Watched(pid) for pid in (daemon, *children_of(daemon))]
+            assert len(family) == 2
+            child.send("end")
+            assert child.status() == 0
+            assert all(one.has_ended() for one in family)
+        until(lambda: server.status() and not any(is_there(one.pid) for one in family), "a zombie stays")
+        assert not kept.has_ended(0)
+        other.connection.close()
+        assert kept.has_ended()
+        for one in (*family, kept):
+            one.close()
+    until(lambda: server.status() and not is_there(kept.pid), "a zombie stays")
+
+
+def test_what_a_preloaded_module_has_started_is_the_servers(start: Starting) -> None:
+    modules = {"helped": "import subprocess\nkept = subprocess.Popen(['sleep', '1000'])\n"}
+    server = start(modules=modules, preload=["helped"])
+    assert server.status()["children"] == []
+    (helper,) = children_of(server.pid)
     with server.workload() as child:
-        orphan = child.run(code)
+        child.send("pass")
         assert child.status() == 0
-    until(lambda: orphan in children_of(server.pid), "it is not the server's")
-    os.kill(orphan, signal.SIGTERM)
-    until(lambda: server.status() and not is_there(orphan), "the zombie stays")
+    until(lambda: server.status()["children"] == [], "the workload is left")
+    assert children_of(server.pid) == [helper]
+    os.kill(helper, signal.SIGKILL)
+    until(lambda: server.status() and not is_there(helper), "the zombie stays")
 
 
 FAMILY = """
@@ -508,10 +544,11 @@ def test_a_workload_is_refused_and_what_it_has_left_behind_too(server: ForkServe
     """
     detached = """
     import os
+    workload = os.getpid()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            while os.getppid() != SERVER:
+            while os.getppid() != workload:
                 pass
             tell(asked())
         os._exit(0)
@@ -522,8 +559,7 @@ def test_a_workload_is_refused_and_what_it_has_left_behind_too(server: ForkServe
     with server.workload("task") as child:
         assert json.loads(child.run(textwrap.dedent(ask) + "tell(asked())")) == refusal
     with server.workload("task") as child:
-        code = textwrap.dedent(ask) + textwrap.dedent(detached).replace("SERVER", str(server.pid))
-        assert json.loads(child.run(code)) == refusal
+        assert json.loads(child.run(textwrap.dedent(ask) + textwrap.dedent(detached))) == refusal
 
 
 # requests that are none
