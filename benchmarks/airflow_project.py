@@ -53,10 +53,19 @@ _FULL = [
             *("snowflake", "ssh"),
         )
     ),
-    *("astronomer-cosmos", "dag-factory", "dbt-core", "dbt-postgres", "great-expectations", "matplotlib"),
+    *(
+        "astronomer-cosmos",
+        "dag-factory",
+        "dbt-core<1.12",
+        "dbt-postgres",
+        "great-expectations",
+        "matplotlib",
+    ),
     *("mlflow-skinny", "openpyxl", "polars", "pyarrow", "pyspark", "scikit-learn", "statsmodels"),
 ]
-"""What a team's environment holds beside: with all that it needs, some 400 packages."""
+"""What a team's environment holds beside: with all that it needs, some 400 packages. A part of newer
+dbt-cores is not in the package registry.
+"""
 
 _POLICY = """\
 def task_policy(task):
