@@ -15,6 +15,7 @@ from airflow.dag_processing.manager import DagFileInfo, DagFileProcessorManager
 from airflow.models.errors import ParseImportError
 from airflow.utils.session import create_session
 from sqlalchemy import delete
+from sqlalchemy.exc import OperationalError
 
 from envman.airflow.bundle_listing import BundleListing, ListingError
 from envman.door.listing import Listing
@@ -26,6 +27,9 @@ RETRY = 60.0
 
 FOLDER = "."
 """What the import error of a bundle that can't be listed is of."""
+
+LONGEST_CAUSE = 500
+"""Characters of what a database says."""
 
 SHOWN = 3
 """Files that are named of those that nobody can keep."""
@@ -42,8 +46,15 @@ class Listings:
         self.places: dict[tuple[str, Path], list[str]] = {}
 
     def is_left_alone(self, bundle: str) -> bool:
-        """Whether a bundle is being listed, or that has failed a moment ago."""
-        return bundle in self.pending or time.monotonic() < self.rests.get(bundle, 0.0)
+        """Whether a bundle is being listed, or will be again as that has failed."""
+        return bundle in self.pending or bundle in self.rests
+
+    def due(self, now: float) -> list[str]:
+        """The bundles that are to be listed again."""
+        due = [bundle for bundle, when in self.rests.items() if when <= now]
+        for bundle in due:
+            del self.rests[bundle]
+        return due
 
     def keep(self, bundle: str, found: Listing) -> set[DagFileInfo]:
         """Keep what a bundle has; gives it as Airflow's manager has files."""
@@ -54,7 +65,6 @@ class Listings:
             info = DagFileInfo(rel_path=Path(path), bundle_name=bundle, bundle_path=self.folders[bundle])
             self.places[info.presence_key] = places
             files.add(info)
-        self.rests.pop(bundle, None)
         return files
 
 
@@ -69,16 +79,20 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         return Listings()
 
     def should_skip_refresh(self, *, bundle: Any, **state: Any) -> bool:
-        """Whether a bundle is left as it is: also while it is listed, and for a time after that failed."""
+        """Whether a bundle is left as it is: also while it is listed, or is to be again after a failure."""
         left = self._lists.is_left_alone(bundle.name)
         return left or bool(super().should_skip_refresh(bundle=bundle, **state))
 
     def _find_files_in_bundle(self, bundle: Any) -> Any:
         """Begin to list a bundle; gives what was known, as this Airflow has it."""
         self._lists.folders[bundle.name] = bundle.path
-        self._lists.pending[bundle.name] = BundleListing(bundle.name, os.fspath(bundle.path), self.selector)
+        self._list(bundle.name)
         known = self._lists.files.get(bundle.name, set())
         return {*known} if hasattr(DagFileInfo, "definition_locs") else [file.rel_path for file in known]
+
+    def _list(self, name: str) -> None:
+        folder = os.fspath(self._lists.folders[name])
+        self._lists.pending[name] = BundleListing(name, folder, self.selector)
 
     def deactivate_deleted_dags(self, bundle_name: str, present: set[DagFileInfo]) -> None:
         """Deactivate Dags of files that have gone, once it is known which those are."""
@@ -103,7 +117,12 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
             for files in known_files.values():
                 for file in files:
                     self._file_stats[file]  # it counts as not yet parsed from now on
+        due = self._lists.due(time.monotonic())
+        self.request_bundle_refresh(due)
         super()._refresh_dag_bundles(known_files)
+        for name in due:
+            if name not in self._lists.pending:  # Airflow lists no version twice
+                self._list(name)
 
     def _take(self, name: str, ended: BundleListing, known_files: dict[str, set[DagFileInfo]]) -> bool:
         """Take a bundle's new list, if there is one."""
@@ -124,11 +143,28 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         )
         return True
 
+    def persist_parsing_result(
+        self, *, parsing_result: Any, session: Any, relative_fileloc: str, **given: Any
+    ) -> None:
+        """Write a parse's result down; one that the database refuses is the file's import error."""
+        given |= {"parsing_result": parsing_result, "session": session, "relative_fileloc": relative_fileloc}
+        try:
+            super().persist_parsing_result(**given)
+        except OperationalError:  # of the database itself: Airflow tries again
+            raise
+        except Exception as error:  # noqa: BLE001  # drivers have errors of their own
+            session.rollback()
+            why = f"What this file has could not be written to Airflow's database: {_first_cause(error)}"
+            parsing_result.serialized_dags = []
+            parsing_result.warnings = []
+            parsing_result.import_errors = {relative_fileloc: why}
+            log.warning("A result was refused by the database", file=relative_fileloc, reason=why)
+            super().persist_parsing_result(**given)
+
     def _note_failure(self, name: str, why: str) -> None:
         """Say that a bundle can't be listed, in the log and as an import error; it is listed again later."""
         log.error("A bundle can't be listed", bundle=name, reason=why)
         self._lists.rests[name] = time.monotonic() + RETRY
-        self._bundle_versions.pop(name, None)  # else one with versions is listed once there is a new one
         try:
             with create_session() as session:
                 where = (ParseImportError.bundle_name == name, ParseImportError.filename == FOLDER)
@@ -172,6 +208,13 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         while self._lists.pending:
             self._lists.pending.popitem()[1].close()
         super().terminate()
+
+
+def _first_cause(error: Exception) -> str:
+    """What the database's driver said first, without the statement."""
+    said = str(error)
+    first = (said.partition("Original exception was: ")[2] or said).partition("\n")[0]
+    return f"{type(error).__name__}: {first[:LONGEST_CAUSE]}"
 
 
 def _has_a_time(file: DagFileInfo) -> bool:

@@ -8,7 +8,7 @@ an object with the error for which there is no list.
 from __future__ import annotations
 
 import json
-import unicodedata
+import re
 from typing import Any
 
 from envman.door.breach import BreachError
@@ -28,7 +28,7 @@ LONGEST_PATH = 1000
 LONGEST_NAME = 240
 """Bytes of a folder's or a file's name: the log of a file has some more."""
 
-NO_TEXT = ("Cc", "Cs")
+NO_TEXT = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and what stands for bytes that are no UTF-8."""
 
 LONGEST_ERROR = 1000
@@ -52,7 +52,7 @@ def listing(data: bytes) -> Listing:
     *lines, last = data.removesuffix(b"\n").split(b"\n")
     end = _value(last)
     if isinstance(end, dict) and isinstance(error := end.get("error"), str):
-        raise BreachError(error[:LONGEST_ERROR])
+        raise BreachError(NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", error[:LONGEST_ERROR]))
     if end != len(lines) or isinstance(end, bool):
         raise BreachError("the list of its files broke off")
     found = Listing({}, [])
@@ -77,7 +77,7 @@ def is_path(path: str) -> bool:
     return (
         len(path) <= LONGEST_PATH
         and not {"", ".", ".."} & {*parts}
-        and not any(unicodedata.category(sign) in NO_TEXT for sign in path)
+        and not NO_TEXT.search(path)
         and all(len(part.encode()) <= LONGEST_NAME for part in parts)
     )
 

@@ -92,7 +92,9 @@ def _errors(errors: Mapping[str, str], asked: AskedFile, problems: Iterable[str]
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}\n…"
+    """A text as databases keep it: not too long, without NUL."""
+    kept = text.replace("\0", "\N{SYMBOL FOR NULL}")
+    return kept if len(kept) <= LONGEST_ERROR else f"{kept[:LONGEST_ERROR]}\n…"
 
 
 def _place(said: object, asked: str) -> str:

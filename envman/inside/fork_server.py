@@ -333,9 +333,11 @@ def children_of(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below it."""
+    """All processes below it, those that are next to it first."""
     below = children_of(pid)
-    return below + [further for child in below for further in descendants(child)]
+    for child in below:  # which grows meanwhile; a chain may be longer than Python's stack
+        below += children_of(child)
+    return below
 
 
 def kill_family(pid: int) -> None:

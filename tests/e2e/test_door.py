@@ -59,6 +59,20 @@ for number in range(10_000_000):
     request = _RequestFrame(id=number, body=GetVariable(key="x" * 200).model_dump())
     os.write(0, bytes(request.as_bytes()))
 """
+UNKEPT = {
+    "nul.py": 'DAG("nul", schedule=None, description="a\\0b")\n',
+    "number.py": 'DAG("number", schedule=None).max_active_tasks = 2**40\n',
+    "owner.py": """
+from airflow.sdk import BaseOperator
+
+with DAG("owner", schedule=None, default_args={"owner": "o" * 3000}):
+    BaseOperator(task_id="t")
+""",
+}
+"""What a database can't keep."""
+
+SAYS_NUL = "raise ValueError('a text with \\0 in it')\n"
+
 LIES = """
 dag = DAG("lies", schedule=None)
 dag.fileloc = "/proc/self/environ"
@@ -76,7 +90,13 @@ dag = DAG("got_" + "_".join(got), schedule=None)
 def test_what_files_say_is_their_own(deploy: Deploy, tmp_path: Path) -> None:
     dag = 'dag = DAG("{}", schedule=None)\n'
     files = {name: dag.format(name[:-3]) + code for name, code in (HARMLESS | ENDED).items()}
-    files |= {"never_reads.py": NEVER_READS, "flood.py": FLOOD, "lies.py": LIES, "asks.py": ASKS}
+    files |= UNKEPT | {
+        "says_nul.py": SAYS_NUL,
+        "never_reads.py": NEVER_READS,
+        "flood.py": FLOOD,
+        "lies.py": LIES,
+        "asks.py": ASKS,
+    }
     bundles = []
     for name, found in (("bundle_a", files), ("bundle_b", {"honest.py": dag.format("of_b")})):
         (tmp_path / name).mkdir()
@@ -104,7 +124,10 @@ def test_what_files_say_is_their_own(deploy: Deploy, tmp_path: Path) -> None:
         "got_nothing_nothing_allowed": "bundle_a/asks.py",
     }
     assert code["lies"] == BEGIN + LIES
-    assert set(errors) - {"flood.py"} == {*ENDED, "lies.py"}
+    assert set(errors) - {"flood.py"} == {*ENDED, *UNKEPT, "lies.py", "says_nul.py"}
+    for name in UNKEPT:
+        assert "What this file has could not be written to Airflow's database: " in errors[name]
+    assert "a text with \N{SYMBOL FOR NULL} in it" in errors["says_nul.py"]
     for name in ENDED:
         assert "The parse of this file was ended for what it has sent: " in errors[name]
     assert "a request of 4,294,967,295 bytes, where 1 to 67,108,864 are allowed" in errors["huge.py"]

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from envman.inside import fork_server
 from envman.inside.protocol import LOG_DESCRIPTOR as LOG
 from envman.inside.protocol import RUN
 from tests.interpreters import MINORS, interpreter
@@ -359,6 +360,11 @@ def test_a_component_that_closes_its_connection_ends_the_child_and_all_below_it(
         for one in family:
             one.close()
     until(lambda: server.status() and not any(is_there(one.pid) for one in family), "a zombie stays")
+
+
+def test_a_chain_of_processes_may_be_longer_than_pythons_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server, "children_of", lambda pid: [pid + 1] if pid < 5000 else [])
+    assert fork_server.descendants(1) == [*range(2, 5001)]
 
 
 COMPONENT = """
