@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 import time
 from collections.abc import Iterable
 from datetime import datetime, timezone
@@ -17,7 +19,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import delete
 from sqlalchemy.exc import OperationalError
 
-from envman.airflow.bundle_listing import BundleListing, ListingError
+from envman.airflow.bundle_listing import BundleListing
 from envman.door.listing import Listing
 
 log = structlog.get_logger(logger_name="envman.door")
@@ -32,7 +34,10 @@ LONGEST_CAUSE = 500
 """Characters of what a database says."""
 
 SHOWN = 3
-"""Files that are named of those that nobody can keep."""
+"""Files that are named of those that are left out."""
+
+_SECRET = secrets.token_bytes(16)
+"""No team can say which names come of it."""
 
 
 class Listings:
@@ -40,7 +45,9 @@ class Listings:
 
     def __init__(self) -> None:
         self.pending: dict[str, BundleListing] = {}
+        self.ending: list[BundleListing] = []
         self.rests: dict[str, float] = {}
+        self.asked: set[str] = set()
         self.folders: dict[str, Path] = {}
         self.files: dict[str, set[DagFileInfo]] = {}
         self.places: dict[tuple[str, Path], list[str]] = {}
@@ -49,12 +56,23 @@ class Listings:
         """Whether a bundle is being listed, or will be again as that has failed."""
         return bundle in self.pending or bundle in self.rests
 
+    def over(self) -> list[tuple[str, BundleListing]]:
+        """The listings that have ended, taken out, by their bundles."""
+        self.ending = [one for one in self.ending if not one.is_gone()]
+        over = [bundle for bundle, listing in self.pending.items() if listing.is_over()]
+        return [(bundle, self.pending.pop(bundle)) for bundle in over]
+
     def due(self, now: float) -> list[str]:
         """The bundles that are to be listed again."""
         due = [bundle for bundle, when in self.rests.items() if when <= now]
         for bundle in due:
             del self.rests[bundle]
         return due
+
+    def end(self, listing: BundleListing) -> None:
+        """End a listing's process, now or a little later."""
+        listing.close()
+        self.ending.append(listing)
 
     def keep(self, bundle: str, found: Listing) -> set[DagFileInfo]:
         """Keep what a bundle has; gives it as Airflow's manager has files."""
@@ -63,7 +81,8 @@ class Listings:
         files = self.files[bundle] = set()
         for path, places in found.files.items():
             info = DagFileInfo(rel_path=Path(path), bundle_name=bundle, bundle_path=self.folders[bundle])
-            self.places[info.presence_key] = places
+            if places is not None:
+                self.places[info.presence_key] = places
             files.add(info)
         return files
 
@@ -78,10 +97,16 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
     def _lists(self) -> Listings:
         return Listings()
 
+    # listing bundles
+
     def should_skip_refresh(self, *, bundle: Any, **state: Any) -> bool:
         """Whether a bundle is left as it is: also while it is listed, or is to be again after a failure."""
-        left = self._lists.is_left_alone(bundle.name)
-        return left or bool(super().should_skip_refresh(bundle=bundle, **state))
+        if self._lists.is_left_alone(bundle.name):
+            if bundle.name in self._force_refresh_bundles:  # else this is asked all the time
+                self._force_refresh_bundles.discard(bundle.name)
+                self._lists.asked.add(bundle.name)
+            return True
+        return bool(super().should_skip_refresh(bundle=bundle, **state))
 
     def _find_files_in_bundle(self, bundle: Any) -> Any:
         """Begin to list a bundle; gives what was known, as this Airflow has it."""
@@ -104,19 +129,25 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         if bundle_name not in self._lists.pending:
             super().clear_orphaned_import_errors(bundle_name=bundle_name, **observed)
 
+    def handle_removed_files(self, known_files: dict[str, set[DagFileInfo]]) -> None:
+        """Let go of files that have gone; of a bundle that was not listed yet nothing has."""
+        listed = self._lists.files.keys()
+        held = (*self._file_queue, *self._processors, *self._file_stats)
+        kept = {file for file in held if file.bundle_name not in listed}
+        super().handle_removed_files({**known_files, "": kept})
+
     def _get_observed_filelocs(self, present: set[DagFileInfo]) -> set[str]:
-        return {place for file in present for place in self._lists.places.get(file.presence_key, ())}
+        places = self._lists.places
+        return {
+            place for file in present for place in (str(file.rel_path), *places.get(file.presence_key, ()))
+        }
 
     def _refresh_dag_bundles(self, known_files: dict[str, set[DagFileInfo]]) -> None:
-        over = [name for name, listing in self._lists.pending.items() if listing.is_over()]
-        taken = [self._take(name, self._lists.pending.pop(name), known_files) for name in over]
+        taken = [self._take(name, listing, known_files) for name, listing in self._lists.over()]
         if any(taken):
             self.handle_removed_files(known_files=known_files)
             self._resort_file_queue()
             self._add_new_files_to_queue(known_files=known_files)
-            for files in known_files.values():
-                for file in files:
-                    self._file_stats[file]  # it counts as not yet parsed from now on
         due = self._lists.due(time.monotonic())
         self.request_bundle_refresh(due)
         super()._refresh_dag_bundles(known_files)
@@ -124,112 +155,121 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
             if name not in self._lists.pending:  # Airflow lists no version twice
                 self._list(name)
 
-    def _take(self, name: str, ended: BundleListing, known_files: dict[str, set[DagFileInfo]]) -> bool:
+    def _take(self, name: str, over: BundleListing, known_files: dict[str, set[DagFileInfo]]) -> bool:
         """Take a bundle's new list, if there is one."""
         try:
-            found = ended.result()
-        except ListingError as error:
+            found = over.result()
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is this bundle's
             self._note_failure(name, str(error))
             return False
-        if found.left_out:
-            shown = [one[:100] for one in found.left_out[:SHOWN]]
-            log.warning(
-                "Files that no log or database can name", bundle=name, number=len(found.left_out), files=shown
-            )
+        finally:
+            self._lists.end(over)
+        if name in self._lists.asked:
+            self._lists.asked.discard(name)
+            self.request_bundle_refresh(name)
+        if found.number_left_out:
+            number, some = found.number_left_out, found.left_out
+            log.warning("Files that no log or database can name", bundle=name, number=number, files=some)
         files = known_files[name] = self._lists.keep(name, found)
         self.deactivate_deleted_dags(bundle_name=name, present=files)
-        self.clear_orphaned_import_errors(
-            bundle_name=name, observed_filelocs=self._get_observed_filelocs(files)
-        )
+        observed = self._get_observed_filelocs(files)
+        self.clear_orphaned_import_errors(bundle_name=name, observed_filelocs=observed)
         return True
-
-    def persist_parsing_result(
-        self, *, parsing_result: Any, session: Any, relative_fileloc: str, **given: Any
-    ) -> None:
-        """Write a parse's result down; one that the database refuses is the file's import error."""
-        given |= {"parsing_result": parsing_result, "session": session, "relative_fileloc": relative_fileloc}
-        try:
-            super().persist_parsing_result(**given)
-        except OperationalError:  # of the database itself: Airflow tries again
-            raise
-        except Exception as error:  # noqa: BLE001  # drivers have errors of their own
-            session.rollback()
-            why = f"What this file has could not be written to Airflow's database: {_first_cause(error)}"
-            parsing_result.serialized_dags = []
-            parsing_result.warnings = []
-            parsing_result.import_errors = {relative_fileloc: why}
-            log.warning("A result was refused by the database", file=relative_fileloc, reason=why)
-            super().persist_parsing_result(**given)
 
     def _note_failure(self, name: str, why: str) -> None:
         """Say that a bundle can't be listed, in the log and as an import error; it is listed again later."""
         log.error("A bundle can't be listed", bundle=name, reason=why)
         self._lists.rests[name] = time.monotonic() + RETRY
+        row = {"bundle_name": name, "filename": FOLDER, "stacktrace": why}
         try:
             with create_session() as session:
                 where = (ParseImportError.bundle_name == name, ParseImportError.filename == FOLDER)
                 session.execute(delete(ParseImportError).where(*where))
-                session.add(
-                    ParseImportError(
-                        bundle_name=name,
-                        filename=FOLDER,
-                        stacktrace=why,
-                        timestamp=datetime.now(timezone.utc),
-                    )
-                )
+                session.add(ParseImportError(**row, timestamp=datetime.now(timezone.utc)))
         except Exception:
             log.exception("The import error of a bundle can't be written", bundle=name)
 
-    def _sort_by_mtime(self, files: Iterable[DagFileInfo]) -> Any:
-        """Sort files; one whose time can't be read for any reason counts as gone, as one that isn't there."""
-        files = [file for file in files if _has_a_time(file)]
-        while True:
+    # files and results
+
+    def persist_parsing_result(
+        self, *, parsing_result: Any, session: Any, relative_fileloc: str, **given: Any
+    ) -> None:
+        """Write a parse's result down; one that the database refuses twice is the file's import error."""
+        given |= {"parsing_result": parsing_result, "session": session, "relative_fileloc": relative_fileloc}
+        for is_last in (False, True):
             try:
-                return super()._sort_by_mtime(files)
-            except OSError as error:  # a link has become a loop at this moment
-                left = [file for file in files if os.fspath(file.absolute_path) != error.filename]
-                if len(left) == len(files):
-                    raise
-                files = left
+                return super().persist_parsing_result(**given)  # type: ignore[no-any-return]
+            except OperationalError:  # of the database itself
+                raise
+            except Exception as error:  # noqa: BLE001  # drivers have errors of their own
+                session.rollback()
+                if is_last:  # else another Dag processor may have written the same at this moment
+                    _make_an_error(parsing_result, relative_fileloc, error)
+        try:
+            super().persist_parsing_result(**given)
+        except Exception:
+            session.rollback()
+            raise
+
+    def _sort_by_mtime(self, files: Iterable[DagFileInfo]) -> tuple[list[DagFileInfo], set[DagFileInfo]]:
+        """Sort files, the latest first, and tell which have changed since they were parsed.
+
+        What has no time that can be read is forgotten, as a file that isn't there.
+        """
+        times: dict[DagFileInfo, float] = {}
+        gone: dict[tuple[str, Path], None] = {}
+        for file in files:
+            try:
+                times[file] = datetime.fromtimestamp(
+                    os.path.getmtime(file.absolute_path), timezone.utc
+                ).timestamp()
+            except (OSError, ValueError, OverflowError):
+                gone[file.presence_key] = None
+        if gone:
+            shown = [str(path)[:LONGEST_CAUSE] for _, path in [*gone][:SHOWN]]
+            log.warning("Files that are gone or have no time are left out", number=len(gone), files=shown)
+            for file in [file for file in self._file_stats if file.presence_key in gone]:
+                self._file_stats.pop(file)
+        finished = {file.presence_key: stat.last_finish_time for file, stat in self._file_stats.items()}
+        changed = set()
+        for file, when in times.items():
+            last = finished.get(file.presence_key)
+            if last and when > last.timestamp():
+                changed.add(file)
+        return sorted(times, key=times.__getitem__, reverse=True), changed
 
     def _get_logger_for_dag_file(self, dag_file: DagFileInfo) -> Any:
         try:
             return super()._get_logger_for_dag_file(dag_file)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError):
-            # the log of `x.py` is where that of `x.py.log/y.py` would need a folder
+        except OSError:  # the log of `x.py` is where that of `x.py.log/y.py` would need a folder
             return super()._get_logger_for_dag_file(_with_another_name(dag_file))
 
     def max_runs_reached(self) -> bool:
         """Whether all files were parsed as often as they are to be."""
-        return not self._lists.pending and bool(super().max_runs_reached())
+        works = self._lists.pending or self._file_queue or self._processors
+        return not works and bool(super().max_runs_reached())
 
     def terminate(self) -> None:
         """End all parses, and all listings."""
         while self._lists.pending:
-            self._lists.pending.popitem()[1].close()
+            self._lists.end(self._lists.pending.popitem()[1])
         super().terminate()
 
 
-def _first_cause(error: Exception) -> str:
-    """What the database's driver said first, without the statement."""
+def _make_an_error(result: Any, file: str, error: Exception) -> None:
+    """Leave of a result that it could not be written, with what the driver said first."""
     said = str(error)
-    first = (said.partition("Original exception was: ")[2] or said).partition("\n")[0]
-    return f"{type(error).__name__}: {first[:LONGEST_CAUSE]}"
-
-
-def _has_a_time(file: DagFileInfo) -> bool:
-    try:
-        os.stat(file.absolute_path)
-    except FileNotFoundError:  # Airflow says so
-        return True
-    except OSError:
-        return False
-    return True
+    first = (said.partition("Original exception was: ")[2] or said).partition("\n")[0][:LONGEST_CAUSE]
+    why = f"What this file has could not be written to Airflow's database: {type(error).__name__}: {first}"
+    log.warning("A result was refused by the database", file=file, reason=why)
+    result.serialized_dags = []
+    result.warnings = []
+    result.import_errors = {file: why}
 
 
 def _with_another_name(file: DagFileInfo) -> DagFileInfo:
-    """A file whose log lies beside all others."""
-    name = os.fspath(file.rel_path).replace("/", "__")[-200:]
+    """A file whose log lies where no other's does."""
+    digest = hashlib.blake2b(os.fsencode(file.rel_path), key=_SECRET, digest_size=16).hexdigest()
     return DagFileInfo(
-        rel_path=Path(f"__logs__/{name}"), bundle_name=file.bundle_name, bundle_path=file.bundle_path
+        rel_path=Path(f"{digest}.py"), bundle_name=file.bundle_name, bundle_path=file.bundle_path
     )

@@ -166,7 +166,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         if not self.breach:
             self.breach = breach
             self.process_log.error("This process was ended for what it has sent", reason=breach)
-        with contextlib.suppress(self._process.ProcessNotFound):
+        # what has taken another user by a setuid program may not be signalled; nothing more is read of it
+        with contextlib.suppress(self._process.ProcessNotFound, OSError, psutil.Error):
             self._process.send_signal(SIGKILL)
 
     def _check_subprocess_exit(self, **how: Any) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import psutil
 from airflow.sdk.execution_time.supervisor import ProcessTracker
 
+from envman.airflow.server_child import ServerChild
 from envman.airflow.server_client import ChildRequest
 from envman.errors import EnvmanError
 
@@ -75,6 +76,13 @@ class PendingChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not ther
         if self._status is None:
             raise psutil.TimeoutExpired(timeout or 0.0)
         return self._status
+
+    def close(self) -> None:
+        """Give it up, wherever it is."""
+        if isinstance(self._child, ServerChild):
+            self._child.close()
+        elif self._child is None and self._status is None:
+            self._settled(None, -signal.SIGKILL)
 
     def look(self, seconds: float) -> None:
         """Take the server's answer, if it comes within so many seconds."""

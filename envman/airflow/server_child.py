@@ -61,7 +61,7 @@ class ServerChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not there
         """Its exit status, negative for a signal; raises psutil.TimeoutExpired after so many seconds."""
         if self._status is None:
             self._status = self._told(timeout)
-            self._close()
+            self.close()
         return self._status
 
     def _told(self, timeout: float | None) -> int:
@@ -95,6 +95,9 @@ class ServerChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not there
         poll.poll(5000)
         return Ended(-signal.SIGKILL)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Give it up, which has its server end it; once it has ended, there is nothing left to close."""
         self._connection.close()
-        os.close(self._handle)
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1

@@ -1,8 +1,8 @@
 """What a process of a team's may say of the files in its bundle. Pure.
 
-A line for each file, a JSON array: its path below the bundle's folder, and the places where a Dag processor
-may have seen Dags of it, the file itself or what is in an archive. The last line is the number of files, or
-an object with the error for which there is no list.
+A line for each file, a JSON array: its path below the bundle's folder and, of an archive, the places of the
+files in it that may have Dags. The last line is the number of files, or an object with the error for which
+there is no list.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Any
 
 from envman.door.breach import BreachError
 
-LARGEST_LISTING = 16 * 2**20
+LARGEST_LISTING = 4 * 2**20
 """Bytes of a listing."""
 
-MOST_FILES = 50_000
+MOST_FILES = 20_000
 """Files of a bundle."""
+
+MOST_PLACES = 50_000
+"""Files in the archives of a bundle."""
 
 LONGEST_LINE = 2**20
 """Bytes of what is said of a file: of an archive with a few thousand in it."""
@@ -35,14 +38,36 @@ LONGEST_ERROR = 1000
 """Characters of an error that are told."""
 
 
+SHOWN = 3
+"""Of the files that are left out so many are named."""
+
+
 class Listing:
-    """Files and the places of their Dags, by path; left out are those whose names nobody can keep."""
+    """Files by path, with the places in an archive (None: it is none).
 
-    __slots__ = ("files", "left_out")
+    Left out are those whose names nobody can keep: how many, and the beginnings of some names.
+    """
 
-    def __init__(self, files: dict[str, list[str]], left_out: list[str]) -> None:
-        self.files = files
-        self.left_out = left_out
+    __slots__ = ("files", "left_out", "number_left_out", "places")
+
+    def __init__(self) -> None:
+        self.files: dict[str, list[str] | None] = {}
+        self.left_out: list[str] = []
+        self.number_left_out = 0
+        self.places = 0
+
+    def add(self, path: str, places: list[str]) -> None:
+        """Add a file. Raises BreachError where there are too many places."""
+        self.places += len(places)
+        if self.places > MOST_PLACES:
+            raise BreachError(f"its archives have more than {MOST_PLACES:,} files")
+        if is_path(path):
+            within = [one for one in places if is_path(one) and one.startswith(f"{path}/")]
+            self.files[path] = within or None
+        else:
+            self.number_left_out += 1
+            if len(self.left_out) < SHOWN:
+                self.left_out.append(path[:100])
 
 
 def listing(data: bytes) -> Listing:
@@ -55,20 +80,13 @@ def listing(data: bytes) -> Listing:
         raise BreachError(NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", error[:LONGEST_ERROR]))
     if end != len(lines) or isinstance(end, bool):
         raise BreachError("the list of its files broke off")
-    found = Listing({}, [])
+    found = Listing()
     for line in lines:
-        _take(_value(line), found)
+        said = _value(line)
+        if not isinstance(said, list) or not all(isinstance(one, str) for one in said) or not said:
+            raise BreachError("the list of its files has something else in it")
+        found.add(said[0], said[1:])
     return found
-
-
-def _take(said: Any, found: Listing) -> None:
-    if not isinstance(said, list) or not all(isinstance(one, str) for one in said) or not said:
-        raise BreachError("the list of its files has something else in it")
-    path, *places = said
-    if is_path(path):
-        found.files[path] = [one for one in places if is_path(one) and f"{one}/".startswith(f"{path}/")]
-    else:
-        found.left_out.append(path)
 
 
 def is_path(path: str) -> bool:

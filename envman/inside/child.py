@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
@@ -153,14 +154,23 @@ def list_files() -> None:
     with os.fdopen(CALL_DESCRIPTOR, "rb") as stream:
         call = json.load(stream)
     with os.fdopen(0, "w", encoding="ascii") as told:
+        os.walk = partial(os.walk, onerror=partial(_refuse_folder, call["folder"]))
         try:
+            if not os.path.isfile(call["folder"]):
+                os.scandir(call["folder"]).close()  # where there is none, Airflow finds nothing
             files = dag_places(call["folder"], call["bundle"])
         except Exception as error:  # noqa: BLE001  # an importer of a team's may raise anything
             json.dump({"error": f"{type(error).__name__}: {error}"}, told)
             return
         for path, places in files.items():
-            told.write(f"{json.dumps([path, *places])}\n")
+            told.write(f"{json.dumps([path, *(place for place in places if place != path)])}\n")
         told.write(str(len(files)))
+
+
+def _refuse_folder(root: str, error: OSError) -> None:
+    """Say that a folder can't be read, where Airflow would take it for empty."""
+    if error.filename == root or not isinstance(error, FileNotFoundError):  # one that has just gone is none
+        raise error
 
 
 ENTRIES = {"parse": parse, "task": task, "triggers": triggers, "callback": callback, "list": list_files}

@@ -79,6 +79,6 @@ def _within(folder: str, path: str) -> list[str]:
     try:
         with zipfile.ZipFile(whole) as archive:
             names = [item.filename for item in archive.infolist()]
-            return [f"{path}/{name}" for name in names if might_contain_dag(name, safe_mode, archive)]
+            return [str(Path(path, name)) for name in names if might_contain_dag(name, safe_mode, archive)]
     except zipfile.BadZipFile:
         return []

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from envman.inside import child as child_process
 from envman.inside import plugins, shared_modules, workload
+from envman.inside.descendants import children_of, descendants, kill_family
 from envman.inside.peers import stranger
 from envman.inside.protocol import (
     CALL_DESCRIPTOR,
@@ -82,7 +83,8 @@ class ForkServer:
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = socket.socketpair()
         self._children: dict[int, ForkedChild] = {}
-        self._own = {*children_of(os.getpid())}
+        self._own = {*descendants(os.getpid())}
+        """What the preloaded modules have started."""
         self._started = time.time()
         self._idle_since = time.monotonic()
         self._recent: collections.deque[float] = collections.deque()
@@ -234,14 +236,16 @@ class ForkServer:
 
     def _end_what_is_left(self) -> None:
         """End what workloads that have ended have left behind, whatever session it is in."""
+        if self._own:
+            own = {one for pid in self._own for one in (pid, *descendants(pid))}
+            self._own = own & {*descendants(os.getpid())}
         for pid in children_of(os.getpid()):
             if pid in self._children:
                 continue
-            if pid not in self._own:  # what the preloaded modules have started is the server's own
+            if pid not in self._own:
                 kill_family(pid)
             with contextlib.suppress(ChildProcessError):
-                if os.waitpid(pid, os.WNOHANG)[0]:
-                    self._own.discard(pid)
+                os.waitpid(pid, os.WNOHANG)
 
     def _hang_up(self, child: ForkedChild) -> None:
         """The component has seen the end, or has ended itself and takes the child with it."""
@@ -320,31 +324,6 @@ def answer(connection: socket.socket, content: Mapping[str, object]) -> None:
     """Send a line; a component that has gone away is found when its connection is read."""
     with contextlib.suppress(OSError):
         connection.sendall(json.dumps(content).encode() + b"\n")
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes whose parent it is."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as stream:
-                found += [int(word) for word in stream.read().split()]
-    return found
-
-
-def descendants(pid: int) -> list[int]:
-    """All processes below it, those that are next to it first."""
-    below = children_of(pid)
-    for child in below:  # which grows meanwhile; a chain may be longer than Python's stack
-        below += children_of(child)
-    return below
-
-
-def kill_family(pid: int) -> None:
-    """Kill a process, and all below it."""
-    for one in (*descendants(pid), pid):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(one, signal.SIGKILL)
 
 
 def current_generation(link: str) -> str | None:

@@ -46,7 +46,7 @@ def component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compo
             one.close()
         for child in made.children:
             if child._status is None:
-                child._close()
+                child.close()
         for interpreter in made.interpreters:
             interpreter.close()
         for pid in set(children_of(os.getpid())) - known:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from tests.e2e.kinds import envman
 
 pytestmark = pytest.mark.registry
 
-WAYS = BOTH_WAYS
+WAYS = BOTH_WAYS if os.environ.get("ENVMAN_E2E_ALL") else ["warm"]
 
 DAG = "from airflow.sdk import DAG\nwith DAG('{}', schedule=None):\n    pass\n"
 SLOW_IGNORE = "(a|a)*(a|a)*(a|a)*(a|a)*(a|a)*(a|a)*(a|a)*(a|a)*(a|a)*(a|a)*(a|a)*(a|a)*b$\n"
@@ -20,7 +24,7 @@ SPARSE = 2**36
 
 
 @pytest.fixture
-def airflow(deploy: Deploy, tmp_path: Path) -> AirflowDeployment:
+def airflow(deploy: Deploy, tmp_path: Path) -> Iterator[AirflowDeployment]:
     """A Dag processor that looks at its bundles all the time; each of them has a Dag."""
     bundles: list[dict[str, object]] = []
     for name in ("bundle_a", "bundle_b"):
@@ -35,7 +39,8 @@ def airflow(deploy: Deploy, tmp_path: Path) -> AirflowDeployment:
     )
     made.start("dag-processor", *envman("launch", "dag-processor"))
     made.wait_for("the first Dags", lambda: dags(made) == {"first_of_bundle_a", "first_of_bundle_b"})
-    return made
+    yield made
+    made.stop_all()
 
 
 def dags(airflow: AirflowDeployment) -> set[str]:
@@ -92,6 +97,8 @@ def test_files_with_names_of_all_kinds_are_parsed_or_left_out(
     airflow: AirflowDeployment, tmp_path: Path
 ) -> None:
     folder = tmp_path / "bundle_a"
+    emoji = "\N{PILE OF POO}" * 55
+    future = Path(tempfile.mkdtemp(dir="/dev/shm")) / "future.py"  # tmpfs has such times
     named = {
         "deep": "/".join(["d" * 50] * 10) + "/deep.py",
         "with_a_log": "name.py.log/with_a_log.py",
@@ -105,7 +112,29 @@ def test_files_with_names_of_all_kinds_are_parsed_or_left_out(
         (folder / path).write_text(DAG.format(f"unseen_{len(path)}"))
     (folder / "into_itself.py").symlink_to("into_itself.py")
     (folder / "nowhere.py").symlink_to("/nonexistent")
+    for log in ("x.py", f"x.py.log/{emoji}/{emoji}/y.py", "q.py", "q.py.log/y.py"):
+        (folder / log).parent.mkdir(parents=True, exist_ok=True)
+        (folder / log).write_text(DAG.format(f"logs_of_{len(log)}"))
+    future.write_text(DAG.format("future"))
+    os.utime(future, (0, 2**40))
+    (folder / "future.py").symlink_to(future)
     airflow.wait_for("the Dags", lambda: {*named} <= dags(airflow))
     see_that_others_go_on(airflow, tmp_path / "bundle_b", 1)
     assert not [one for one in dags(airflow) if one.startswith("unseen")]
     assert "Files that no log or database can name" in airflow.output("dag-processor")
+    assert "Files that are gone or have no time are left out" in airflow.output("dag-processor")
+    shutil.rmtree(future.parent)
+
+
+def test_a_folder_that_cant_be_read_is_not_taken_for_an_empty_one(
+    airflow: AirflowDeployment, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle_a"
+    folder.rename(tmp_path / "elsewhere")
+    told = airflow.wait_for("the error of the bundle", lambda: errors(airflow).get("bundle_a/."))
+    assert "FileNotFoundError" in told
+    see_that_others_go_on(airflow, tmp_path / "bundle_b", 1)
+    assert airflow.stop("dag-processor") == 0
+    (tmp_path / "elsewhere").rename(folder)
+    airflow.start("dag-processor", *envman("launch", "dag-processor"))
+    airflow.wait_for("the end of the error", lambda: errors(airflow) == {})

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from envman.inside import fork_server
+from envman.inside import descendants
 from envman.inside.protocol import LOG_DESCRIPTOR as LOG
 from envman.inside.protocol import RUN
 from tests.interpreters import MINORS, interpreter
@@ -363,8 +363,8 @@ def test_a_component_that_closes_its_connection_ends_the_child_and_all_below_it(
 
 
 def test_a_chain_of_processes_may_be_longer_than_pythons_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fork_server, "children_of", lambda pid: [pid + 1] if pid < 5000 else [])
-    assert fork_server.descendants(1) == [*range(2, 5001)]
+    monkeypatch.setattr(descendants, "children_of", lambda pid: [pid + 1] if pid < 5000 else [])
+    assert descendants.descendants(1) == [*range(2, 5001)]
 
 
 COMPONENT = """
