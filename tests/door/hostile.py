@@ -3,16 +3,12 @@
 Runs in an interpreter with Airflow: `python -m tests.door.hostile SECONDS [SEED]`, as the session `fuzz` does. For each
 class of child that components have, random streams go into its four sockets, and a loop serves them that is the
 components' own. Nothing may come out of it but the end of that child.
-
-With `FOLDER COUNT SEED` so many streams for each class are written into a folder, for children of real components.
 """
 
 from __future__ import annotations
 
-import base64
 import gc
 import io
-import json
 import os
 import resource
 import selectors
@@ -211,18 +207,6 @@ def attack(seconds: float, seed: int) -> Iterator[str]:
         yield f"{kind}: {number - seed} children, {dict(counts)}, memory {grown / 2**20:+.1f} MiB"
 
 
-def write_streams(folder: Path, count: int, seed: int) -> None:
-    """Write streams for each kind of child: KIND_NUMBER.json, with base64 by the socket's name."""
-    for kind, make in kinds().items():
-        child = Child(kind, make)
-        types = message_types(child.process)
-        child.close()
-        for number in range(count):
-            streams = Liar(seed + number, types).streams()
-            text = json.dumps({name: base64.b64encode(data).decode() for name, data in streams.items()})
-            (folder / f"{kind}_{number}.json").write_text(text, encoding="ascii")
-
-
 def memory() -> int:
     """Bytes that this process has in memory."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
@@ -230,9 +214,6 @@ def memory() -> int:
 
 def main() -> None:
     """Attack; what the component itself logs goes nowhere, as there would be gigabytes of it."""
-    if len(sys.argv) == 4:
-        write_streams(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
-        return
     told = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

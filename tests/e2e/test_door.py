@@ -60,8 +60,8 @@ for number in range(10_000_000):
     os.write(0, bytes(request.as_bytes()))
 """
 UNKEPT = {
-    "nul.py": 'DAG("nul", schedule=None, description="a\\0b")\n',
-    "number.py": 'DAG("number", schedule=None).max_active_tasks = 2**40\n',
+    "nul.py": 'dag = DAG("nul", schedule=None, description="a\\0b")\n',
+    "number.py": 'dag = DAG("number", schedule=None)\ndag.max_active_tasks = 2**40\n',
     "owner.py": """
 from airflow.sdk import BaseOperator
 
