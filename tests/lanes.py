@@ -106,7 +106,7 @@ DEBIAN = {
     "zsh": "zsh",
 }
 
-PYTHON_MAKERS = ("mmdebstrap", "patchelf")
+MAKERS = ("mmdebstrap", "patchelf")
 DEBIAN_PYTHONS = {"3.13": "trixie", "3.14": "forky"}
 """Releases of Debian that have a Python, from which a machine without it gets one for the lane `unit`."""
 

@@ -15,10 +15,15 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.lanes import DEBIAN, DEBIAN_PYTHONS, PYTHON_MAKERS
+from tests.lanes import DEBIAN, DEBIAN_PYTHONS, MAKERS
 
 MADE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "envman-tests"
-"""Where Pythons are that were taken from another release of Debian: not in the checkout, as no machine's are."""
+"""Where programs are that were taken from another release of Debian: not in the checkout, as no machine's are."""
+
+UML = "linux.uml"
+KERNEL = MADE / "user-mode-linux"
+KERNELS = "forky"
+"""User-mode Linux up to 6.12 can't run on a processor with AMX, whose registers are larger than it thinks."""
 
 PATH = os.environ.get("PATH", os.defpath)
 """The caller's; the noxfile adds to its own."""
@@ -37,12 +42,18 @@ def provide(needs: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(_called(need) for need in needs if not _is_there(need)))
 
 
+def user_mode_linux() -> str:
+    """The program that runs guests on this machine's processor."""
+    has_amx = "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return str(KERNEL / "usr/bin/linux.uml") if has_amx else UML
+
+
 def provide_python(version: str) -> bool:
     """See that there is a Python for the lane `unit`; whether there is."""
     if _find_python(version, search_path_of_unit()):
         return True
     release = DEBIAN_PYTHONS.get(version)
-    if release is None or provide(PYTHON_MAKERS):
+    if release is None or provide(MAKERS):
         return False
     return _take_python(version, release)
 
@@ -67,6 +78,8 @@ def _find_python(version: str, path: str) -> bool:
 def _is_there(need: str) -> bool:
     if need in FACTS:
         return FACTS[need]()
+    if need == UML:
+        return _program(need) if user_mode_linux() == UML else _take_kernel()
     if need.startswith("Python "):
         return _find_python(need.removeprefix("Python "), search_path())
     return _program(need)
@@ -106,17 +119,27 @@ def _apt(words: list[str]) -> bool:
 
 
 def _take_python(version: str, release: str) -> bool:
-    """Unpack a Python with its own C library, and tie the two together: this machine's may be older.
+    packages = f"python{version},python{version}-venv"
+    return _take(packages, release, MADE / version, f"usr/bin/python{version}")
+
+
+def _take_kernel() -> bool:
+    return not provide(MAKERS) and _take("user-mode-linux", KERNELS, KERNEL, "usr/bin/linux.uml")
+
+
+def _take(packages: str, release: str, folder: Path, program: str) -> bool:
+    """Unpack a program with its own C library, and tie the two together: this machine's may be older.
 
     A release that is not stable is signed for a week, and a mirror may be behind; the signature is checked anyway.
     """
-    folder = MADE / version
+    if (folder / program).exists():
+        return True
     MADE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=MADE) as temporary:
         unfinished = Path(temporary) / "root"
-        print(f"Taking Python {version} from Debian {release}, into {folder}", flush=True)
+        print(f"Taking {packages} from Debian {release}, into {folder}", flush=True)
         words = ["mmdebstrap", "--quiet", "--variant=extract", '--aptopt=Acquire::Check-Valid-Until "false"']
-        words += [f"--include=python{version},python{version}-venv", release, str(unfinished)]
+        words += [f"--include={packages}", release, str(unfinished)]
         if subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode:
             return False
         (loader,) = unfinished.glob("usr/lib/*-linux-gnu/ld-linux-*.so.*")
@@ -129,7 +152,7 @@ def _take_python(version: str, release: str) -> bool:
             "--set-rpath",
             str(final.parent),
         ]
-        subprocess.run([*words, str(unfinished / f"usr/bin/python{version}")], check=True)
+        subprocess.run([*words, str(unfinished / program)], check=True)
         with contextlib.suppress(OSError):  # another run was quicker: its own is as good
             unfinished.rename(folder)
     return folder.is_dir()

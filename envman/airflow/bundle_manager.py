@@ -33,6 +33,10 @@ FOLDER = "."
 LONGEST_CAUSE = 500
 """Characters of what a database says."""
 
+TIMED_OUT = (
+    "The parse of this file was ended after {seconds:g} s: [dag_processor] dag_file_processor_timeout. "
+    "The Dags that were known stay as they are."
+)
 SHOWN = 3
 """Files that are named of those that are left out."""
 
@@ -180,16 +184,18 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         """Say that a bundle can't be listed, in the log and as an import error; it is listed again later."""
         log.error("A bundle can't be listed", bundle=name, reason=why)
         self._lists.rests[name] = time.monotonic() + RETRY
-        row = {"bundle_name": name, "filename": FOLDER, "stacktrace": why}
-        try:
-            with create_session() as session:
-                where = (ParseImportError.bundle_name == name, ParseImportError.filename == FOLDER)
-                session.execute(delete(ParseImportError).where(*where))
-                session.add(ParseImportError(**row, timestamp=datetime.now(timezone.utc)))
-        except Exception:
-            log.exception("The import error of a bundle can't be written", bundle=name)
+        _write_error(name, FOLDER, why)
 
     # files and results
+
+    def _kill_timed_out_processors(self) -> None:
+        """Kill parses that take too long: an import error of their files, where Airflow only logs it."""
+        before = {**self._processors}
+        super()._kill_timed_out_processors()
+        for file in before.keys() - self._processors.keys():
+            if not before[file].had_callbacks:
+                why = TIMED_OUT.format(seconds=self.processor_timeout)
+                _write_error(file.bundle_name, str(file.rel_path), why)
 
     def persist_parsing_result(
         self, *, parsing_result: Any, session: Any, relative_fileloc: str, **given: Any
@@ -254,6 +260,18 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         while self._lists.pending:
             self._lists.end(self._lists.pending.popitem()[1])
         super().terminate()
+
+
+def _write_error(bundle: str, file: str, text: str) -> None:
+    """Write an import error down, in the place of an earlier one."""
+    row = {"bundle_name": bundle, "filename": file, "stacktrace": text}
+    try:
+        with create_session() as session:
+            where = (ParseImportError.bundle_name == bundle, ParseImportError.filename == file)
+            session.execute(delete(ParseImportError).where(*where))
+            session.add(ParseImportError(**row, timestamp=datetime.now(timezone.utc)))
+    except Exception:
+        log.exception("An import error can't be written", bundle=bundle, file=file)
 
 
 def _make_an_error(result: Any, file: str, error: Exception) -> None:

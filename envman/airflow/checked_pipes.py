@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from envman.door.breach import BreachError
+from envman.door.frames import Frames
 from envman.door.rules import LINE_COST, READ_LIMIT, Allowance
 
 log = structlog.get_logger(logger_name="envman.door")
@@ -53,6 +54,7 @@ class CheckedPipe:
         self._fail = fail
         self._let_through = memoryview(b"")
         self._over = False
+        self._heard = time.monotonic()
 
     def __call__(self, pipe: socket.socket) -> bool:
         """Read once of the socket; whether there may be more."""
@@ -65,6 +67,7 @@ class CheckedPipe:
             if pipe.getblocking():
                 return True
             raise  # whoever reads it to its end stops then
+        self._heard = time.monotonic()
         try:
             if data:
                 if self._allowance:
@@ -81,6 +84,11 @@ class CheckedPipe:
             self._fail(f"what it has sent could not be handled: {type(error).__name__}: {error}")
         self._over = True
         return False
+
+    def stalls(self) -> float:
+        """Seconds for which half a request has not gone on; 0 where none has begun."""
+        is_half = isinstance(self._filter, Frames) and self._filter.is_half()
+        return time.monotonic() - self._heard if is_half and not self._over else 0.0
 
     def _hand_on(self, data: bytes) -> bool:
         self._let_through = memoryview(data)

@@ -92,6 +92,7 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
 
     _allowance = Allowance(ALONE, 0.0)
     _answers: AnswerQueue | None = None
+    _requests: CheckedPipe | None = None
 
     breach = ""
     """Which rule it has broken, and was ended for; empty where it has broken none."""
@@ -155,7 +156,7 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
             read, on_close = self.selector.get_key(pipe).data
             if kind == "requests":
                 frames = Frames(self.rule.request, self.rule.values)
-                checked = CheckedPipe(read, frames, None, self._end_for)
+                checked = self._requests = CheckedPipe(read, frames, None, self._end_for)
             else:
                 lines = Lines(self.rule.line, CHECKS.get(kind))
                 checked = CheckedPipe(read, lines, self._allowance, self._end_for)
@@ -177,6 +178,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         """
         if self._answers and self._answers.waits() > self.rule.answer:
             self._end_for(f"no sign that it reads an answer, for {self.rule.answer:.0f} s")
+        if self._requests and self._requests.stalls() > self.rule.answer:
+            self._end_for(f"half a request, and nothing more for {self.rule.answer:.0f} s")
         self.pid = int(self._process.pid)  # that of a child whose server was just starting is known by now
         if self._exit_code is None and not self._open_sockets:
             with contextlib.suppress(self._process.TimeoutExpired):

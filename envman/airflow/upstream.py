@@ -165,6 +165,12 @@ _BUNDLES = (
         ("DagFileProcessorManager._get_logger_for_dag_file", "so would some names", OVERRIDDEN),
         ("DagFileProcessorManager.max_runs_reached", "not while a bundle is listed", OVERRIDDEN),
         ("DagFileProcessorManager.terminate", "end what lists bundles, too", OVERRIDDEN),
+        (
+            "DagFileProcessorManager._kill_timed_out_processors",
+            "so is a parse that takes too long",
+            OVERRIDDEN,
+        ),
+        ("DagFileProcessorManager.processor_timeout", "the same"),
         ("DagFileProcessorManager.persist_parsing_result", "what a database refuses is an error", OVERRIDDEN),
         ("DagFileProcessorManager.handle_parsing_result", "what calls it, in one transaction", REPEATED),
         ("DagFileProcessorManager.request_bundle_refresh", "list a bundle again that could not be"),

@@ -46,6 +46,10 @@ class Frames:
         del self._held[:end]
         return whole
 
+    def is_half(self) -> bool:
+        """Whether a request has begun and is not whole."""
+        return bool(self._held)
+
     def end(self) -> bytes:
         """What is left at the end of the stream: nothing, as half a request is none."""
         return b""

@@ -21,8 +21,8 @@ WINDOW = 10.0
 
 class Rule:
     """The most bytes of a request, values in it, and bytes of output within WINDOW (0: no limit); the most
-    seconds that an answer may wait for a child that does not read it. A line longer than `line` bytes goes on
-    as several.
+    seconds that an answer may wait for a child that does not read it, and half a request for its rest. A line
+    longer than `line` bytes goes on as several.
     """
 
     __slots__ = ("answer", "line", "output", "request", "values")

@@ -69,12 +69,12 @@ def _within(folder: str, path: str) -> list[str]:
     """As DagFileProcessorManager._get_observed_filelocs does: of an archive the files in it, not itself."""
     import zipfile
 
-    from airflow.configuration import conf
-    from airflow.utils.file import might_contain_dag
-
     whole = os.path.join(folder, path)
     if path.endswith(".py") or not zipfile.is_zipfile(whole):
         return [path]
+    from airflow.configuration import conf
+    from airflow.utils.file import might_contain_dag
+
     safe_mode = conf.getboolean("core", "dag_discovery_safe_mode", fallback=True)
     try:
         with zipfile.ZipFile(whole) as archive:

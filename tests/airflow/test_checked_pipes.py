@@ -117,6 +117,29 @@ def test_what_is_not_the_childs_doing_is_not_taken_for_it(
     assert failures == []
 
 
+def test_half_a_request_stalls_until_it_goes_on(
+    pipes: Any, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(pipes.time, "monotonic", lambda: now[0])
+    ours, theirs = ends
+    ours.setblocking(False)
+    pipe, _ = checked(pipes, Reader(), Frames(10))
+    frame = b"\0\0\0\x03abc"
+    for part, stalls in ((frame[:2], 7.0), (frame[2:6], 7.0), (frame[6:], 0.0), (frame, 0.0)):
+        theirs.sendall(part)
+        with contextlib.suppress(BlockingIOError):
+            while pipe(ours):
+                pass
+        now[0] += 7
+        assert pipe.stalls() == stalls
+    lines, _ = checked(pipes, Reader(), Lines(1000))
+    theirs.sendall(b"half a line")
+    assert lines(ours)
+    now[0] += 7
+    assert lines.stalls() == 0.0
+
+
 def test_a_flood_is_a_breach(pipes: Any, ends: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = ends
     theirs.setblocking(False)

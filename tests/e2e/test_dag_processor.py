@@ -108,6 +108,7 @@ def test_a_parse_that_takes_too_long_is_killed(deploy: Deploy, tmp_path: Path) -
     finished = once(airflow)
     assert time.monotonic() - started < 250
     assert "exceeding the timeout" in finished.stdout
+    assert "was ended after 20 s: [dag_processor] dag_file_processor_timeout" in errors(airflow)["slow.py"]
     assert dags(airflow) == {"fine"}
     assert airflow.workloads("parse bundle_b") == []
 

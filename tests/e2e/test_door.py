@@ -124,7 +124,7 @@ def test_what_files_say_is_their_own(deploy: Deploy, tmp_path: Path) -> None:
         "got_nothing_nothing_allowed": "bundle_a/asks.py",
     }
     assert code["lies"] == BEGIN + LIES
-    assert set(errors) - {"flood.py"} == {*ENDED, *UNKEPT, "lies.py", "says_nul.py"}
+    assert set(errors) - {"flood.py"} == {*ENDED, *UNKEPT, "lies.py", "never_reads.py", "says_nul.py"}
     for name in UNKEPT:
         assert "What this file has could not be written to Airflow's database: " in errors[name]
     assert "a text with \N{SYMBOL FOR NULL} in it" in errors["says_nul.py"]

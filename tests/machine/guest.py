@@ -20,9 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.needs import user_mode_linux
 from tests.waiting import until
 
-PROGRAM = "linux.uml"
 BOOT = 300.0
 """Seconds that a boot may take on a busy machine; two are usual without systemd, ten with it."""
 COMMAND = 900.0
@@ -62,7 +62,7 @@ class Guest:
         requests, self._requests = os.pipe()
         answers, guests_answers = os.pipe()
         words = [
-            PROGRAM,
+            user_mode_linux(),
             *(f"ubd0={disk}", "root=/dev/ubda", "rw", f"mem={memory}", f"init={init}", "quiet"),
             *("con0=null,fd:1", "con=null", f"ssl0=fd:{requests},fd:{guests_answers}", "ssl=null"),
             *("systemd.unified_cgroup_hierarchy=1", f"uml_dir={folder}"),
