@@ -163,7 +163,7 @@ def list_files() -> None:
             json.dump({"error": f"{type(error).__name__}: {error}"}, told)
             return
         for path, places in files.items():
-            told.write(f"{json.dumps([path, *(place for place in places if place != path)])}\n")
+            told.write(f"{json.dumps([path, *places])}\n")
         told.write(str(len(files)))
 
 

@@ -20,19 +20,17 @@ def dag_files(folder: str, bundle: str | None = None) -> list[str]:
 
 
 def dag_places(folder: str, bundle: str | None = None) -> dict[str, list[str]]:
-    """The same files, relative to the folder, each with the places where Dags may have been seen: the file
-    itself, or what is in it, as in an archive.
+    """The same files, relative to the folder, each with the places in it where Dags may have been seen: those
+    of an archive.
     """
     try:
         from airflow.sdk.importers import get_importer_registry
     except ImportError:
         return _before_importers(folder)
-    from airflow.configuration import conf
     from airflow.dag_processing.bundles.local import LocalDagBundle
 
     listed = get_importer_registry(bundle).list_dag_definitions(
-        LocalDagBundle(name=bundle or "", path=folder),
-        safe_mode=conf.getboolean("core", "dag_discovery_safe_mode", fallback=True),
+        LocalDagBundle(name=bundle or "", path=folder), safe_mode=_safe_mode()
     )
     return _of_importers(listed, Path(folder))
 
@@ -44,14 +42,15 @@ def _of_importers(listed: Any, root: Path) -> dict[str, list[str]]:
     from airflow.sdk.importers import DagImportError
     from airflow.utils.file import find_enclosing_file
 
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     for _, item in listed:
         place = item.source_reference if isinstance(item, DagImportError) else item.get_relative_loc(root)
         path = Path(os.path.normpath(root / place))
         if path.is_relative_to(root) and (file := find_enclosing_file(path)) is not None:
-            relative = str(file.relative_to(root))
-            found.setdefault(relative, [relative]).append(os.path.relpath(path, root))
-    return {file: [*dict.fromkeys(places)] for file, places in found.items()}
+            places = found.setdefault(str(file.relative_to(root)), {})
+            if path != file:
+                places[str(path.relative_to(root))] = None
+    return {file: [*places] for file, places in found.items()}
 
 
 def _before_importers(folder: str) -> dict[str, list[str]]:
@@ -66,19 +65,24 @@ def _before_importers(folder: str) -> dict[str, list[str]]:
 
 
 def _within(folder: str, path: str) -> list[str]:
-    """As DagFileProcessorManager._get_observed_filelocs does: of an archive the files in it, not itself."""
+    """As DagFileProcessorManager._get_observed_filelocs finds them."""
     import zipfile
 
     whole = os.path.join(folder, path)
     if path.endswith(".py") or not zipfile.is_zipfile(whole):
-        return [path]
-    from airflow.configuration import conf
+        return []
     from airflow.utils.file import might_contain_dag
 
-    safe_mode = conf.getboolean("core", "dag_discovery_safe_mode", fallback=True)
+    safe_mode = _safe_mode()
     try:
         with zipfile.ZipFile(whole) as archive:
             names = [item.filename for item in archive.infolist()]
             return [str(Path(path, name)) for name in names if might_contain_dag(name, safe_mode, archive)]
     except zipfile.BadZipFile:
         return []
+
+
+def _safe_mode() -> bool:
+    from airflow.configuration import conf
+
+    return bool(conf.getboolean("core", "dag_discovery_safe_mode", fallback=True))

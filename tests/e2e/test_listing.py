@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +40,13 @@ def airflow(deploy: Deploy, tmp_path: Path) -> Iterator[AirflowDeployment]:
     made.wait_for("the first Dags", lambda: dags(made) == {"first_of_bundle_a", "first_of_bundle_b"})
     yield made
     made.stop_all()
+
+
+@pytest.fixture
+def tmpfs() -> Iterator[Path]:
+    """A folder for files of the far future, which other file systems don't take."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
 
 
 def dags(airflow: AirflowDeployment) -> set[str]:
@@ -94,11 +100,11 @@ def test_others_do_not_wait_for_a_bundle_that_takes_for_ever(
 
 
 def test_files_with_names_of_all_kinds_are_parsed_or_left_out(
-    airflow: AirflowDeployment, tmp_path: Path
+    airflow: AirflowDeployment, tmp_path: Path, tmpfs: Path
 ) -> None:
     folder = tmp_path / "bundle_a"
     emoji = "\N{PILE OF POO}" * 55
-    future = Path(tempfile.mkdtemp(dir="/dev/shm")) / "future.py"  # tmpfs has such times
+    future = tmpfs / "future.py"
     named = {
         "deep": "/".join(["d" * 50] * 10) + "/deep.py",
         "with_a_log": "name.py.log/with_a_log.py",
@@ -123,7 +129,6 @@ def test_files_with_names_of_all_kinds_are_parsed_or_left_out(
     assert not [one for one in dags(airflow) if one.startswith("unseen")]
     assert "Files that no log or database can name" in airflow.output("dag-processor")
     assert "Files that are gone or have no time are left out" in airflow.output("dag-processor")
-    shutil.rmtree(future.parent)
 
 
 def test_a_folder_that_cant_be_read_is_not_taken_for_an_empty_one(
