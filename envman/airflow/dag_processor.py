@@ -56,7 +56,7 @@ class ParseInBundle(CheckedRequests, DagFileProcessorProcess, BundleProcess):  #
         ready: bool = super().is_ready
         if not ready:
             return False
-        if self._exit_code and self.parsing_result is None and self._is_the_files_fault():
+        if self.parsing_result is None and self._is_the_files_fault():
             self._note_failure()
         if self.runtime and self.parsing_result is not None:
             try:
@@ -76,7 +76,10 @@ class ParseInBundle(CheckedRequests, DagFileProcessorProcess, BundleProcess):  #
         CodeSource.current = CodeSource(self.asked, self.bundle_folder, runtime.user)
 
     def _is_the_files_fault(self) -> bool:
-        """Whether it was a parse that failed; where a fork server has ended the file is parsed again."""
+        """Whether it was a parse that failed, if only by `os._exit(0)`.
+
+        Where a fork server has ended, the file is parsed again.
+        """
         return not self.had_callbacks and not getattr(self._process, "lost", False)
 
     def _note_failure(self) -> None:

@@ -284,8 +284,10 @@ class AirflowDeployment:
         return self.api("GET", path)["value"]
 
     def log(self, dag: str, run: str, task: str, attempt: int = 1) -> str:
-        """A task's log as the UI shows it."""
+        """A task's log as the UI shows it; of a mapped one as `task[0]`."""
+        task, _, index = task.removesuffix("]").partition("[")
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}?full_content=true"
+        path += f"&map_index={index}" if index else ""
         try:
             return json.dumps(self.api("GET", path))
         except urllib.error.HTTPError as error:

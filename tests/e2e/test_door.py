@@ -71,6 +71,9 @@ with DAG("owner", schedule=None, default_args={"owner": "o" * 3000}):
 }
 """What a database can't keep."""
 
+LEAVES = {"leaves.py": "os._exit(0)\n"}
+"""What ends as if all were well, and has no result."""
+
 SAYS_NUL = "raise ValueError('a text with \\0 in it')\n"
 
 LIES = """
@@ -89,7 +92,7 @@ dag = DAG("got_" + "_".join(got), schedule=None)
 
 def test_what_files_say_is_their_own(deploy: Deploy, tmp_path: Path) -> None:
     dag = 'dag = DAG("{}", schedule=None)\n'
-    files = {name: dag.format(name[:-3]) + code for name, code in (HARMLESS | ENDED).items()}
+    files = {name: dag.format(name[:-3]) + code for name, code in (HARMLESS | ENDED | LEAVES).items()}
     files |= UNKEPT | {
         "says_nul.py": SAYS_NUL,
         "never_reads.py": NEVER_READS,
@@ -124,7 +127,10 @@ def test_what_files_say_is_their_own(deploy: Deploy, tmp_path: Path) -> None:
         "got_nothing_nothing_allowed": "bundle_a/asks.py",
     }
     assert code["lies"] == BEGIN + LIES
-    assert set(errors) - {"flood.py"} == {*ENDED, *UNKEPT, "lies.py", "never_reads.py", "says_nul.py"}
+    own = {"lies.py", "never_reads.py", "says_nul.py"}
+    assert set(errors) - {"flood.py"} == {*ENDED, *UNKEPT, *LEAVES, *own}
+    for name in LEAVES:
+        assert "the interpreter of the bundle 'bundle_a' exited with 0" in errors[name]
     for name in UNKEPT:
         assert "What this file has could not be written to Airflow's database: " in errors[name]
     assert "a text with \N{SYMBOL FOR NULL} in it" in errors["says_nul.py"]
