@@ -20,6 +20,7 @@ from sqlalchemy import delete
 from sqlalchemy.exc import OperationalError
 
 from envman.airflow.bundle_listing import BundleListing
+from envman.airflow.parse_order import Turns
 from envman.door.listing import Listing
 
 log = structlog.get_logger(logger_name="envman.door")
@@ -100,6 +101,10 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
     @cached_property
     def _lists(self) -> Listings:
         return Listings()
+
+    @cached_property
+    def _turns(self) -> Turns:
+        return Turns()
 
     # listing bundles
 
@@ -187,6 +192,14 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         _write_error(name, FOLDER, why)
 
     # files and results
+
+    def _start_new_processes(self) -> None:
+        """Start parses; bundles take turns, where Airflow starts what has waited longest."""
+        free = self._parallelism - len(self._processors)
+        if free > 0:
+            for file in reversed(self._turns.take(self._file_queue, self._processors, free)):
+                self._file_queue.move_to_end(file, last=False)
+            super()._start_new_processes()
 
     def _kill_timed_out_processors(self) -> None:
         """Kill parses that take too long: an import error of their files, where Airflow only logs it."""

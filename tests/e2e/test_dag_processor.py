@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -67,6 +68,42 @@ def test_a_crash_of_the_interpreter_is_that_files_error_alone(deploy: Deploy, tm
     assert "the interpreter of the bundle 'bundle_a' exited with 3." in found["exits.py"]
     assert "signal 11 (SIGSEGV)" in found["segfault.py"]
     assert '"before"' in parse_log(airflow, "bundle_a", "segfault.py")
+
+
+SLOW = """
+import os, time
+from airflow.sdk import DAG
+
+with open(os.environ["E2E_NOTES"] + "/order", "a") as order:
+    order.write("{name} ")
+dag = DAG("{name}", schedule=None)
+while not os.path.exists(os.environ["E2E_NOTES"] + "/go on"):
+    time.sleep(0.05)
+"""
+
+
+def test_bundles_take_turns_so_that_slow_files_keep_no_other_bundle_waiting(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    """Airflow would parse all that has waited longer first."""
+    counts = {"bundle_a": 5, "bundle_b": 2}
+    bundles = [
+        bundle(tmp_path, name, {f"{n}.py": SLOW.format(name=f"{name[-1]}{n}") for n in range(count)})
+        for name, count in counts.items()
+    ]
+    airflow = deploy(
+        bundles,
+        AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES="1",
+        AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL="1",
+    )
+    airflow.start("dag-processor", *envman("launch", "dag-processor"))
+    order = airflow.home / "notes/order"
+    airflow.wait_for("the first file", order.exists)
+    airflow.wait_for("both lists", lambda: re.search(r"bundle_b +1[.]py", airflow.output("dag-processor")))
+    (order.parent / "go on").touch()
+    airflow.wait_for("all files", lambda: len(order.read_text().split()) == sum(counts.values()))
+    begun = "".join(name[0] for name in order.read_text().split())
+    assert begun[begun.index("b") :].startswith("bab"), begun
 
 
 UNREADABLE = """
