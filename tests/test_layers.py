@@ -66,7 +66,7 @@ PURE = {
     "deployment": "facts findings render settings",
     "cli": "lazy_group registry stage_words terminal",
     "door": "breach frames lines listing log_lines msgpack_values parse_result requests rules server_answer",
-    "airflow": "bundle_version capacity suspects upstream upstream_name upstream_triggerer",
+    "airflow": "bundle_version capacity parse_order suspects upstream upstream_name upstream_triggerer",
     "inside": "protocol reports",
 }
 
