@@ -12,6 +12,7 @@ from tests.e2e.conftest import GRIDS, PYTHONS
 LETTERS = ("a", "b")
 ENDS = {
     "plain": "success",
+    "process": "success",
     "branch": "success",
     "mapped": "success",
     "deferred": "success",

@@ -26,6 +26,7 @@ def kinds(deploy: Deploy) -> Kinds:
     It asks for processes that begin anew, which would begin without the hooks: `launch` overrules it.
     """
     airflow = deploy(AIRFLOW__SCHEDULER__MP_START_METHOD="spawn")
+    put_another_python_first(airflow)
     airflow.start_api_server()
     airflow.start("dag-processor", *envman("launch", "dag-processor"))
     airflow.start("scheduler", *with_another_user(airflow), *envman("launch", "--", "airflow", "scheduler"))
@@ -45,6 +46,16 @@ def with_another_user(airflow: AirflowDeployment) -> list[str]:
     return ["unshare", "--mount", "sh", "-c", script, str(passwd)]
 
 
+def put_another_python_first(airflow: AirflowDeployment) -> None:
+    """Have the components' user as users are: bash would find another Python before its own."""
+    wrong = airflow.home / "wrong/python"
+    wrong.parent.mkdir()
+    wrong.write_text("#!/bin/sh\necho wrong\n")
+    wrong.chmod(0o755)
+    (airflow.home / ".bashrc").write_text(f"PATH={wrong.parent}:$PATH\n")
+    airflow.environ["HOME"] = str(airflow.home)
+
+
 def test_every_run_ends_as_in_stock_airflow(kinds: Kinds) -> None:
     wanted = {f"{kind}_{letter}": end for kind, end in ENDS.items() for letter in LETTERS}
     assert kinds.ends == wanted | {"produce": "success"}
@@ -62,6 +73,15 @@ def test_the_components_say_at_their_start_which_bundle_goes_where(kinds: Kinds)
 def test_a_task_runs_in_its_bundles_interpreter_and_hands_its_xcom_on(kinds: Kinds, letter: str) -> None:
     assert in_its_own(letter, kinds.value(f"plain_{letter}", "where"))
     assert kinds.value(f"plain_{letter}", "same", "named") == {"nested": [1, 2.5, None]}
+
+
+@by_letter
+def test_a_tasks_process_looks_like_one_of_the_component(kinds: Kinds, letter: str) -> None:
+    prefix = kinds.value(f"plain_{letter}", "where")["prefix"]
+    assert kinds.value(f"process_{letter}", "bash") == prefix
+    command = f"{prefix}/bin/airflow"
+    looks = kinds.value(f"process_{letter}", "looks")
+    assert looks == {"argv": [command, "scheduler"], "main": command, "quit": "show_stacks"}
 
 
 @by_letter

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import envman_e2e_grid
+from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, BaseHook, BaseOperator, Variable, get_current_context, task
 
 BUNDLE = Path(__file__).parent.name
@@ -65,6 +66,16 @@ with dag("plain", tags=[f"grid {envman_e2e_grid.__version__}"]):
         return [Variable.get("shared"), connection.host, connection.password]
 
     same(where())
+
+with dag("process"):
+    BashOperator(task_id="bash", bash_command="python -c 'import sys; print(sys.prefix)'")
+
+    @task
+    def looks():
+        asked = signal.getsignal(signal.SIGQUIT)
+        return {"argv": sys.argv, "main": sys.modules["__main__"].__file__, "quit": asked.__name__}
+
+    looks()
 
 with dag("branch"):
 
