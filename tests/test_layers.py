@@ -65,7 +65,7 @@ PURE = {
     "servers": "figures preloads",
     "deployment": "facts findings render settings",
     "cli": "lazy_group registry stage_words terminal",
-    "door": "breach frames lines listing log_lines msgpack_values parse_result requests rules server_answer",
+    "door": "breach frames lines listing log_lines masks msgpack_values parse_result requests rules server_answer",
     "airflow": "bundle_version capacity parse_order suspects upstream upstream_name upstream_triggerer",
     "inside": "protocol reports",
 }
@@ -90,7 +90,7 @@ TERMINAL = {"typer", "rich", "click"}
 WORLD = {
     *("os", "io", "subprocess", "socket", "urllib.request", "http", "shutil", "tempfile", "pathlib", "glob"),
     *("signal", "threading", "fcntl", "time", "datetime", "random", "selectors", "multiprocessing", "netrc"),
-    *("concurrent", "psutil", "sqlalchemy", "uv", "virtualenv", "python_discovery"),
+    *("concurrent", "contextvars", "psutil", "sqlalchemy", "uv", "virtualenv", "python_discovery"),
 }
 """What a pure module has no business with."""
 

@@ -52,8 +52,9 @@ class BundleListing:
         self._status: int | None = None
         self._process: ProcessTracker | None = None
         self._socket: socket | None = None
-        self._file = _file_of_fixed_size()
+        self._file = -1
         try:
+            self._file = _file_of_fixed_size()
             self._start(folder)
         except (EnvmanError, OSError) as error:
             self._problem = str(error)
@@ -119,7 +120,8 @@ class BundleListing:
         if pipe := self._socket:
             self._hang_up(pipe)
             pipe.close()
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
         self._until = time.monotonic() + GONE_LIMIT
         if self._process and self._status is None:
             with contextlib.suppress(psutil.Error, OSError):

@@ -199,7 +199,10 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         if free > 0:
             for file in reversed(self._turns.take(self._file_queue, self._processors, free)):
                 self._file_queue.move_to_end(file, last=False)
-            super()._start_new_processes()
+            try:
+                super()._start_new_processes()
+            except OSError:  # no descriptor or process is free: what runs goes on, and the file comes again
+                log.exception("A parse can't be started")
 
     def _kill_timed_out_processors(self) -> None:
         """Kill parses that take too long: an import error of their files, where Airflow only logs it."""

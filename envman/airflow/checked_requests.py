@@ -34,10 +34,6 @@ class CheckedRequests:
         return ()
 
     def _handle_request(self, msg: Any, log: Any, req_id: int) -> None:
-        if self.answers_itself and type(msg).__name__ == "MaskSecret":
-            # it would be masked in everybody's lines, for good; the child masks its own log itself
-            self.send_msg(None, request_id=req_id)
-            return
         try:
             check(msg, self.own_tasks, self._is_hidden)
         except HiddenError as hidden:
@@ -54,7 +50,7 @@ class CheckedRequests:
             super()._handle_request(msg, log, req_id)  # type: ignore[misc]  # the supervisor's class has it
 
     def _is_hidden(self, variable: str) -> bool:
-        """Whether it is a variable of the component that the child's environment does not get."""
-        if not self.answers_itself or self.runtime is None:
+        """Whether it is a variable of the component that the child does not get, or has another value of."""
+        if not self.answers_itself or self.runtime is None or variable not in os.environ:
             return False
-        return variable in os.environ and variable not in self.runtime.variables
+        return self.runtime.variables.get(variable) != os.environ[variable]

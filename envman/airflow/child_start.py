@@ -29,12 +29,13 @@ from envman.airflow import server_client
 from envman.airflow.bundle_interpreter import BundleInterpreter
 from envman.airflow.checked_pipes import AnswerQueue, CheckedPipe
 from envman.airflow.memory import WithinMemory
+from envman.airflow.own_masks import BoundedMasker, of_a_child, within
 from envman.airflow.pending_child import NO_PROCESS, PendingChild
 from envman.airflow.runtime import Runtime
 from envman.door import log_lines
 from envman.door.frames import Frames
 from envman.door.lines import Lines
-from envman.door.rules import ALONE, Allowance, Rule
+from envman.door.rules import ALONE, SHARED, Allowance, Rule
 from envman.errors import EnvmanError
 from envman.inside.protocol import CHILD, CHILD_DESCRIPTORS, RUN
 
@@ -49,6 +50,9 @@ READY_LIMIT = 0.05
 
 START_LIMIT = 30.0
 """Seconds that such a child waits for a server that is; less than Airflow gives to the parse of a file."""
+
+NOTHING: Any = 0
+"""A signal that does nothing but find out whether a process is there."""
 
 END_LIMIT = 0.1
 """Seconds between the end of all that a child has open, and its exit status."""
@@ -93,6 +97,7 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
     _allowance = Allowance(ALONE, 0.0)
     _answers: AnswerQueue | None = None
     _requests: CheckedPipe | None = None
+    _masker: BoundedMasker | None = None
 
     breach = ""
     """Which rule it has broken, and was ended for; empty where it has broken none."""
@@ -111,8 +116,10 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         except (EnvmanError, OSError) as error:
             return cls._refused(str(error), logger, fields)
         runtime = interpreter.runtime
-        ours, theirs = _socket_pairs()
+        ours: list[socket] = []
+        theirs: list[socket] = []
         try:
+            ours, theirs = _socket_pairs()
             tracker = begin(interpreter, start, [end.fileno() for end in theirs])
         except (EnvmanError, OSError) as error:
             for one in ours:
@@ -147,6 +154,7 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         """Put the door between the child and Airflow's readers of its four sockets, and the way back."""
         self.stdin = self._answers = AnswerQueue(requests, self.selector)
         self._allowance = Allowance(self.rule, time.monotonic())
+        self._masker = of_a_child() if self.rule is SHARED else None  # else Airflow's is there for it alone
         self.check_pipes(pipes)
 
     def check_pipes(self, pipes: Iterable[socket]) -> None:
@@ -154,6 +162,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         for pipe in pipes:
             kind = self._open_sockets.get(pipe, "logs")
             read, on_close = self.selector.get_key(pipe).data
+            if self._masker:
+                read = within(self._masker, read)
             if kind == "requests":
                 frames = Frames(self.rule.request, self.rule.values)
                 checked = self._requests = CheckedPipe(read, frames, None, self._end_for)
@@ -166,7 +176,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         """End the child for what it has sent, and say so in its log."""
         if not self.breach:
             self.breach = breach
-            self.process_log.error("This process was ended for what it has sent", reason=breach)
+            with contextlib.suppress(Exception):  # its log may be on a disk that is full
+                self.process_log.error("This process was ended for what it has sent", reason=breach)
         # what has taken another user by a setuid program may not be signalled; nothing more is read of it
         with contextlib.suppress(self._process.ProcessNotFound, OSError, psutil.Error):
             self._process.send_signal(SIGKILL)
@@ -184,13 +195,18 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         if self._exit_code is None and not self._open_sockets:
             with contextlib.suppress(self._process.TimeoutExpired):
                 self._process.wait(timeout=END_LIMIT)
-        exit_code: int | None = super()._check_subprocess_exit(**how)
+        try:
+            super()._check_subprocess_exit(**how)
+        except OSError as error:  # of its log, where Airflow says how it ended
+            log.warning("A workload's log can't be written", pid=self.pid, reason=str(error))
+        exit_code: int | None = self._exit_code
         return exit_code
 
     def _signal_subprocess(self, sig: Signals) -> None:
         """Signal the child, with the group that it leads; never a group that it has only joined."""
         if self._new_process_group and (pid := self._process.pid) != NO_PROCESS:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, self._process.ProcessNotFound):
+                self._process.send_signal(NOTHING)  # its number may be another's by now
                 if os.getpgid(pid) == pid:
                     os.killpg(pid, sig)
                     return

@@ -5,6 +5,7 @@ Airflow opens whatever path a Dag says that it has, with the Dag processor's rig
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from typing import ClassVar
@@ -22,6 +23,12 @@ PLAIN = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 LARGEST_ARCHIVE = 8 * 2**20
 """Bytes of an archive that is opened."""
 
+MOST_FILES = 10_000
+"""Files in it."""
+
+MOST_CODE = 32 * 2**20
+"""Bytes of code that are read for the Dags of one file."""
+
 
 class CodeSource:
     """The file whose Dags are being written down; `current` is that of this moment.
@@ -29,7 +36,7 @@ class CodeSource:
     `folder` is its bundle's; `user` and group are those of its environment (None: the component's own).
     """
 
-    __slots__ = ("asked", "folder", "user")
+    __slots__ = ("_archive", "_last", "_left", "asked", "folder", "user")
 
     current: ClassVar[CodeSource | None] = None
 
@@ -37,27 +44,50 @@ class CodeSource:
         self.asked = asked
         self.folder = folder
         self.user = user
+        self._archive: zipfile.ZipFile | None = None
+        self._last = ("", "")
+        self._left = MOST_CODE
 
     def read(self, place: str) -> str:
         """The code of the file, or of one in it where it is an archive.
 
-        Raises OSError, and what zipfile raises.
+        A file may have thousands of Dags, and is read once for all of them. Raises OSError, and what zipfile
+        raises.
         """
+        if self._last[0] != place:
+            if self._left <= 0:
+                raise OSError("the files of this archive are too large")
+            inner = place[len(self.asked.path) + 1 :]
+            data = self._member(inner) if inner else self._file(LONGEST_CODE + 1)
+            self._last = (place, _text(data))
+        return self._last[1]
+
+    def _file(self, size: int) -> bytes:
+        """The first bytes of the file."""
         reader = None
         if self.user:
             who = identity(*self.user)
             reader = Reader(who.uid, frozenset({who.gid, *who.groups}))
         with os.fdopen(open_beneath(self.folder, self.asked.relative, reader), "rb") as stream:
-            inner = place[len(self.asked.path) + 1 :]
-            if not inner:
-                return _text(stream.read(LONGEST_CODE + 1))
-            if os.fstat(stream.fileno()).st_size > LARGEST_ARCHIVE:
+            data = stream.read(size)
+        self._left -= len(data)
+        return data
+
+    def _member(self, inner: str) -> bytes:
+        """The first bytes of a file in the archive."""
+        if self._archive is None:
+            content = self._file(LARGEST_ARCHIVE + 1)
+            if len(content) > LARGEST_ARCHIVE:
                 raise OSError("the archive is too large")
-            with zipfile.ZipFile(stream) as archive:
-                if archive.getinfo(inner).compress_type not in PLAIN:  # the others give all at once
-                    raise OSError("it is packed in a way that is not read here")
-                with archive.open(inner) as member:
-                    return _text(member.read(LONGEST_CODE + 1))
+            if content.count(b"PK\1\2") > MOST_FILES:  # before zipfile makes an object of each
+                raise OSError("the archive has too many files")
+            self._archive = zipfile.ZipFile(io.BytesIO(content))
+        if self._archive.getinfo(inner).compress_type not in PLAIN:  # the others give all at once
+            raise OSError("it is packed in a way that is not read here")
+        with self._archive.open(inner) as member:
+            data = member.read(LONGEST_CODE + 1)
+        self._left -= len(data)
+        return data
 
 
 def code_of(place: str) -> str:

@@ -9,7 +9,7 @@ import structlog
 from airflow.dag_processing import manager
 from airflow.dag_processing.processor import DagFileParsingResult, DagFileProcessorProcess
 
-from envman.airflow import dag_code
+from envman.airflow import dag_code, own_masks
 from envman.airflow.bundle_interpreter import of_bundle
 from envman.airflow.bundle_manager import BundleManager
 from envman.airflow.checked_requests import CheckedRequests
@@ -115,6 +115,7 @@ class ParseOfOtherLanguage(ParseInBundle):
 def install() -> None:
     """Make Airflow's manager list and parse in the bundles' interpreters, and in no other runtime."""
     dag_code.install()
+    own_masks.install()
     manager.DagFileProcessorManager = BundleManager
     manager.DagFileProcessorProcess = ParseInBundle
     if hasattr(manager, OTHER_LANGUAGES):

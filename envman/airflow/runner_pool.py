@@ -96,15 +96,20 @@ class RunnerPool:
         """A new runner of a bundle; None while it waits to be started again."""
         if time.monotonic() < self._not_before.get(bundle, 0.0):
             return None
-        runner = BundleRunner.start(
-            bundle=bundle,
-            snapshot=snapshot,
-            job=self._job,
-            capacity=self._capacity,
-            team_name=self._team,
-            logger=log,
-            selector=self._selector,
-        )
+        try:
+            runner = BundleRunner.start(
+                bundle=bundle,
+                snapshot=snapshot,
+                job=self._job,
+                capacity=self._capacity,
+                team_name=self._team,
+                logger=log,
+                selector=self._selector,
+            )
+        except OSError:  # no descriptor or process is free: what runs goes on
+            log.exception("A trigger runner can't be started", **bundle.words())
+            self._pause(bundle)
+            return None
         if runner.runtime:  # the snapshot's generation may have been collected since
             place = RunnerPlace(runner.runtime.generation, place.purpose)
         self._runners[bundle, place] = runner

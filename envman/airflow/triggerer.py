@@ -12,7 +12,7 @@ from airflow.models.trigger import Trigger
 from airflow.utils.retries import run_with_db_retries
 from airflow.utils.session import create_session
 
-from envman.airflow import trigger_rows
+from envman.airflow import own_masks, trigger_rows
 from envman.airflow.bundle_interpreter import look
 from envman.airflow.capacity import choose
 from envman.airflow.runner_pool import RunnerPool
@@ -131,4 +131,5 @@ def _clean_unused() -> None:
 
 def install() -> None:
     """Make Airflow's triggerer job drive `BundleRunners`."""
+    own_masks.install()
     triggerer_job_runner.TriggerRunnerSupervisor = BundleRunners

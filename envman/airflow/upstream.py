@@ -14,6 +14,7 @@ _COORDINATOR = "airflow.sdk.execution_time.coordinator"
 _CALLBACKS = "airflow.sdk.execution_time.callback_supervisor"
 _PROCESSOR = "airflow.dag_processing.processor"
 _MANAGER = "airflow.dag_processing.manager"
+_MASKER = "airflow.sdk._shared.secrets_masker.secrets_masker"
 _FORKS = "each fork imports it itself, and starts later"
 _BEFORE_34 = "Airflow 3.3 has none"
 _LOADED_LATER = "each workload loads them as it starts"
@@ -97,6 +98,25 @@ _EVERYWHERE = (
             "all", module, "_get_plugins", "plugins are loaded before the first fork", USED, _LOADED_LATER
         )
         for module in ("airflow.plugins_manager", "airflow.sdk.plugins_manager")
+    ),
+    *(
+        Upstream("all", module, "_secrets_masker", "a child's secrets are masked in its own lines", REPLACED)
+        for module in ("airflow._shared.secrets_masker.secrets_masker", _MASKER, "airflow.sdk.log")
+    ),
+    *names_of(
+        "all",
+        _MASKER,
+        ("SecretsMasker", "mask as it does"),
+        ("SecretsMasker.__init__", "the same, with what another has", OVERRIDDEN),
+        ("SecretsMasker.min_length_to_mask", "too short a word would be masked everywhere"),
+        ("SecretsMasker.add_mask", "the latest secrets, and not all for ever", OVERRIDDEN),
+        ("SecretsMasker.reset_masker", "the same", OVERRIDDEN),
+        ("SecretsMasker.patterns", "what the component itself masks"),
+        ("SecretsMasker.replacer", "its only use is `sub`, of a text"),
+        ("SecretsMasker.should_hide_value_for_key", "which names are sensitive"),
+        ("SecretsMasker._adaptations", "the deployment's adapter"),
+        ("SecretsMasker._redact", "what it asks of `replacer`", REPEATED),
+        ("SECRETS_TO_SKIP_MASKING", "what is never masked"),
     ),
     *names_of(
         "all", "airflow.sdk.crypto", ("get_fernet", "no key, no encryption: an error", REPLACED, _NO_KEY)

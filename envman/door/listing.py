@@ -67,7 +67,7 @@ class Listing:
         else:
             self.number_left_out += 1
             if len(self.left_out) < SHOWN:
-                self.left_out.append(path[:100])
+                self.left_out.append(NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", path[:100]))
 
 
 def listing(data: bytes) -> Listing:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 LONGEST_NAME = 250
 """Characters of a Dag's name: what Airflow's database holds."""
+
+KEY = re.compile(r"[\w.-]+")
+"""What Airflow takes for the name of a Dag or task: logs have it in their paths."""
 
 MOST_DAGS = 5000
 """Dags of one file."""
@@ -68,8 +72,10 @@ def _dags(dags: Iterable[Any], asked: AskedFile) -> tuple[list[Any], list[str]]:
         if len(kept) == MOST_DAGS:
             problems.append(f"This file has more than {MOST_DAGS:,} Dags.")
             break
-        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        if not isinstance(name, str) or not _is_key(name):
             problems.append("A Dag of this file has no name that a Dag can have.")
+        elif not all(_is_key(task) for task in _tasks(content)):
+            problems.append(f"The Dag '{name}' has a task with no name that a task can have.")
         elif name in kept:
             problems.append(f"This file has more than one Dag '{name}'.")
         else:
@@ -77,6 +83,22 @@ def _dags(dags: Iterable[Any], asked: AskedFile) -> tuple[list[Any], list[str]]:
             content["relative_fileloc"] = _place(content.get("relative_fileloc"), asked.relative)
             kept[name] = dag
     return [*kept.values()], problems
+
+
+def _is_key(name: object) -> bool:
+    """Whether a Dag or task can have this name, which no folder leads elsewhere by."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or name in {".", ".."}:
+        return False
+    return KEY.fullmatch(name) is not None
+
+
+def _tasks(dag: Mapping[str, Any]) -> list[object]:
+    """The names of a Dag's tasks; None of what is no task."""
+    tasks = dag.get("tasks", [])
+    if not isinstance(tasks, list):
+        return [None]
+    fields = [task.get("__var") if isinstance(task, dict) else None for task in tasks]
+    return [one.get("task_id") if isinstance(one, dict) else None for one in fields]
 
 
 def _errors(errors: Mapping[str, str], asked: AskedFile, problems: Iterable[str]) -> dict[str, str]:

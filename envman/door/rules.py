@@ -38,7 +38,7 @@ class Rule:
 SHARED = Rule(request=64 * MEBIBYTE, values=2_000_000, output=32 * MEBIBYTE, line=MEBIBYTE, answer=60.0)
 """Of a child whose component looks after others', too: a parse, a runner of triggers."""
 
-ALONE = Rule(request=256 * MEBIBYTE, values=0, output=0, line=16 * MEBIBYTE, answer=300.0)
+ALONE = Rule(request=256 * MEBIBYTE, values=10_000_000, output=0, line=16 * MEBIBYTE, answer=300.0)
 """Of a task or callback, whose supervisor is there for it alone."""
 
 

@@ -112,7 +112,7 @@ def understood(path: str, answer: bytes) -> Status | Unanswered:
         if said["version"] != STATUS_VERSION:
             return Unanswered(path, f"speaks version {int(said['version'])}, which this envman does not")
         return _status(path, said)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Unanswered(path, "says what this envman does not understand")
 
 

@@ -26,10 +26,15 @@ LIBRARIES = {
             def __getattr__(self, name): return lambda *words, **values: None
         def get_logger(**_): return Log()
         """,
+    "airflow.sdk.log": "",
+    "airflow.sdk._shared.secrets_masker.secrets_masker": """
+        SECRETS_TO_SKIP_MASKING = set()
+        class SecretsMasker: pass
+        """,
 }
 FRESH = tuple(
     f"envman.airflow.{name}"
-    for name in ("server_child", "server_client", "pending_child", "child_start", "memory")
+    for name in ("server_child", "server_client", "pending_child", "child_start", "memory", "own_masks")
 )
 
 

@@ -79,7 +79,7 @@ def test_what_is_anothers_is_refused_with_the_reason(process: Any) -> None:
     assert error["detail"]["message"].endswith("UpdateHITLDetail of the task instance 0198-bb, not its own")
 
 
-def test_a_secret_is_not_masked_in_everybodys_lines(process: Any) -> None:
-    ask(process, "MaskSecret", value=["a", "word"], name=None)
+def test_a_secret_of_its_own_in_the_place_of_the_components_is_its_own(process: Any) -> None:
+    process.runtime.variables["AIRFLOW_VAR_GIVEN"] = "another"
+    ask(process, "GetVariable", key="given")
     assert process.handled == []
-    assert process.sent == [(None, 7, None)]

@@ -75,13 +75,39 @@ def test_a_dag_of_an_archive_may_be_of_a_file_in_it() -> None:
 
 @pytest.mark.parametrize(
     "odd",
-    [{}, {"dag": None}, {"dag": []}, {"dag": {}}, {"dag": {"dag_id": 5}}, {"dag": {"dag_id": ""}}, {5: 5}],
+    [
+        *({}, {"dag": None}, {"dag": []}, {"dag": {}}, {5: 5}),
+        *(
+            {"dag": {"dag_id": name}}
+            for name in (5, "", "..", "a/../b", "/a", "a\0b", "a b", "DAG:a", "x" * 251)
+        ),
+    ],
 )
 def test_what_can_not_be_a_dag_is_the_files_error(odd: dict[Any, Any]) -> None:
     result = Result([Dag(odd), dag("good")])
     own(result, ASKED)
     assert [one.data["dag"]["dag_id"] for one in result.serialized_dags] == ["good"]
     assert result.import_errors == {ASKED.relative: "A Dag of this file has no name that a Dag can have."}
+
+
+@pytest.mark.parametrize("tasks", [["t/../../x"], [".."], [""], [5], ["fine", "a b"]])
+def test_a_task_has_a_name_that_leads_nowhere(tasks: list[object]) -> None:
+    """It stands in the path of its log, which the component makes."""
+    odd = dag("odd", tasks=[{"__type": "operator", "__var": {"task_id": task}} for task in tasks])
+    fine = dag("fine", tasks=[{"__type": "operator", "__var": {"task_id": "group-1.tâche_2"}}])
+    result = Result([odd, fine])
+    own(result, ASKED)
+    assert result.serialized_dags == [fine]
+    assert result.import_errors == {
+        ASKED.relative: "The Dag 'odd' has a task with no name that a task can have."
+    }
+
+
+@pytest.mark.parametrize("tasks", [5, None, [5], [{}], [{"__var": 5}], [{"__var": {}}], {"t": {}}])
+def test_what_is_no_task_is_the_files_error(tasks: object) -> None:
+    result = Result([dag("odd", tasks=tasks)])
+    own(result, ASKED)
+    assert result.serialized_dags == []
 
 
 def test_a_second_dag_of_one_name_is_the_files_error() -> None:

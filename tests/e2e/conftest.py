@@ -40,6 +40,7 @@ import time
 from pathlib import Path
 
 import envman_e2e_grid
+from airflow.sdk.log import amask_secret
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 
@@ -69,6 +70,8 @@ class Waiting(BaseTrigger):
     async def run(self):
         await asyncio.sleep(4)  # Airflow fails a task that runs on before its scheduler saw that it was deferred
         mark = Path(os.environ["E2E_NOTES"]) / f"trigger_{self.behaviour}_{__name__}"
+        await amask_secret("a-word-that-is-masked")
+        self.log.info("the trigger says a-word-that-is-masked")
         first = not mark.exists()
         mark.touch()
         if self.behaviour == "block" and first:

@@ -116,6 +116,9 @@ def test_mapped_tasks_map(kinds: Kinds, letter: str) -> None:
 @by_letter
 def test_a_deferred_task_waits_in_its_bundles_trigger_runner(kinds: Kinds, letter: str) -> None:
     assert kinds.value(f"deferred_{letter}", "wait")[:2] == [PYTHONS[letter], GRIDS[letter]]
+    assert "the trigger says ***" in kinds.airflow.log(
+        f"deferred_{letter}", kinds.runs[f"deferred_{letter}"], "wait"
+    )
 
 
 @by_letter

@@ -79,11 +79,20 @@ class Sources:
 
     def _imported(self, module: str, node: ast.ImportFrom, first: str, rest: str) -> Found | None:
         for alias in node.names:
-            if (alias.asname or alias.name) == first and node.module and not node.level:
-                if not node.module.startswith("airflow"):
+            if (alias.asname or alias.name) == first and (source := self._source(module, node)):
+                if not source.startswith("airflow"):
                     return Found(module, node)
-                return self.find(node.module, f"{alias.name}.{rest}".rstrip("."))
+                return self.find(source, f"{alias.name}.{rest}".rstrip("."))
         return None
+
+    def _source(self, module: str, node: ast.ImportFrom) -> str:
+        """The module that something is imported from, by its whole name."""
+        if not node.level:
+            return node.module or ""
+        is_package = self._folder.joinpath(*module.split("."), "__init__.py").is_file()
+        parts = module.split(".")
+        above = parts[: len(parts) + is_package - node.level]
+        return ".".join([*above, *([node.module] if node.module else [])])
 
     def _member(self, module: str, node: ast.AST, name: str) -> Found | None:
         if not isinstance(node, ast.ClassDef):

@@ -1,0 +1,100 @@
+"""What a child has asked to mask is masked in its own lines, and in nobody else's.
+
+Airflow masks in a supervisor's process, which in a shared component has the children of all teams, and keeps
+what it masks for as long as that process is there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+from airflow.sdk import log as sdk_log
+from airflow.sdk._shared.secrets_masker.secrets_masker import SECRETS_TO_SKIP_MASKING, SecretsMasker
+
+from envman.door.masks import Masks, texts
+
+PACKAGES = ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker")
+"""Airflow has two copies, each with a masker: the one of children's lines is the second."""
+
+SETTINGS = (
+    "min_length_to_mask",
+    "sensitive_variables_fields",
+    "secret_mask_adapter",
+    "hide_sensitive_var_conn_fields",
+)
+
+
+class BoundedMasker(SecretsMasker):  # type: ignore[misc]  # Airflow is not there when types are checked
+    """A masker with the settings of another; what that one masks stays masked."""
+
+    def __init__(self, other: Any) -> None:
+        super().__init__()
+        for name in SETTINGS:
+            setattr(self, name, getattr(other, name))
+        self.patterns = {*other.patterns}
+        self.replacer = Masks(_unescaped(other.patterns))
+
+    def add_mask(self, secret: Any, name: str | None = None) -> None:
+        """Mask a text, or what is in a value under a name that is sensitive."""
+        for text, key in texts(secret, name):
+            if key and not self.should_hide_value_for_key(key):
+                continue
+            for one in self._adaptations(text):
+                if len(one) >= max(self.min_length_to_mask, 1) and one.lower() not in SECRETS_TO_SKIP_MASKING:
+                    self.replacer.add(one)
+
+    def reset_masker(self) -> None:
+        """Mask only what the other one did."""
+        self.replacer.clear()
+
+
+def _unescaped(patterns: Iterable[str]) -> Iterator[str]:
+    return (re.sub(r"\\(.)", r"\1", pattern, flags=re.DOTALL) for pattern in patterns)
+
+
+_of_a_child: ContextVar[BoundedMasker | None] = ContextVar("of_a_child", default=None)
+
+
+@contextmanager
+def masked_by(masker: BoundedMasker) -> Iterator[None]:
+    """While inside, what is masked and what is logged is a child's, whose masker this is."""
+    before = _of_a_child.set(masker)
+    try:
+        yield
+    finally:
+        _of_a_child.reset(before)
+
+
+def of_a_child() -> BoundedMasker:
+    """A masker for a new child: it begins with what the component itself masks."""
+    return BoundedMasker(sdk_log._secrets_masker())
+
+
+def within(masker: BoundedMasker, read: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """A reader of a child's socket that masks by the child's masker."""
+
+    def reading(pipe: Any) -> bool:
+        with masked_by(masker):
+            return read(pipe)
+
+    return reading
+
+
+def _current(everybodys: BoundedMasker) -> BoundedMasker:
+    return _of_a_child.get() or everybodys
+
+
+def install() -> None:
+    """Have Airflow mask a child's secrets by the child's masker."""
+    for package in PACKAGES:
+        module = importlib.import_module(f"{package}.secrets_masker")
+        current = partial(_current, BoundedMasker(module._secrets_masker()))
+        for place in (module, importlib.import_module(package)):
+            place._secrets_masker = current  # type: ignore[attr-defined]
+    sdk_log._secrets_masker = importlib.import_module(PACKAGES[1])._secrets_masker
