@@ -77,7 +77,13 @@ WINGS = {
     "inside": set(),
 }
 SAID_ALOUD = {
-    *("envman.inside.peers", "envman.inside.protocol", "envman.inside.readable", "envman.inside.reports"),
+    *(
+        "envman.inside.local_settings",
+        "envman.inside.peers",
+        "envman.inside.protocol",
+        "envman.inside.readable",
+        "envman.inside.reports",
+    ),
 }
 """What both sides import: those who start what runs in a team's interpreter, or are a component themselves,
 and what runs there.

@@ -21,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 
 from envman.airflow.bundle_listing import BundleListing
 from envman.airflow.parse_order import Turns
+from envman.airflow.partly_refused import PartlyRefused, keep_others
 from envman.door.listing import Listing
 
 log = structlog.get_logger(logger_name="envman.door")
@@ -220,7 +221,7 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         given |= {"parsing_result": parsing_result, "session": session, "relative_fileloc": relative_fileloc}
         for is_last in (False, True):
             try:
-                return super().persist_parsing_result(**given)  # type: ignore[no-any-return]
+                return self._persist(**given)
             except OperationalError:  # of the database itself
                 raise
             except Exception as error:  # noqa: BLE001  # drivers have errors of their own
@@ -228,10 +229,16 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
                 if is_last:  # else another Dag processor may have written the same at this moment
                     _make_an_error(parsing_result, relative_fileloc, error)
         try:
-            super().persist_parsing_result(**given)
+            self._persist(**given)
         except Exception:
             session.rollback()
             raise
+
+    def _persist(self, *, parsing_result: Any, session: Any, bundle_name: str, **given: Any) -> None:
+        given |= {"parsing_result": parsing_result, "session": session, "bundle_name": bundle_name}
+        super().persist_parsing_result(**given)
+        if isinstance(parsing_result, PartlyRefused):
+            keep_others(parsing_result, bundle_name, session)
 
     def _sort_by_mtime(self, files: Iterable[DagFileInfo]) -> tuple[list[DagFileInfo], set[DagFileInfo]]:
         """Sort files, the latest first, and tell which have changed since they were parsed.

@@ -18,6 +18,7 @@ from envman.airflow.dag_code import CodeSource
 from envman.airflow.dag_owners import owned_elsewhere
 from envman.airflow.ends import describe_end
 from envman.airflow.other_languages import refused_file, refusing
+from envman.airflow.partly_refused import PartlyRefused
 from envman.airflow.runtime import Runtime
 from envman.airflow.unreadable import refuse_unreadable
 from envman.door.parse_result import AskedFile, own, refuse
@@ -69,10 +70,13 @@ class ParseInBundle(CheckedRequests, DagFileProcessorProcess, BundleProcess):  #
     def _own_result(self, runtime: Runtime) -> None:
         """See that the result is of the file that was asked for, of this bundle, and can be read here."""
         result = self.parsing_result
+        had_errors = bool(result.import_errors)
         own(result, self.asked)
         foreign = owned_elsewhere(self.bundle_name, [dag.dag_id for dag in result.serialized_dags])
         refuse(result, self.asked, foreign)
         refuse_unreadable(result, self.asked, runtime)
+        if result.import_errors and not had_errors:
+            self.parsing_result = PartlyRefused(**vars(result))
         CodeSource.current = CodeSource(self.asked, self.bundle_folder, runtime.user)
 
     def _is_the_files_fault(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import resource
 import stat
 from collections.abc import Iterator
@@ -30,7 +31,11 @@ NAMESPACES = ("mnt", "net", "pid", "user", "ipc", "uts")
 
 LIMITS = sorted(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 
-MODULES = (".py", ".so")
+MODULES = (".py", ".so", ".json", ".yaml", ".yml", ".toml", ".cfg", ".ini")
+"""Of a folder of modules: what they may read as they are imported, too."""
+
+CERTIFICATES = re.compile("CERT|_CA|CA_|SSL|TLS")
+"""Variables that name certificates, as libraries read them once."""
 
 Stamp = tuple[str, int, int, int]
 """A path, its inode, its size and when it was changed: what tells one content of it from another."""
@@ -85,14 +90,15 @@ def _priorities() -> list[object]:
 def _read_at_the_start(runtime: Runtime) -> Iterator[Stamp]:
     """The files that a server reads before its first workload, as they are now.
 
-    A file that is not there counts, too: it may come. What variables name are certificates and such.
+    A file that is not there counts, too: it may come. Of what variables name certificates count: files that
+    are written all the time would give each workload a server.
     """
     variables = runtime.variables
     configuration = AirflowConfiguration(variables)
     yield _stamp(configuration.path)
     for folder in configuration.module_folders():
         yield from _tree(folder)
-    for value in sorted(set(variables.values())):
+    for value in sorted({value for name, value in variables.items() if CERTIFICATES.search(name)}):
         if value.startswith("/") and os.path.isfile(value):
             yield _stamp(value)
 

@@ -11,6 +11,7 @@ from envman.airflow.built_airflow import built_interpreter, own_airflow
 from envman.airflow.bundle_interpreter import acquire, look
 from envman.airflow.own_variables import operators_variables, set_for_component
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
+from envman.inside import local_settings
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.asked_variables import asked_variables
 from envman.launch.own_component import HOME_VARIABLE
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
         kind, install = _hooks(arguments)
         _prepare()
         home = os.environ.get(HOME_VARIABLE, "")
+        _see_to_local_settings()
         unguarded = _check_upstream(kind, home)
         snapshot = look()
         named = bundles_at_home(snapshot, home) if home else _bundle_names(arguments)
@@ -74,6 +76,15 @@ def _hooks(arguments: list[str]) -> tuple[str, Callable[[], None]]:
     what = f"'airflow {command}' is no component that runs workloads of bundles below itself"
     remedy = "Launch scheduler, celery worker, dag-processor or triggerer; for all else: envman exec."
     raise UsageError(Problem("", what, remedy))
+
+
+def _see_to_local_settings() -> None:
+    """Refuse local settings that can't be imported here: no name of Airflow's would be found then."""
+    if problem := local_settings.failure():
+        remedy = (
+            f"Every process of Airflow imports it: add what it needs to the environment of {sys.prefix}, too."
+        )
+        raise ResolveError(Problem("", problem, remedy))
 
 
 def _check_upstream(component: str, home: str) -> str:
@@ -164,7 +175,8 @@ def _warn_of_variables(snapshot: Snapshot, environments: Mapping[str, str]) -> N
             named = ", ".join(f"{name} ({file})" for name, file in asked.items())
             where = f"bundle '{bundle}'"
             what = f"its files name variables that its workloads do not get: {named}"
-            remedy = f"To hand them on, list them in the spec of '{environment}': [variables] pass = [...]"
+            spec = f"the spec of '{environment}'"
+            remedy = f"To hand them on, list them in {spec}: [variables] pass = [...]; keep-out wins over it."
             tell(f"envman launch: {Problem(where, what, remedy)}\n")
 
 

@@ -228,6 +228,7 @@ _DAG_OWNERS = (
         "dag-processor",
         "airflow.models.dag",
         ("DagModel.is_stale", "a Dag that has gone from its bundle is free"),
+        ("DagModel.has_import_errors", "Dags beside one that is refused have none"),
     ),
     *names_of(
         "dag-processor",

@@ -24,6 +24,8 @@ from envman.store import layout
 from envman.system.processes import Processes
 
 _REMEDY = "Look at what it printed; it needs Airflow 3.3 or 3.4 in that interpreter."
+SETTINGS = "airflow_local_settings"
+_EVERYWHERE = "Every process of Airflow imports it: add what it needs to this environment, too."
 _INTERPRETER = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 """Output comes as it is written, and nothing is written into a generation."""
 
@@ -67,6 +69,9 @@ class Inside:
             return json.loads(finished.stdout)
         except ValueError:
             lines = [line for line in finished.stderr.splitlines() if line.strip()] or ["it said nothing"]
+            if SETTINGS in finished.stderr:
+                what = lines[-1] if SETTINGS in lines[-1] else f"{SETTINGS} can't be imported: {lines[-1]}"
+                raise InsideError(Problem(self.where, what, _EVERYWHERE)) from None
             what = f"{Path(script[-1]).name} gave no answer (exit status {finished.exit_code}): {lines[-1]}"
             raise InsideError(Problem(self.where, what, _REMEDY)) from None
 

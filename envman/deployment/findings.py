@@ -242,7 +242,10 @@ def _variables(facts: Facts) -> Found:
         what = (
             f"{item.file} names the variable {item.variable}, which is set here, and its workloads do not get"
         )
-        remedy = f"To hand it on, list it in environments/{item.environment}.toml: [variables] pass"
+        spec = f"environments/{item.environment}.toml"
+        remedy = (
+            f"To hand it on, list it in {spec}: [variables] pass; where keep-out names it, take it out there."
+        )
         yield Level.WARNING, Problem(f"bundle '{item.bundle}'", what, remedy)
 
 

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from envman.inside import plugins
+from envman.inside import local_settings, plugins
 from envman.inside.answer import answer
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def main(words: list[str]) -> None:
 
 
 def report(request: ProbeRequest) -> ProbeReport:
-    """What was asked for."""
+    """What was asked for. Where nothing of Airflow's can be imported that is the answer."""
+    if problem := local_settings.failure():
+        sys.exit(problem)
     return {
         "python": sys.version.split()[0],
         "packages": _packages(),

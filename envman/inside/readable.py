@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from importlib.metadata import Distribution, distributions
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envman.inside.answer import answer
@@ -55,10 +56,19 @@ def explain(dag: str, error: Exception, environment: str, libraries: list[str]) 
     lacks = f", which lacks {package or f'the module {module}'}" if module else ""
     what = f"The Dag '{dag}' can't be read by Airflow's components: {type(error).__name__}: {error}"
     return what, (
-        f"It was parsed in the environment '{environment}'; the components run in {sys.prefix}{lacks}.\n"
+        f"It was parsed in the environment '{environment}'; the components run in {components()}{lacks}.\n"
         f"Add {package or 'what it lacks'} to the components' environment, too, and restart them. The file's "
         "other Dags are not concerned."
     )
+
+
+def components() -> str:
+    """The components' environment, whose interpreter this is: its folder, by its name if one leads here."""
+    root = Path(sys.prefix).parent.parent
+    names = [
+        one for one in root.glob("*") if one.is_symlink() and one.resolve() == Path(sys.prefix).resolve()
+    ]
+    return str(min(names, default=sys.prefix))
 
 
 def _module(error: BaseException | None) -> str:

@@ -122,7 +122,13 @@ def _read(path: str) -> str:
         raise SpecError(_unreadable(path, error)) from None
 
 
+_latest: dict[str, RawConfigParser] = {}
+"""The text that was parsed last: a component asks for each workload, and the file hardly ever changes."""
+
+
 def _parsed(text: str, path: str) -> RawConfigParser:
+    if text in _latest:
+        return _latest[text]
     import configparser
 
     parser = configparser.RawConfigParser()
@@ -130,6 +136,8 @@ def _parsed(text: str, path: str) -> RawConfigParser:
         parser.read_string(text)
     except configparser.Error as error:
         raise SpecError(_unreadable(path, error)) from None
+    _latest.clear()
+    _latest[text] = parser
     return parser
 
 

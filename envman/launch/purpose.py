@@ -18,6 +18,8 @@ NO_DATABASE = {
 }
 """Airflow can't be imported without a database; this one is in memory and empty."""
 
+FERNET_KEY = "AIRFLOW__CORE__FERNET_KEY"
+
 A_SHELL = {"SHLVL": "1"}
 """Without it bash, whose standard input is a socket here, takes itself for a remote shell's first command and
 reads ~/.bashrc, which may put other interpreters in front of the environment's."""
@@ -77,6 +79,10 @@ def variables_for(
     keep_out, settings = table.environment(environment) or ([], {})
     caller = inherited(environ, purpose.teams, table.passed(environment))
     variables = child_environment(caller, bin_folder, keep_out, settings) | NO_DATABASE | A_SHELL
+    if FERNET_KEY in environ and FERNET_KEY not in settings:
+        variables[FERNET_KEY] = (
+            ""  # else that of airflow.cfg, with which nobody could decrypt what it encrypts
+        )
     if purpose.queue:
         variables[DEFAULT_QUEUE] = purpose.queue
     return variables
@@ -84,4 +90,5 @@ def variables_for(
 
 def kept_back(variables: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     """The component's variables that workloads with these do not get, but for its own secrets."""
-    return [name for name in environ if name not in variables and not is_the_components(name)]
+    left = (name for name in environ if name not in variables and not is_the_components(name))
+    return [name for name in left if name != "_"]  # of the shell that has started the component

@@ -21,7 +21,7 @@ root = ".venvs"              # in an image, usually "/venv"
 airflow-version = "{airflow}"    # pins apache-airflow-core and the task SDK in every environment
 
 [defaults.variables]
-keep-out = ["AWS_*"]          # what the caller has and the environments must not see
+keep-out = ["AWS_SECRET_*"]   # what the caller has and the environments must not see
 
 [bundles]
 bundle_a = {{ environment = "env_a" }}    # a bundle's own environment ...

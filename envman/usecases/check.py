@@ -118,8 +118,10 @@ class CheckOutcome:
             return f"Add what it needs to the environment: envman add {self.environment} PACKAGE"
         if "Traceback" in error.text:
             return "Correct the file; its whole traceback is on standard error, and in --json."
-        command = f"envman exec --environment {self.environment} -- python -X faulthandler {error.file}"
-        return f"Run it alone: {command}"
+        if error.text.startswith("Parsing it"):
+            command = f"envman exec --environment {self.environment} -- python -X faulthandler {error.file}"
+            return f"Run it alone: {command}"
+        return "Correct the file; or a policy of the deployment (airflow_local_settings) is what refuses it."
 
 
 def _headline(error: FileError) -> str:

@@ -40,6 +40,15 @@ def test_bash_takes_no_interpreter_from_somebodys_bashrc(published: Published, t
     assert "other" in path_in_bash({name: variables[name] for name in ("HOME", "PATH")})
 
 
+def test_no_other_fernet_key_takes_the_place_of_the_components(published: Published) -> None:
+    """One in airflow.cfg, say: nobody could decrypt what a task encrypts."""
+    published.build("env_a", "first")
+    published.publish({"bundle_a": ("env_a", "")}, {}, {"env_a": {}}, [])
+    key = "AIRFLOW__CORE__FERNET_KEY"
+    for environ, told in (({key: "a secret"}, ""), ({}, None)):
+        assert runtime_of(look(), Purpose("env_a"), "first", environ).variables.get(key) == told
+
+
 def test_what_envman_sets_for_the_component_alone_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__MP_START_METHOD", "spawn")
     monkeypatch.delenv("AIRFLOW__CELERY__MP_START_METHOD", raising=False)

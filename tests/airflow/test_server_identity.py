@@ -53,10 +53,11 @@ def append(*path: str) -> Callable[[Path], object]:
         append("plugins/team/views.py"),
         append("plugins/new.py"),
         append("ca.pem"),
+        append("config/policies.json"),
         lambda home: (home / "airflow.cfg").unlink(),
         lambda home: (home / "plugins/team").rename(home / "plugins/other"),
     ],
-    ids=["cfg", "settings", "new module", "plugin", "new plugin", "certificate", "no cfg", "renamed"],
+    ids=["cfg", "settings", "new module", "plugin", "new plugin", "certificate", "data", "no cfg", "renamed"],
 )
 def test_what_a_server_has_read_is_part_of_its_name(home: Path, change: Callable[[Path], object]) -> None:
     before = server_identity.name_of(runtime_of(home))
@@ -71,6 +72,15 @@ def test_what_python_writes_beside_modules_is_not(home: Path) -> None:
     (home / "plugins/__pycache__/views.cpython-311.pyc").touch()
     (home / "plugins/data.csv").touch()
     assert server_identity.name_of(runtime_of(home)) == before
+
+
+def test_files_that_any_other_variable_names_are_not(home: Path) -> None:
+    """One that is written all the time would have each workload start a server."""
+    variables = {"COMPANY_DB": str(home / "state.db")}
+    (home / "state.db").touch()
+    before = server_identity.name_of(runtime_of(home, **variables))
+    (home / "state.db").write_text("more", encoding="utf-8")
+    assert server_identity.name_of(runtime_of(home, **variables)) == before
 
 
 def test_plugins_are_found_where_the_configuration_says(home: Path, tmp_path: Path) -> None:

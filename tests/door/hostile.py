@@ -126,9 +126,8 @@ class Child:
                 key.fileobj.close()
 
     def close(self) -> None:
-        self.process.cleanup_sockets_after_kill()
-        for far in self.far.values():
-            far.close()
+        for one in (*self.process._open_sockets, *self.far.values()):
+            one.close()
         self.selector.close()
 
 

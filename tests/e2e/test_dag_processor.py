@@ -39,7 +39,10 @@ def once(airflow: AirflowDeployment, *arguments: str) -> subprocess.CompletedPro
 
 
 def dags(airflow: AirflowDeployment) -> set[str]:
-    return {row[0] for row in airflow.rows("select dag_id from dag")}
+    """Those that are there to users and to the scheduler."""
+    return {
+        row[0] for row in airflow.rows("select dag_id from dag where not (is_stale or has_import_errors)")
+    }
 
 
 def errors(airflow: AirflowDeployment) -> dict[str, str]:

@@ -62,6 +62,23 @@ def test_components_without_airflow_are_an_error(estate: Deployment) -> None:
     assert "no Airflow in /usr/bin/python3" in found["what"]
 
 
+def test_local_settings_that_can_not_be_imported_are_named(estate: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "config/airflow_local_settings.py"
+    file.parent.mkdir()
+    file.write_text("import only_in_a_package\n")
+    variables = {**bundles(estate), "AIRFLOW_HOME": str(tmp_path)}
+    why = f"{file} can't be imported: ModuleNotFoundError: No module named 'only_in_a_package'"
+    found = findings(estate, variables)
+    assert {item["where"] for item in found if item["what"] == why} == {
+        *(f"environment '{name}'" for name in ("env_a", "env_b", "env_c")),
+        "components",
+    }
+    assert all("airflow_local_settings" in item["what"] for item in found), found
+    refused = estate.run("launch", "dag-processor", variables=variables)
+    assert refused.exit_code == 125
+    assert why in refused.stderr
+
+
 TRIGGERS = """
 import datetime
 from airflow.models.trigger import Trigger

@@ -116,7 +116,9 @@ def test_what_files_say_is_their_own(deploy: Deploy, tmp_path: Path) -> None:
     for words in (["--bundle-name", "bundle_b"], []):
         finished = airflow.run(*envman("launch", "dag-processor", "--", "--num-runs", "1", *words))
         assert finished.returncode == 0, finished.stderr[-3000:]
-    dags = dict(airflow.rows("select dag_id, concat(bundle_name, '/', relative_fileloc) from dag"))
+    there = "not is_stale and not has_import_errors"
+    query = f"select dag_id, concat(bundle_name, '/', relative_fileloc) from dag where {there}"
+    dags = dict(airflow.rows(query))
     errors = dict(airflow.rows("select filename, stacktrace from import_error"))
     code = dict(airflow.rows("select dag_id, source_code from dag_code"))
     assert dags == {
