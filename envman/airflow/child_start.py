@@ -43,10 +43,9 @@ CHECKS = {"logs": log_lines.checked}
 """What lines have to pass, by Airflow's names for the sockets."""
 
 NOT_WAITED_FOR = ("parse", "triggers", "list")
-"""Children of components that look after others meanwhile, whom a server that starts slowly must not stop."""
-
-READY_LIMIT = 0.05
-"""Seconds that a server takes at most which is not just starting."""
+"""Children of components that look after others meanwhile: neither a fork, which takes milliseconds, nor a
+server that starts slowly must stop them.
+"""
 
 START_LIMIT = 30.0
 """Seconds that such a child waits for a server that is; less than Airflow gives to the parse of a file."""
@@ -262,7 +261,7 @@ def begin(interpreter: BundleInterpreter, start: Start, theirs: list[int]) -> Pr
         waiting = PendingChild(
             asked, cold, held.pop_all(), partial(_cold.discard, interpreter.runtime.environment)
         )
-    waiting.look(READY_LIMIT if start.entry in NOT_WAITED_FOR else patience)
+    waiting.look(0.0 if start.entry in NOT_WAITED_FOR else patience)
     if waiting.error:
         raise waiting.error
     return waiting
