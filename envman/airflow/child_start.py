@@ -105,7 +105,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
     def start(cls, *, start: Start, logger: Any = None, **fields: Any) -> Any:
         """Start the child as `WatchedSubprocess.start` would; `start` takes the place of its `target`.
 
-        Raises TypeError, before anything is started, for a keyword that this Airflow's class does not have.
+        Raises TypeError, before anything is started, for a keyword that this Airflow's class does not have;
+        OSError where no descriptor is free.
         """
         for how in ("target", "use_exec"):  # here each child is a process of another interpreter
             fields.pop(how, None)
@@ -115,10 +116,12 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         except (EnvmanError, OSError) as error:
             return cls._refused(str(error), logger, fields)
         runtime = interpreter.runtime
-        ours: list[socket] = []
-        theirs: list[socket] = []
         try:
             ours, theirs = _socket_pairs()
+        except OSError:  # no descriptor is free: nothing can be started, not even a refusal
+            interpreter.close()
+            raise
+        try:
             tracker = begin(interpreter, start, [end.fileno() for end in theirs])
         except (EnvmanError, OSError) as error:
             for one in ours:

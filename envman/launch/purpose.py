@@ -79,7 +79,7 @@ def variables_for(
     keep_out, settings = table.environment(environment) or ([], {})
     caller = inherited(environ, purpose.teams, table.passed(environment))
     variables = child_environment(caller, bin_folder, keep_out, settings) | NO_DATABASE | A_SHELL
-    if FERNET_KEY in environ and FERNET_KEY not in settings:
+    if FERNET_KEY not in settings and any(name.startswith(FERNET_KEY) for name in environ):
         variables[FERNET_KEY] = (
             ""  # else that of airflow.cfg, with which nobody could decrypt what it encrypts
         )

@@ -45,7 +45,7 @@ def test_no_other_fernet_key_takes_the_place_of_the_components(published: Publis
     published.build("env_a", "first")
     published.publish({"bundle_a": ("env_a", "")}, {}, {"env_a": {}}, [])
     key = "AIRFLOW__CORE__FERNET_KEY"
-    for environ, told in (({key: "a secret"}, ""), ({}, None)):
+    for environ, told in (({key: "a secret"}, ""), ({f"{key}_CMD": "a command"}, ""), ({}, None)):
         assert runtime_of(look(), Purpose("env_a"), "first", environ).variables.get(key) == told
 
 
