@@ -125,7 +125,7 @@ def who_has_the_number_of_an_ended_child_is_not_signalled() -> None:
         os._exit(0)
     handle = os.pidfd_open(ended)
     os.waitpid(ended, 0)
-    with subprocess.Popen(["sleep", "100"], start_new_session=True) as stranger:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as stranger:
         child = Child("task", kinds()["task"])
         ours, _theirs = socket.socketpair()
         child.process._process = ServerChild(ours, stranger.pid, handle, "env_a")
