@@ -127,7 +127,7 @@ class Facts:
 
     `changes` are the kinds of what envman.toml says differently from what is published. `components` is the
     interpreter of Airflow's components, None where it is not known; `database` is None where nobody asked.
-    `confined` are the environments with a user or limits.
+    `confined` are the environments with a user or limits; `has_pythonpath` is of the components.
     """
 
     root: str
@@ -142,6 +142,7 @@ class Facts:
     database: Database | None = None
     confined: tuple[Confined, ...] = ()
     kept_back: tuple[KeptBack, ...] = ()
+    has_pythonpath: bool = False
     problems: tuple[Problem, ...] = ()
 
     @cached_property

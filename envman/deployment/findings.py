@@ -10,6 +10,7 @@ from itertools import product
 
 from envman.deployment.facts import CORE, SDK, EnvironmentFacts, Facts, Probed
 from envman.errors import Problem
+from envman.resolver.variables import NO_PYTHONPATH, PYTHONPATH_REMEDY
 
 
 class Level(str, Enum):
@@ -238,6 +239,8 @@ def _readable(facts: Facts) -> Found:
 
 
 def _variables(facts: Facts) -> Found:
+    if facts.has_pythonpath:
+        yield Level.WARNING, Problem("components", NO_PYTHONPATH, PYTHONPATH_REMEDY)
     for item in facts.kept_back:
         what = (
             f"{item.file} names the variable {item.variable}, which is set here, and its workloads do not get"

@@ -8,6 +8,7 @@ from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageErr
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.own_component import COLD_VARIABLE, HOME_VARIABLE, names_queues, own_component
 from envman.launch.process import Addition, become, replace_process, show_help, tell
+from envman.resolver.variables import NO_PYTHONPATH, PYTHONPATH_REMEDY
 from envman.store import layout
 from envman.store.root import find_root, take_snapshot
 
@@ -52,13 +53,6 @@ COMPONENTS = {"dag-processor": ["dag-processor"], "worker": ["celery", "worker"]
 _OPTIONS = ("bundle", "team", "environment", "python", "root")
 
 
-NO_PYTHONPATH = (
-    "PYTHONPATH is set, and no environment gets it: what Airflow's configuration names and only PYTHONPATH "
-    "finds (a secrets backend, a policy) can't be imported there. Put such modules into the folder 'config' "
-    "beside airflow.cfg, into the plugins folder, or into a package of the environments."
-)
-
-
 class LaunchRequest:
     """What was asked on the command line: a component by envman's name, or Airflow's words for one."""
 
@@ -80,7 +74,7 @@ def main(arguments: list[str]) -> int:
     try:
         request = parse(arguments)
         if os.environ.get("PYTHONPATH"):
-            tell(f"envman launch: warning: {NO_PYTHONPATH}\n")
+            tell(f"envman launch: warning: {NO_PYTHONPATH}. {PYTHONPATH_REMEDY}\n")
         return _launch(request)
     except EnvmanError as error:
         for problem in error.problems:

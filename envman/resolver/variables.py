@@ -9,6 +9,15 @@ if TYPE_CHECKING:
 DROPPED = frozenset({"PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"})
 """Variables that would point the new interpreter at the caller's modules."""
 
+NO_PYTHONPATH = (
+    "PYTHONPATH is set, and no environment gets it: what Airflow's configuration names and only PYTHONPATH "
+    "finds (a secrets backend, a policy) can't be imported there"
+)
+PYTHONPATH_REMEDY = (
+    "Put such modules into the folder 'config' beside airflow.cfg, into the plugins folder, or into a "
+    "package of the environments."
+)
+
 NO_THREADS = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "_RJEM_MALLOC_CONF": "background_thread:false",

@@ -107,6 +107,7 @@ class Doctor:
             airflow_version=workspace.project.airflow_version if workspace else None,
             changes=changes(self.table, workspace) if workspace else (),
             exposed=tuple(exposed(self.store, environments)),
+            has_pythonpath=bool(self.environ.get("PYTHONPATH")),
             kept_back=tuple(variables_kept_back(self.snapshot, self.configuration, self.environ)),
         )
         try:

@@ -245,6 +245,12 @@ def test_a_variable_that_files_name_and_workloads_do_not_get_is_a_warning() -> N
     assert "environments/env_a.toml: [variables] pass" in finding.remedy
 
 
+def test_what_only_pythonpath_finds_is_a_warning() -> None:
+    finding = only(replace(SOUND, has_pythonpath=True), Level.WARNING)
+    assert (finding.check, finding.where) == ("variables", "components")
+    assert "PYTHONPATH is set, and no environment gets it" in finding.what
+
+
 def test_an_interpreter_that_does_not_answer_is_an_error() -> None:
     silent = Probed("env_b", problem=Problem("environment 'env_b'", "gave no answer", "Look."))
     assert only(replace(SOUND, probes={**SOUND.probes, "env_b": silent})).check == "interpreters"
