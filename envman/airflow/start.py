@@ -6,6 +6,8 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from threading import RLock
+from types import SimpleNamespace
 
 from envman.airflow.built_airflow import built_interpreter, own_airflow
 from envman.airflow.bundle_interpreter import acquire, look
@@ -142,10 +144,22 @@ def _prepare() -> None:
         what = f"there is no Airflow in {sys.executable}"
         remedy = "Name the deployment's environment: envman launch --environment E, or --python PATH."
         raise ResolveError(Problem("", what, remedy)) from None
+    let_signals_log()
     set_for_component(PREIMPORT, "False")  # it would import the teams' providers into the manager
     for variable in START_METHODS:  # a child that begins anew would begin without the hooks
         set_for_component(variable, "fork")
     sys.argv[0] = f"{sys.prefix}/bin/airflow"  # what it is to those who look, its workloads among them
+
+
+def let_signals_log() -> None:
+    """Let the handler of a signal log while its thread is just logging.
+
+    Airflow's do, and structlog's locks have such a thread wait for itself: a component that is told to end at
+    that moment never would.
+    """
+    from structlog import _output
+
+    _output.threading = SimpleNamespace(Lock=RLock)
 
 
 def _start_fork_servers(snapshot: Snapshot, bundles: Iterable[str]) -> None:

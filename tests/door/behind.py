@@ -22,11 +22,12 @@ from unittest.mock import patch
 
 import msgspec
 import psutil
+import structlog
 from airflow.dag_processing.processor import DagFileParsingResult
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
-from envman.airflow import own_masks, unreadable
+from envman.airflow import own_masks, start, unreadable
 from envman.airflow.bundle_listing import BundleListing, ListingError
 from envman.airflow.runtime import Runtime
 from envman.airflow.server_child import ServerChild
@@ -162,12 +163,33 @@ def a_bundle_for_which_no_descriptor_is_free_is_listed_later() -> None:
     assert "Too many open files" in problem, problem
 
 
+class Interrupted(io.StringIO):
+    """A log that is told something by a signal while it is written."""
+
+    def write(self, text: str) -> int:
+        if text == "first\n":
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return super().write(text)
+
+
+def a_signal_that_comes_while_something_is_logged_stops_nothing() -> None:
+    start.let_signals_log()
+    told = Interrupted()
+    logger = structlog.WriteLogger(told)
+    signal.signal(signal.SIGUSR1, lambda *_: logger.msg("by the signal"))
+    signal.alarm(60)
+    logger.msg("first")
+    signal.alarm(0)
+    assert {*told.getvalue().splitlines()} == {"first", "by the signal"}
+
+
 CHECKS = (
     a_secret_is_masked_in_the_lines_of_who_has_masked_it_alone,
     a_log_that_can_not_be_written_ends_no_component,
     dags_that_take_long_to_read_are_their_files_error,
     who_has_the_number_of_an_ended_child_is_not_signalled,
     a_bundle_for_which_no_descriptor_is_free_is_listed_later,
+    a_signal_that_comes_while_something_is_logged_stops_nothing,
 )
 
 
