@@ -96,7 +96,7 @@ TERMINAL = {"typer", "rich", "click"}
 WORLD = {
     *("os", "io", "subprocess", "socket", "urllib.request", "http", "shutil", "tempfile", "pathlib", "glob"),
     *("signal", "threading", "fcntl", "time", "datetime", "random", "selectors", "multiprocessing", "netrc"),
-    *("concurrent", "contextvars", "psutil", "sqlalchemy", "uv", "virtualenv", "python_discovery"),
+    *("concurrent", "airflow", "psutil", "sqlalchemy", "uv", "virtualenv", "python_discovery"),
 }
 """What a pure module has no business with."""
 

@@ -73,7 +73,9 @@ def _hooks(arguments: list[str]) -> tuple[str, Callable[[], None]]:
         return "dag-processor", _install_dag_processor
     if command == "triggerer":
         return "triggerer", _install_triggerer
-    if command in {"scheduler", "celery worker"}:
+    if command == "scheduler":
+        return "worker", _install_scheduler
+    if command == "celery worker":
         return "worker", _install_worker
     what = f"'airflow {command}' is no component that runs workloads of bundles below itself"
     remedy = "Launch scheduler, celery worker, dag-processor or triggerer; for all else: envman exec."
@@ -127,6 +129,13 @@ def _install_triggerer() -> None:
     from envman.airflow.triggerer import install
 
     install()
+
+
+def _install_scheduler() -> None:
+    from envman.airflow import local_executor
+
+    _install_worker()
+    local_executor.install()
 
 
 def _install_worker() -> None:

@@ -19,6 +19,7 @@ _FORKS = "each fork imports it itself, and starts later"
 _BEFORE_34 = "Airflow 3.3 has none"
 _LOADED_LATER = "each workload loads them as it starts"
 _ALONE = "Airflow 3.3.0 signals the child alone"
+_WAITS = "a scheduler that is stopped may wait for ever"
 _NO_KEY = "it encrypts nothing there, in silence"
 
 _EVERYWHERE = (
@@ -293,6 +294,13 @@ _WORKER = (
         "worker",
         "airflow.executors.base_executor",
         ("BaseExecutor.run_workload", "all that an executor runs", REPEATED),
+    ),
+    *names_of(
+        "worker",
+        "airflow.executors.local_executor",
+        ("LocalExecutor.end", "tells some of its processes to end, and waits for all", REPLACED, _WAITS),
+        ("LocalExecutor.workers", "each is told", USED, _WAITS),
+        ("LocalExecutor.activity_queue", "the same", USED, _WAITS),
     ),
     *names_of("worker", "airflow.executors.workloads.base", ("BundleInfo", "name a callback's bundle")),
     *names_of("worker", "airflow.settings", ("get_policy_plugin_manager", "register the policy for pods")),
