@@ -32,6 +32,7 @@ from envman.airflow.memory import WithinMemory
 from envman.airflow.own_masks import BoundedMasker, of_a_child, within
 from envman.airflow.pending_child import NO_PROCESS, PendingChild
 from envman.airflow.runtime import Runtime
+from envman.airflow.server_child import keeps_its_number
 from envman.door import log_lines
 from envman.door.frames import Frames
 from envman.door.lines import Lines
@@ -49,9 +50,6 @@ server that starts slowly must stop them.
 
 START_LIMIT = 30.0
 """Seconds that such a child waits for a server that is; less than Airflow gives to the parse of a file."""
-
-NOTHING: Any = 0
-"""A signal that does nothing but find out whether a process is there."""
 
 END_LIMIT = 0.1
 """Seconds between the end of all that a child has open, and its exit status."""
@@ -207,9 +205,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
     def _signal_subprocess(self, sig: Signals) -> None:
         """Signal the child, with the group that it leads; never a group that it has only joined."""
         if self._new_process_group and (pid := self._process.pid) != NO_PROCESS:
-            with contextlib.suppress(OSError, self._process.ProcessNotFound):
-                self._process.send_signal(NOTHING)  # its number may be another's by now
-                if os.getpgid(pid) == pid:
+            with contextlib.suppress(OSError):
+                if keeps_its_number(self._process) and os.getpgid(pid) == pid:
                     os.killpg(pid, sig)
                     return
         self._process.send_signal(sig)

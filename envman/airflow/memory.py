@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk.execution_time.supervisor import ProcessTracker
 
+from envman.airflow.server_child import keeps_its_number
 from envman.confine.cgroups import oom_kills
 
 
@@ -41,6 +42,10 @@ class WithinMemory(ProcessTracker):  # type: ignore[misc]  # Airflow is not ther
     def pid(self) -> int:
         """The process ID."""
         return int(self._process.pid)
+
+    def keeps_its_number(self) -> bool:
+        """Whether the number is still its own."""
+        return keeps_its_number(self._process)
 
     def send_signal(self, s: signal.Signals) -> None:
         """Send a signal."""

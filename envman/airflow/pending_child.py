@@ -10,7 +10,7 @@ from collections.abc import Callable
 import psutil
 from airflow.sdk.execution_time.supervisor import ProcessTracker
 
-from envman.airflow.server_child import ServerChild
+from envman.airflow.server_child import ServerChild, keeps_its_number
 from envman.airflow.server_client import ChildRequest
 from envman.errors import EnvmanError
 
@@ -58,6 +58,10 @@ class PendingChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not ther
     def pid(self) -> int:
         """The process ID; until it is known, a number that no process has."""
         return int(self._child.pid) if self._child else NO_PROCESS
+
+    def keeps_its_number(self) -> bool:
+        """Whether the number is still its own."""
+        return self._child is not None and keeps_its_number(self._child)
 
     def send_signal(self, s: signal.Signals) -> None:
         """Send it a signal; a child that is not there yet is given up, whatever the signal is."""

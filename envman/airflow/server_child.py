@@ -47,6 +47,15 @@ class ServerChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not there
         """Its process ID, of this host or container."""
         return self._pid
 
+    def keeps_its_number(self) -> bool:
+        """Whether the number is still its own: a server that lies may have let go of it."""
+        if self._status is not None:
+            return False
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(self._handle, 0)
+            return True
+        return False
+
     def send_signal(self, s: signal.Signals) -> None:
         """Send it a signal; raises psutil.NoSuchProcess where it has ended."""
         if self._status is not None:
@@ -101,3 +110,9 @@ class ServerChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not there
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+
+def keeps_its_number(process: ProcessTracker) -> bool:
+    """Whether a process still has its number; a child of this process has it until it is waited for."""
+    asked = getattr(process, "keeps_its_number", None)
+    return bool(asked()) if asked else True
