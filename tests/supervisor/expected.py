@@ -15,6 +15,10 @@ EARLY = (
     "exception is in the task's log, not on the component's standard error"
 )
 PARENT = "the parent and the process group of a child are those of its fork server"
+LEADS = (
+    "it counts the calls of `getpgid`: envman asks whether the child leads a group, Airflow whether that is another "
+    "than its own"
+)
 SOON = "it counts on a child that runs its function within 0.1 s; a new interpreter imports Airflow first"
 INSTEAD = "it replaces `WatchedSubprocess.start`, in whose place envman's own start stands (Airflow 3.4)"
 CLOSED = (
@@ -51,6 +55,7 @@ class Known:
 EXPECTED: Mapping[str, Known] = {
     "TestSupervisor::test_on_kill_hook_called_when_supervisor_receives_sigterm": Known(PARENT, ("warm",)),
     "TestWatchedSubprocess::test_child_keeps_supervisor_process_group_by_default": Known(PARENT, ("warm",)),
+    "TestWatchedSubprocessKill::test_kill_signals_process_group": Known(LEADS),
     "TestWatchedSubprocess::test_regular_heartbeat": Known(SOON, ("cold",)),
     "TestWatchedSubprocessKill::test_kill_escalation_path": Known(SOON, ("cold",)),
     "TestWatchedSubprocess::test_reading_from_pipes": Known(CLOCK),
