@@ -221,7 +221,7 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         given |= {"parsing_result": parsing_result, "session": session, "relative_fileloc": relative_fileloc}
         for is_last in (False, True):
             try:
-                return self._persist(**given)
+                return self._persist(given)
             except OperationalError:  # of the database itself
                 raise
             except Exception as error:  # noqa: BLE001  # drivers have errors of their own
@@ -229,16 +229,15 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
                 if is_last:  # else another Dag processor may have written the same at this moment
                     _make_an_error(parsing_result, relative_fileloc, error)
         try:
-            self._persist(**given)
+            self._persist(given)
         except Exception:
             session.rollback()
             raise
 
-    def _persist(self, *, parsing_result: Any, session: Any, bundle_name: str, **given: Any) -> None:
-        given |= {"parsing_result": parsing_result, "session": session, "bundle_name": bundle_name}
+    def _persist(self, given: dict[str, Any]) -> None:
         super().persist_parsing_result(**given)
-        if isinstance(parsing_result, PartlyRefused):
-            keep_others(parsing_result, bundle_name, session)
+        if isinstance(result := given["parsing_result"], PartlyRefused):
+            keep_others(result, given["bundle_name"], given["session"])
 
     def _sort_by_mtime(self, files: Iterable[DagFileInfo]) -> tuple[list[DagFileInfo], set[DagFileInfo]]:
         """Sort files, the latest first, and tell which have changed since they were parsed.

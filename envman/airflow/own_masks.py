@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -61,27 +60,20 @@ def _unescaped(patterns: Iterable[str]) -> Iterator[str]:
 _of_a_child: ContextVar[BoundedMasker | None] = ContextVar("of_a_child", default=None)
 
 
-@contextmanager
-def masked_by(masker: BoundedMasker) -> Iterator[None]:
-    """While inside, what is masked and what is logged is a child's, whose masker this is."""
-    before = _of_a_child.set(masker)
-    try:
-        yield
-    finally:
-        _of_a_child.reset(before)
-
-
 def of_a_child() -> BoundedMasker:
     """A masker for a new child: it begins with what the component itself masks."""
     return BoundedMasker(sdk_log._secrets_masker())
 
 
 def within(masker: BoundedMasker, read: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """A reader of a child's socket that masks by the child's masker."""
+    """A reader of a child's socket: what it masks and what it logs is masked by the child's masker."""
 
     def reading(pipe: Any) -> bool:
-        with masked_by(masker):
+        before = _of_a_child.set(masker)
+        try:
             return read(pipe)
+        finally:
+            _of_a_child.reset(before)
 
     return reading
 

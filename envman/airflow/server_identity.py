@@ -31,8 +31,8 @@ NAMESPACES = ("mnt", "net", "pid", "user", "ipc", "uts")
 
 LIMITS = sorted(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 
-MODULES = (".py", ".so", ".json", ".yaml", ".yml", ".toml", ".cfg", ".ini")
-"""Of a folder of modules: what they may read as they are imported, too."""
+MODULES_AND_DATA = (".py", ".so", ".json", ".yaml", ".yml", ".toml", ".cfg", ".ini")
+"""Of a folder of modules: they, and what they may read as they are imported."""
 
 CERTIFICATES = re.compile("CERT|_CA|CA_|SSL|TLS")
 """Variables that name certificates, as libraries read them once."""
@@ -114,7 +114,7 @@ def _stamp(path: str) -> Stamp:
 
 
 def _tree(folder: str, above: frozenset[int] = frozenset()) -> Iterator[Stamp]:
-    """A folder and all modules below it; links are followed, but not into what they are in."""
+    """A folder, all modules below it and their data; links are followed, but not into what they are in."""
     stamp = _stamp(folder)
     yield stamp
     try:
@@ -122,7 +122,7 @@ def _tree(folder: str, above: frozenset[int] = frozenset()) -> Iterator[Stamp]:
     except OSError:
         return
     for entry in entries:
-        if entry.name.endswith(MODULES):
+        if entry.name.endswith(MODULES_AND_DATA):
             yield _stamp(entry.path)
         elif entry.is_dir() and entry.name != "__pycache__" and stamp[1] not in above:
             yield from _tree(entry.path, above | {stamp[1]})

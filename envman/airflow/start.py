@@ -14,7 +14,7 @@ from envman.airflow.bundle_interpreter import acquire, look
 from envman.airflow.own_variables import operators_variables, set_for_component
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 from envman.inside import local_settings
-from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.launch.airflow_configuration import AirflowConfiguration, remedy_of_local_settings
 from envman.launch.asked_variables import asked_variables
 from envman.launch.own_component import HOME_VARIABLE
 from envman.launch.process import tell
@@ -85,9 +85,7 @@ def _hooks(arguments: list[str]) -> tuple[str, Callable[[], None]]:
 def _see_to_local_settings() -> None:
     """Refuse local settings that can't be imported here: no name of Airflow's would be found then."""
     if problem := local_settings.failure():
-        remedy = (
-            f"Every process of Airflow imports it: add what it needs to the environment of {sys.prefix}, too."
-        )
+        remedy = remedy_of_local_settings(f"the environment of {sys.prefix}")
         raise ResolveError(Problem("", problem, remedy))
 
 

@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from envman.errors import EnvmanError, Problem
-from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.launch.airflow_configuration import (
+    LOCAL_SETTINGS,
+    AirflowConfiguration,
+    remedy_of_local_settings,
+)
 from envman.launch.process import hold_generation
 from envman.launch.purpose import NO_DATABASE, Purpose, variables_for
 from envman.resolver.snapshot import Snapshot
@@ -24,8 +28,6 @@ from envman.store import layout
 from envman.system.processes import Processes
 
 _REMEDY = "Look at what it printed; it needs Airflow 3.3 or 3.4 in that interpreter."
-SETTINGS = "airflow_local_settings"
-_EVERYWHERE = "Every process of Airflow imports it: add what it needs to this environment, too."
 _INTERPRETER = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 """Output comes as it is written, and nothing is written into a generation."""
 
@@ -69,9 +71,14 @@ class Inside:
             return json.loads(finished.stdout)
         except ValueError:
             lines = [line for line in finished.stderr.splitlines() if line.strip()] or ["it said nothing"]
-            if SETTINGS in finished.stderr:
-                what = lines[-1] if SETTINGS in lines[-1] else f"{SETTINGS} can't be imported: {lines[-1]}"
-                raise InsideError(Problem(self.where, what, _EVERYWHERE)) from None
+            if LOCAL_SETTINGS in finished.stderr:
+                what = (
+                    lines[-1]
+                    if LOCAL_SETTINGS in lines[-1]
+                    else f"{LOCAL_SETTINGS} can't be imported: {lines[-1]}"
+                )
+                remedy = remedy_of_local_settings("this environment")
+                raise InsideError(Problem(self.where, what, remedy)) from None
             what = f"{Path(script[-1]).name} gave no answer (exit status {finished.exit_code}): {lines[-1]}"
             raise InsideError(Problem(self.where, what, _REMEDY)) from None
 

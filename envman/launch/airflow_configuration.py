@@ -25,6 +25,15 @@ DEFAULT_ENTRY = {"name": AIRFLOW_DEFAULT, "classpath": "airflow.dag_processing.b
 _REMEDY = "Write a JSON list of {name, classpath, kwargs, team_name}, as Airflow's documentation shows."
 
 
+LOCAL_SETTINGS = "airflow_local_settings"
+"""The module that a deployment's policies are in."""
+
+
+def remedy_of_local_settings(environment: str) -> str:
+    """What to do where that module can't be imported, in the environment that is described."""
+    return f"Every process of Airflow imports it: add what it needs to {environment}, too."
+
+
 class AirflowConfiguration:
     """Airflow's options: variables, and a file that is read at most once, and only if it is needed.
 

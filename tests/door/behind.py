@@ -12,7 +12,6 @@ import resource
 import selectors
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from envman.airflow.runtime import Runtime
 from envman.airflow.server_child import ServerChild
 from envman.door.parse_result import AskedFile
 from tests.door.hostile import Child, kinds
+from tests.door.liar import Liar
 
 SECRET = "a-word-that-one-child-masks"
 SHARED = ("parse", "triggers")
@@ -63,8 +63,7 @@ def said(child: Child) -> bytes:
 
 
 def request(**body: object) -> bytes:
-    content = msgspec.msgpack.encode([1, body])
-    return struct.pack(">I", len(content)) + content
+    return Liar.framed(msgspec.msgpack.encode([1, body]))
 
 
 def a_secret_is_masked_in_the_lines_of_who_has_masked_it_alone() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,18 @@ class Estate(Deployment):
 
     def python(self, environment: str) -> Path:
         return self.root / environment / "bin/python"
+
+    def in_the_component(self, home: Path, *words: str) -> list[str]:
+        """What a module of the tests prints, run with these words in the components' interpreter."""
+        finished = subprocess.run(
+            [self.python("core"), "-m", *words],
+            env=self.environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(SOURCE.parents[2])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr[-3000:]
+        return finished.stdout.splitlines()
 
     def bundle_list(
         self, names: tuple[str, ...] = BUNDLES, teams: Mapping[str, str] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -142,25 +141,11 @@ def test_what_files_say_is_their_own(deploy: Deploy, tmp_path: Path) -> None:
     assert "The Dag 'of_b' belongs to the bundle 'bundle_b'." in errors["lies.py"]
 
 
-def in_the_component(estate: Estate, home: Path, *words: str) -> list[str]:
-    """What a module of the tests prints, run in the components' interpreter."""
-    project = str(Path(__file__).parents[2])
-    finished = subprocess.run(
-        [estate.python("core"), "-m", *words],
-        env=estate.environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": project},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return finished.stdout.splitlines()
-
-
 def test_nothing_that_children_send_ends_a_component(estate: Estate, tmp_path: Path) -> None:
     """Half a minute of what `nox -s fuzz` does for ten."""
-    told = in_the_component(estate, tmp_path, "tests.door.hostile", "30")
+    told = estate.in_the_component(tmp_path, "tests.door.hostile", "30")
     assert [line.partition(":")[0] for line in told] == ["parse", "task", "callback", "triggers"]
 
 
 def test_what_is_behind_the_door_holds(estate: Estate, tmp_path: Path) -> None:
-    assert in_the_component(estate, tmp_path, "tests.door.behind")[-1] == "all hold"
+    assert estate.in_the_component(tmp_path, "tests.door.behind")[-1] == "all hold"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +94,8 @@ def attack(deploy: Deploy, estate: Estate, tmp_path_factory: pytest.TempPathFact
     airflow.start("dag-processor", *envman("launch", "dag-processor"))
     airflow.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
     airflow.start("triggerer", *envman("launch", "triggerer"))
-    tell(estate, airflow.home / "notes/streams")
+    streams = airflow.home / "notes/streams"
+    estate.in_the_component(streams, "tests.door.streams", str(streams), str(LIARS), SEED)
     airflow.wait_for("all Dags", lambda: {"liars", "honest"} <= airflow.dag_ids())
     made = Attack(airflow)
     made.honest_run()
@@ -120,16 +120,6 @@ def attack(deploy: Deploy, estate: Estate, tmp_path_factory: pytest.TempPathFact
     made.honest_run()
     made.after = made.memory()
     return made
-
-
-def tell(estate: Estate, folder: Path) -> None:
-    """Write what the liars say."""
-    project = str(Path(__file__).parents[2])
-    subprocess.run(
-        [estate.python("core"), "-m", "tests.door.streams", folder, str(LIARS), SEED],
-        env=estate.environ | {"AIRFLOW_HOME": str(folder), "PYTHONPATH": project},
-        check=True,
-    )
 
 
 def lied(airflow: AirflowDeployment, *kinds: str) -> None:
