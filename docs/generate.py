@@ -72,6 +72,7 @@ airflow-version = "3.3.2"          # the deployment's Airflow, the same in every
 default-environment = "env_a"      # for known bundles without an environment of their own or of a team
 airflow-environment = "core"       # where `envman launch` runs the shared components
 uv-config = "ops/uv.toml"          # the indexes; without this key: uv.toml beside this file
+sandbox-required = false           # true: refuse a build where what packages run is in no sandbox
 
 [defaults]                         # what every environment starts from; any key of an environment's file
 requires-python = "==3.12.*"       # but `extends` and `abstract`

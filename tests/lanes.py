@@ -58,12 +58,12 @@ LANES = {
             *("airflow/test_lying_servers.py",),
             *("launch/test_launched.py", "launch/test_pod.py", "servers/test_status.py"),
         ),
-        ("Python 3.10", "Python 3.13", "unshare", "mount", "zsh", "fish"),
+        ("Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "zsh", "fish"),
     ),
     # users and limits, by this machine's kernel
     "limits": Lane(
         ("confine", "deployment/test_confined.py"),
-        ("root", "cgroup v1", "setpriv"),
+        ("root", "cgroup v1", "setpriv", "bwrap"),
     ),
     # a whole Airflow, component by component
     "airflow": Lane(("e2e",), AIRFLOW_NEEDS),

@@ -35,7 +35,7 @@ ARROWS = {
     "packages": "errors lock names store system",
     "servers": "inside",
     "oci": "errors image spec system",
-    "build": "errors inside lock resolver spec store system uv",
+    "build": "confine errors inside lock resolver spec store system uv",
     "launch": "errors inside resolver store",
     "deployment": "build errors launch lock resolver spec store system",
     "confine": "errors launch",
@@ -73,7 +73,7 @@ PURE = {
 WINGS = {
     # what runs in processes of others, brought along by its path: nobody imports it but who is named
     "airflow": set(),
-    "confine": {"airflow"},
+    "confine": {"airflow", "build"},
     "inside": set(),
 }
 SAID_ALOUD = {

@@ -19,12 +19,16 @@ from envman import __version__
 from envman.build.bytecode import Bytecode, Compiler
 from envman.build.machine import Machine
 from envman.build.plan import Plan
-from envman.build.venv import VirtualEnvironment, virtualenv_version
+from envman.build.quarantine import Guest, GuestRights, Quarantine
+from envman.build.venv import Trial, VirtualEnvironment, virtualenv_version
 from envman.errors import BuildError, EnvmanError, Problem
+from envman.resolver.inherited import inherited
+from envman.resolver.variables import child_environment
 from envman.store import layout
 from envman.store.folder import Store
-from envman.store.inventory import Inventory, altered_since_packed, take_inventory
+from envman.store.inventory import Inventory, altered_since_packed, differences, take_inventory
 from envman.store.manifest import Manifest, spec_digest
+from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
 from envman.system.files import sync_file_system, write_atomic
 from envman.system.processes import Processes
@@ -34,12 +38,13 @@ from envman.uv.runner import Uv
 
 @dataclass(frozen=True)
 class BuildTools:
-    """What a build works with."""
+    """What a build works with; `sandbox_required`: nothing that came with packages runs outside of one."""
 
     processes: Processes
     uv: Uv
     machine: Machine
     bytecode: Bytecode
+    sandbox_required: bool = False
 
 
 class GenerationBuilder:
@@ -59,16 +64,18 @@ class GenerationBuilder:
         started = time.monotonic()
         folder = self._store.folder(plan.generation)
         with _removed_on_failure(folder):
-            environment = VirtualEnvironment(folder, self._tools.processes, self._held)
+            environment = VirtualEnvironment(folder)
             self._install(plan, environment)
             self._compile(plan, environment)
-            self._check(plan, environment)
-            self._write_manifest(plan, folder, started)
+            inventory = self._inventory(plan, environment)
+            self._check(plan, environment, inventory)
+            self._write_manifest(plan, inventory, started)
 
     def _install(self, plan: Plan, environment: VirtualEnvironment) -> None:
         name = plan.environment.name
         self._report(Event(name, Stage.CREATING, plan.interpreter.describe()))
-        environment.create(self._tools.machine.virtualenv(plan.interpreter))
+        virtualenv = self._tools.machine.virtualenv(plan.interpreter)
+        environment.create(virtualenv, self._tools.processes, self._held)
         lock_file = environment.folder / layout.LOCK_COPY
         lock_file.write_text(plan.lock_text, encoding="utf-8")
         self._report(Event(name, Stage.INSTALLING, f"{len(plan.packages)} packages"))
@@ -84,7 +91,8 @@ class GenerationBuilder:
     def _compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
         name, interpreter = plan.environment.name, plan.interpreter
         store = self._tools.bytecode.store(interpreter)
-        compiler = Compiler(environment.python, self._tools.processes, self._tools.bytecode.jobs, self._held)
+        python = Path(interpreter.executable)  # what the packages have put beside it counts for nothing
+        compiler = Compiler(python, self._tools.processes, self._tools.bytecode.jobs, self._held)
         self._report(Event(name, Stage.COMPILING, "bytecode"))
         for packages in environment.packages():
             filled = store.fill(
@@ -95,25 +103,49 @@ class GenerationBuilder:
             said = f"{filled.compiled} files compiled, {filled.linked} linked, {filled.copied} copied"
             self._report(Event(name, Stage.COMPILING, said))
 
-    def _check(self, plan: Plan, environment: VirtualEnvironment) -> None:
-        declared = plan.environment
-        variables = dict(declared.set_variables)
-        self._report(Event(declared.name, Stage.CHECKING, "imports and commands"))
-        environment.check_imports(declared.check_imports, variables, "checks.imports")
-        environment.check_imports(declared.preload, variables, "preload")
-        for words in declared.check_commands:
-            environment.check_command(words, variables)
-        self._report(Event(declared.name, Stage.CHECKING, "installed set"))
-        if (present := environment.installed()) != plan.packages:  # last: a command may have changed it
-            raise BuildError(_set_problem(plan, present))
-        overridden = {canonicalize_name(Requirement(text).name) for text in declared.overrides}
-        self._tools.uv.check(environment.python, overridden, self._held)
-
-    def _write_manifest(self, plan: Plan, folder: Path, started: float) -> None:
+    def _inventory(self, plan: Plan, environment: VirtualEnvironment) -> Inventory:
+        """The files as they were packed and compiled: nothing that came with a package has run so far."""
         self._report(Event(plan.environment.name, Stage.LISTING))
-        inventory = take_inventory(folder, self._tools.bytecode.digests)
-        if altered := altered_since_packed(folder, inventory):
+        if (present := environment.installed()) != plan.packages:
+            raise BuildError(_set_problem(plan, present))
+        inventory = take_inventory(environment.folder, self._tools.bytecode.digests)
+        if altered := altered_since_packed(environment.folder, inventory):
             raise BuildError(_altered_problem(altered))
+        return inventory
+
+    def _check(self, plan: Plan, environment: VirtualEnvironment, inventory: Inventory) -> None:
+        declared = plan.environment
+        quarantine = self._tools.machine.quarantine(self._guest(plan, environment))
+        self._report(_said_of(quarantine, declared.name))
+        if self._tools.sandbox_required and quarantine.rights is not GuestRights.SANDBOXED:
+            raise BuildError(_not_apart_problem(quarantine))
+        bin_folder = str(environment.python.parent)
+        inherits = inherited(os.environ, (), declared.passed)
+        variables = child_environment(inherits, bin_folder, declared.keep_out, declared.set_variables)
+        trial = Trial(environment, quarantine.processes, variables)
+        trial.imports(declared.check_imports, "checks.imports")
+        trial.imports(declared.preload, "preload")
+        for words in declared.check_commands:
+            trial.command(words)
+        overridden = {canonicalize_name(Requirement(text).name) for text in declared.overrides}
+        self._tools.uv.check(environment.python, overridden, quarantine.processes)
+        if quarantine.rights is GuestRights.BUILDERS and (changes := _changes(environment.folder, inventory)):
+            raise BuildError(_changed_problem(changes))
+
+    def _guest(self, plan: Plan, environment: VirtualEnvironment) -> Guest:
+        caches = (self._tools.uv.cache_folder(), self._tools.bytecode.folder)
+        return Guest(
+            environment=plan.environment.name,
+            folder=str(environment.folder),
+            interpreter=plan.interpreter.executable,
+            user=plan.environment.user,
+            group=plan.environment.group,
+            hidden=(str(self._store.root), *(str(cache) for cache in caches if cache)),
+            shown=(self._tools.uv.program,),
+        )
+
+    def _write_manifest(self, plan: Plan, inventory: Inventory, started: float) -> None:
+        folder = self._store.folder(plan.generation)
         self._tell_of_copies(plan.environment.name, folder, inventory)
         listing = inventory.to_text()
         write_atomic(folder / layout.FILES, listing)
@@ -147,6 +179,39 @@ class GenerationBuilder:
             root = self._store.root
             remedy = f"is on another file system than {root}; UV_LINK_MODE=copy says that this is known"
             self._report(Event(name, Stage.LISTING, f"{what} {remedy}", warning=True))
+
+
+def _changes(folder: Path, inventory: Inventory) -> list[str]:
+    """What is no longer as it was packed, although it has the time that it had."""
+    found = take_inventory(folder, Digests())
+    return [one.path for one in differences(inventory.entries, found.entries)]
+
+
+def _said_of(quarantine: Quarantine, name: str) -> Event:
+    if quarantine.rights is GuestRights.SANDBOXED:
+        return Event(name, Stage.CHECKING, "imports and commands, in a sandbox")
+    why = "; ".join(quarantine.why)
+    if quarantine.rights is GuestRights.ANOTHERS:
+        what = "what packages run here can change nothing, but read what everybody may, and use the network"
+        return Event(name, Stage.CHECKING, f"imports and commands, as another user: {what} ({why})")
+    what = f"what packages run here has all rights of this user, over other environments, too ({why})"
+    return Event(name, Stage.CHECKING, f"{what}. {_SANDBOX_REMEDY}", warning=True)
+
+
+_SANDBOX_REMEDY = (
+    "Install bubblewrap (apt-get install bubblewrap), and allow user namespaces; or build as root."
+)
+
+
+def _not_apart_problem(quarantine: Quarantine) -> Problem:
+    what = f"no sandbox can be had for what packages run: {'; '.join(quarantine.why)}"
+    return Problem("sandbox-required", what, _SANDBOX_REMEDY)
+
+
+def _changed_problem(changed: list[str]) -> Problem:
+    what = f"the checks changed what was installed: {', '.join(changed[:5])}"
+    remedy = "Find out which package does that as it is imported; and build in a sandbox: install bubblewrap."
+    return Problem("checks", what, remedy)
 
 
 def _said_by_uv(name: str, line: str) -> Event:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from envman.build.quarantine import Guest, Quarantine, quarantine
 from envman.build.stamp import stamp
 from envman.spec.project import Environment
 from envman.store.manifest import BaseInterpreter
@@ -31,6 +32,9 @@ class Machine(Protocol):
 
     def virtualenv(self, interpreter: BaseInterpreter) -> Sequence[str]:
         """The words that start virtualenv for an interpreter."""
+
+    def quarantine(self, guest: Guest) -> Quarantine:
+        """What runs programs of a generation that is being built, kept apart from everything else."""
 
 
 class ThisMachine:
@@ -61,3 +65,7 @@ class ThisMachine:
     def virtualenv(self, interpreter: BaseInterpreter) -> Sequence[str]:
         """The words that start virtualenv: this interpreter's own, which looks at the other one."""
         return sys.executable, "-m", "virtualenv", "--python", interpreter.executable
+
+    def quarantine(self, guest: Guest) -> Quarantine:
+        """What runs programs of a generation that is being built, kept as far apart as can be."""
+        return quarantine(guest)

@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from packaging.utils import canonicalize_name
 
 from envman.errors import BuildError, Problem
 from envman.inside.protocol import IMPORT_CHECK, RUN
-from envman.resolver.variables import child_environment
 from envman.system.child_process import Finished
 from envman.system.files import mark_used, sync_file_system
 from envman.system.processes import Processes
@@ -70,20 +69,21 @@ def _with_requirements(name: str, known: set[str] | None = None) -> Iterator[Dis
 
 
 class VirtualEnvironment:
-    """A virtual environment that is being built in a folder; `held` are the locks that children inherit."""
+    """A virtual environment that is being built in a folder."""
 
-    def __init__(self, folder: Path, processes: Processes, held: Sequence[int] = ()) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.python = folder / "bin" / "python"
-        self._processes = processes
-        self._held = held
 
-    def create(self, virtualenv: Sequence[str]) -> None:
-        """Create it, without pip; `virtualenv` are the words that start it. Raises BuildError."""
+    def create(self, virtualenv: Sequence[str], processes: Processes, held: Sequence[int]) -> None:
+        """Create it, without pip; `virtualenv` are the words that start it. Raises BuildError.
+
+        `held` are the locks that it inherits.
+        """
         command = [*virtualenv, "--quiet", "--no-seed", "--no-vcs-ignore"]
         command += ["--activators", "bash,fish", str(self.folder)]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VIRTUALENV_")}
-        finished = self._processes.run(command, environment, str(self.folder.parent), self._held)
+        finished = processes.run(command, environment, str(self.folder.parent), held)
         if finished.exit_code:
             remedy = _remedy(finished, f"Check the interpreter: {shlex.join(virtualenv)}")
             raise BuildError(Problem("virtualenv", _words(finished), remedy))
@@ -100,36 +100,55 @@ class VirtualEnvironment:
             for distribution in distributions(path=folders)
         }
 
-    def check_imports(self, modules: Sequence[str], variables: dict[str, str], key: str) -> None:
+
+class Trial:
+    """Tries out what was installed into a virtual environment, in `processes` that are kept apart from it.
+
+    `variables` are those of the trial: what a workload of the environment would get, and no secret.
+    """
+
+    def __init__(
+        self, environment: VirtualEnvironment, processes: Processes, variables: Mapping[str, str]
+    ) -> None:
+        self._folder = str(environment.folder)
+        self._python = environment.python
+        self._processes = processes
+        self._variables = {**variables, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def imports(self, modules: Sequence[str], key: str) -> None:
         """Import the modules of one of the spec's keys, all in one process; raises BuildError naming each
         that fails.
         """
         if not modules:
             return
-        finished = self._run([str(self.python), RUN, IMPORT_CHECK, *modules], variables)
+        finished = self._run([str(self._python), RUN, IMPORT_CHECK, *modules])
         if finished.exit_code:
             remedy = _remedy(finished, f"Correct the dependencies, or take the module out of {key}.")
             raise BuildError(Problem(key, _words(finished), remedy))
 
-    def check_command(self, words: Sequence[str], variables: dict[str, str]) -> None:
+    def command(self, words: Sequence[str]) -> None:
         """Run one of the spec's commands; raises BuildError where it does not end with 0."""
         where = f"checks.commands: {shlex.join(words)}"
+        inside = self._python.parent / words[0]
+        program = str(inside) if "/" not in words[0] and inside.exists() else words[0]
         try:
-            finished = self._run(words, variables)
+            finished = self._run([program, *words[1:]])
         except FileNotFoundError:
-            raise BuildError(Problem(where, "command not found", "Correct the command.")) from None
+            finished = Finished(_NOT_FOUND, "", "")
+        if finished.exit_code == _NOT_FOUND:
+            raise BuildError(Problem(where, "command not found", "Correct the command."))
         if finished.exit_code:
             what = f"ended with {finished.exit_code}: {_words(finished)}"
             raise BuildError(
                 Problem(where, what, _remedy(finished, "Correct the dependencies or the command."))
             )
 
-    def _run(self, words: Sequence[str], variables: dict[str, str]) -> Finished:
-        environment = child_environment(os.environ, str(self.python.parent), (), variables)
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
-        inside = self.python.parent / words[0]
-        program = str(inside) if "/" not in words[0] and inside.exists() else words[0]
-        return self._processes.run([program, *words[1:]], environment, str(self.folder), self._held)
+    def _run(self, words: Sequence[str]) -> Finished:
+        return self._processes.run(words, self._variables, self._folder)
+
+
+_NOT_FOUND = 127
+"""As a shell and env(1) end where there is no such program."""
 
 
 def _remedy(finished: Finished, otherwise: str) -> str:

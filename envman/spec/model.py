@@ -216,6 +216,11 @@ class ProjectSpec(TomlTable):
     airflow_environment: Name | None = Field(
         None, description="Environment that `envman launch` runs the shared components in."
     )
+    sandbox_required: StrictBool = Field(
+        False,
+        description="true: a build fails where what packages run can't be put into a sandbox; no-build is "
+        "true for every environment. Default: false.",
+    )
     uv_config: PathText | None = Field(
         None,
         description="uv configuration file with the indexes. Default: uv.toml beside envman.toml.",

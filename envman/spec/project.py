@@ -71,6 +71,7 @@ class Project:
     uv_config: str | None
     default_environment: str | None
     airflow_environment: str | None
+    sandbox_required: bool
     environments: Mapping[str, Environment]
     bundles: Mapping[str, Bundle]
     teams: Mapping[str, Team]

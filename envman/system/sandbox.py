@@ -40,11 +40,15 @@ class Sandbox(Processes):
     """Runs children with an unpacked image as their root, read-only but for the mounts; with the network.
 
     `environ` are the variables of the image's configuration. Of this machine's, a child gets those that say
-    where files come from, and those that the caller of `run` has added or changed.
+    where files come from, and those that the caller of `run` has added or changed. `further` are more of
+    bubblewrap's options.
     """
 
-    def __init__(self, root: Path, environ: Mapping[str, str], mounts: Sequence[Mount]) -> None:
+    def __init__(
+        self, root: Path, environ: Mapping[str, str], mounts: Sequence[Mount], further: Sequence[str] = ()
+    ) -> None:
         super().__init__()
+        self._further = further
         self._root = root
         self._environ = environ
         self._mounts = sorted(mounts, key=lambda mount: -len(mount.source))  # the most particular path first
@@ -55,6 +59,11 @@ class Sandbox(Processes):
             if path == mount.source or path.startswith(f"{mount.source}/"):
                 return mount.target + path[len(mount.source) :]
         return path
+
+    def showing(self, *paths: str) -> Sandbox:
+        """The same with these files and folders alone mounted, where they are, read-only; and no network."""
+        mounts = [Mount(path, self.seen(path)) for path in paths]
+        return Sandbox(self._root, self._environ, mounts, ("--unshare-net",))
 
     def run(  # as the processes that it stands in for
         self,
@@ -77,6 +86,8 @@ class Sandbox(Processes):
             "--die-with-parent",
             "--unshare-pid",
             "--unshare-ipc",
+            *("--cap-drop", "ALL"),  # else root's child could mount, and make devices
+            *self._further,
             "--bind",
             str(self._root),
             "/",

@@ -128,7 +128,9 @@ def _built(
     with store.locked(plan.generation, waiting) as held:
         if not store.is_whole(plan.generation):
             uv = Uv(workspace.processes, options.source)
-            tools = BuildTools(workspace.processes, uv, options.machine, bytecode)
+            tools = BuildTools(
+                workspace.processes, uv, options.machine, bytecode, workspace.project.sandbox_required
+            )
             GenerationBuilder(store, tools, held, report).make(plan)
             status = BuildStatus.BUILT
         report(Event(name, Stage.PUBLISHING))

@@ -66,16 +66,17 @@ class Uv:
     def __init__(self, processes: Processes, source: Source) -> None:
         self._processes = processes
         self._source = source
-        self._binary = find_uv_bin()
+        self.program = find_uv_bin()
+        """Where uv is, on this machine."""
 
     def version(self) -> str:
         """uv's own version."""
-        finished = self._processes.run([self._binary, "--version"], uv_environment(os.environ), "/")
+        finished = self._processes.run([self.program, "--version"], uv_environment(os.environ), "/")
         return finished.stdout.split()[1] if finished.exit_code == 0 else "unknown"
 
     def cache_folder(self) -> Path | None:
         """Where uv keeps what it has unpacked; None where it does not say."""
-        finished = self._processes.run([self._binary, "cache", "dir"], uv_environment(os.environ), "/")
+        finished = self._processes.run([self.program, "cache", "dir"], uv_environment(os.environ), "/")
         return Path(finished.stdout.strip()) if finished.exit_code == 0 else None
 
     def resolve(self, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
@@ -136,14 +137,14 @@ class Uv:
         if finished.exit_code:
             raise BuildError(Problem("uv pip sync", last_words(finished), remedy_for(finished)))
 
-    def check(self, python: Path, overridden: Container[str], held: Sequence[int]) -> None:
+    def check(self, python: Path, overridden: Container[str], quarantine: Processes) -> None:
         """Check that the installed set is consistent with its own metadata; raises BuildError.
 
+        It starts the interpreter, with whatever the packages have start with it: hence the quarantine.
         `overridden` are normalized names whose bounds the spec overrides: what is said of them is wanted.
         """
-        with uv_folder(None) as folder:
-            command = [self._binary, "pip", "check", "--python", str(python)]
-            finished = self._processes.run(command, uv_environment(os.environ), str(folder), held)
+        command = [self.program, "pip", "check", "--no-cache", "--no-config", "--python", str(python)]
+        finished = quarantine.run(command, uv_environment({"PATH": os.defpath}), str(python.parents[1]))
         if finished.exit_code and (wrong := unwanted_conflicts(finished, overridden)):
             remedy = "Declare the missing or conflicting package in the spec, lock and build again."
             raise BuildError(Problem("uv pip check", "\n  ".join(wrong), remedy))
@@ -157,7 +158,7 @@ class Uv:
     ) -> Finished:
         self._mend_cache(on_line)
         command = [
-            self._binary,
+            self.program,
             *arguments,
             "--no-progress",
             "--no-python-downloads",
@@ -178,7 +179,7 @@ class Uv:
 
     def _forget(self, packages: Sequence[str]) -> None:
         """Take packages out of uv's cache; raises BuildError."""
-        command = [self._binary, "cache", "clean", "--quiet", *packages]
+        command = [self.program, "cache", "clean", "--quiet", *packages]
         finished = self._processes.run(command, uv_environment(os.environ), "/")
         if finished.exit_code:
             what = f"a power cut damaged uv's cache, and uv can't mend it: {last_words(finished)}"

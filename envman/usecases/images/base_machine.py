@@ -15,6 +15,7 @@ from uv import find_uv_bin
 
 import envman
 from envman.build.interpreters import Interpreters
+from envman.build.quarantine import Guest, GuestRights, Quarantine, quarantine
 from envman.build.venv import portable_virtualenv, virtualenv_version
 from envman.errors import ImageError, Problem
 from envman.inside.protocol import SCRIPTS
@@ -64,6 +65,14 @@ class BaseMachine:
     def virtualenv(self, interpreter: BaseInterpreter) -> Sequence[str]:
         """The words that start virtualenv, in the interpreter itself."""
         return interpreter.executable, self.virtualenv_folder
+
+    def quarantine(self, guest: Guest) -> Quarantine:
+        """What runs programs of a generation that is being built, kept as far apart as can be."""
+        if isinstance(self.processes, Sandbox):
+            return Quarantine(
+                self.processes.showing(guest.folder, SCRIPTS, *guest.shown), GuestRights.SANDBOXED
+            )
+        return quarantine(guest)
 
     def newest(self) -> BaseInterpreter:
         """The interpreter that the launcher runs in; raises ImageError where none is new enough."""

@@ -1,0 +1,250 @@
+"""What a hostile package reaches while a build tries it out: with the builder's rights, and without them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from envman.build.quarantine import Guest, GuestProcesses, GuestRights, quarantine
+from envman.confine.step import identity
+from tests.confine.test_step import PYTHON
+
+HOSTILE = r"""
+import json, os, signal, socket, sys
+world, port, victim = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+here = os.path.dirname(os.path.abspath(__file__))
+
+def write(path):
+    with open(path, "ab") as stream:
+        stream.write(b"POISON")
+
+def swap(path):
+    os.symlink("/etc/passwd", path + ".new")
+    os.replace(path + ".new", path)
+
+def add(folder):
+    open(folder + "/sitecustomize.py", "w").close()
+
+def read(path):
+    with open(path, "rb") as stream:
+        stream.read()
+
+def open_for_good(path):
+    os.chmod(path, 0o4777)
+
+def remounted():
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"none", here.encode(), None, 0x1000 | 0x20, None):  # remount, bind: writable again
+        raise OSError(ctypes.get_errno())
+
+def call():
+    socket.create_connection(("127.0.0.1", port), 5).close()
+
+def descriptor():
+    os.fstat(200)
+
+def environ():
+    with open("/proc/%d/environ" % victim, "rb") as stream:
+        stream.read()
+
+ATTEMPTS = {
+    "write its own generation": lambda: write(here + "/shared.pyc"),
+    "replace a file of its own": lambda: swap(here + "/own.py"),
+    "write another generation": lambda: write(world + "/root/.gen/other/shared.pyc"),
+    "add to another generation": lambda: add(world + "/root/.gen/other"),
+    "read another generation": lambda: read(world + "/root/.gen/other/shared.pyc"),
+    "publish": lambda: add(world + "/root"),
+    "write the bytecode store": lambda: write(world + "/cache/bytecode"),
+    "read the cache": lambda: read(world + "/cache/bytecode"),
+    "read the builder's home": lambda: read(world + "/home/.netrc"),
+    "read what is the builder's alone": lambda: read("/etc/shadow"),
+    "change rights": lambda: open_for_good(here + "/shared.pyc"),
+    "mount": remounted,
+    "reach the network": call,
+    "signal the builder": lambda: os.kill(victim, 0),
+    "read the builder's variables": environ,
+    "use a descriptor of the builder's": descriptor,
+}
+done = []
+for name, attempt in ATTEMPTS.items():
+    try:
+        attempt()
+        done.append(name)
+    except OSError:
+        pass
+with open(os.path.expanduser("~/mine"), "w") as stream:
+    stream.write("a home of its own")
+print(json.dumps({"done": done, "of": len(ATTEMPTS), "uid": os.getuid(), "home": sorted(os.listdir(os.path.expanduser("~")))}))
+"""
+MINE = {"read another generation", "read the cache", "reach the network"}
+"""What another user's process may do without a sandbox, where the builder lets everybody read."""
+
+
+class World:
+    """A root folder, caches and a home, with a generation that is being tried out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.guest_folder = folder / "root/.gen/guest"
+        for name in ("root/.gen/guest", "root/.gen/other", "cache", "home"):
+            (folder / name).mkdir(parents=True)
+        (folder / "cache/bytecode").write_text("compiled")
+        (folder / "home/.netrc").write_text("secret")
+        (folder / "home").chmod(0o700)
+        for generation in ("guest", "other"):
+            os.link(folder / "cache/bytecode", folder / f"root/.gen/{generation}/shared.pyc")
+        (self.guest_folder / "hostile.py").write_text(HOSTILE)
+        (self.guest_folder / "own.py").write_text("")
+        self.before = self.state()
+
+    def state(self) -> dict[str, tuple[str, bytes]]:
+        found = {}
+        for path in sorted(self.folder.rglob("*")):
+            status = path.lstat()
+            content = b"" if stat.S_ISDIR(status.st_mode) else path.read_bytes()
+            found[str(path)] = (oct(status.st_mode), content)
+        return found
+
+    def guest(self, **more: str) -> Guest:
+        hidden = (str(self.folder / "root"), str(self.folder / "cache"))
+        return Guest("env_a", str(self.guest_folder), PYTHON, hidden=hidden, **more)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        made = World(Path(name))
+        monkeypatch.setenv("HOME", str(made.folder / "home"))
+        yield made
+
+
+def attack(world: World, processes: GuestProcesses) -> tuple[set[str], dict[str, object]]:
+    """What the hostile package has got done, and what else it says."""
+    descriptor = os.open(world.folder / "cache/bytecode", os.O_RDWR)
+    os.dup2(descriptor, 200)
+    with socket.create_server(("127.0.0.1", 0)) as server, subprocess.Popen(["cat"], stdin=-1) as victim:
+        try:
+            words = [PYTHON, str(world.guest_folder / "hostile.py"), str(world.folder)]
+            words += [str(server.getsockname()[1]), str(victim.pid)]
+            variables = {"PATH": os.defpath, "HOME": str(world.folder / "home")}
+            finished = processes.run(words, variables, str(world.guest_folder), (200,))
+        finally:
+            victim.stdin.close()  # type: ignore[union-attr]
+            os.close(descriptor)
+            os.close(200)
+    assert finished.exit_code == 0, finished.stderr
+    told = json.loads(finished.stdout)
+    return set(told["done"]), told
+
+
+def test_the_attack_is_a_real_one(world: World) -> None:
+    """With the builder's rights all of it succeeds but for two: no descriptor is handed on, nothing mounted."""
+    done, told = attack(world, GuestProcesses(world.guest(), GuestRights.BUILDERS))
+    assert len(done) == told["of"] - 2
+    assert done.isdisjoint({"use a descriptor of the builder's", "mount"})
+    assert world.state() != world.before
+
+
+def test_in_a_sandbox_none_of_it_succeeds(world: World) -> None:
+    found = quarantine(world.guest())
+    assert (found.rights, found.why) == (GuestRights.SANDBOXED, ())
+    assert isinstance(found.processes, GuestProcesses)
+    done, told = attack(world, found.processes)
+    assert done == set()
+    assert told["uid"] == identity("nobody").uid
+    assert told["home"] == sorted(["mine", world.folder.name])
+    assert world.state() == world.before
+
+
+def test_as_another_user_nothing_is_changed(world: World) -> None:
+    processes = GuestProcesses(world.guest(), GuestRights.ANOTHERS, identity("nobody"))
+    assert processes.problem() == ""
+    done, told = attack(world, processes)
+    assert done == MINE
+    assert told["home"] == ["mine"]
+    assert world.state() == world.before
+
+
+@pytest.mark.parametrize("rights", [GuestRights.SANDBOXED, GuestRights.ANOTHERS])
+def test_it_is_the_specs_user_where_the_machine_has_it(world: World, rights: GuestRights) -> None:
+    found = quarantine(world.guest(user="daemon"))
+    assert isinstance(found.processes, GuestProcesses)
+    processes = GuestProcesses(world.guest(), rights, found.processes.other)
+    assert attack(world, processes)[1]["uid"] == identity("daemon").uid
+    elsewhere = quarantine(world.guest(user="of_another_machine"))
+    assert isinstance(elsewhere.processes, GuestProcesses)
+    assert elsewhere.processes.other
+    assert elsewhere.processes.other.uid == identity("nobody").uid
+
+
+def test_without_bubblewrap_it_says_so_and_takes_the_next_best(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = quarantine(world.guest())
+    assert (found.rights, found.why) == (GuestRights.ANOTHERS, ("bubblewrap is not installed",))
+
+
+def test_an_interpreter_that_nobody_may_run_is_no_way_out_of_the_sandbox(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Only where no way works it has the builder's rights, and each way says why it does not."""
+    own = world.folder / "home/python"
+    shutil.copy(os.path.realpath(sys.executable), own)
+    guest = Guest("env_a", str(world.guest_folder), str(own))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = quarantine(guest)
+    assert found.rights is GuestRights.BUILDERS
+    assert found.why[0] == "bubblewrap is not installed"
+    assert found.why[1].startswith("as another user: ")
+    assert "Permission denied" in found.why[1]
+
+
+def test_a_sandbox_needs_no_root(world: World) -> None:
+    """As a builder of CI has it: a user without rights, in whose own folders everything lies."""
+    for path in (world.folder, *world.folder.rglob("*")):
+        shutil.chown(path, "daemon", "daemon")
+    house = Path(__file__).parents[2]
+    code = (
+        "import json, sys\n"
+        "from envman.build.quarantine import Guest, quarantine\n"
+        "guest = Guest(**json.loads(sys.argv[1]))\n"
+        "found = quarantine(guest)\n"
+        "done = found.processes.run(json.loads(sys.argv[2]), {'PATH': '/usr/bin:/bin'}, guest.folder)\n"
+        "print(json.dumps([found.rights.value, found.why, json.loads(done.stdout)['done']]))\n"
+    )
+    guest = {
+        "environment": "env_a",
+        "folder": str(world.guest_folder),
+        "interpreter": PYTHON,
+        "hidden": [str(world.folder / "root"), str(world.folder / "cache")],
+    }
+    attack_words = [PYTHON, str(world.guest_folder / "hostile.py"), str(world.folder), "1", str(os.getpid())]
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        shutil.copytree(house / "envman", f"{name}/envman", ignore=shutil.ignore_patterns("__pycache__"))
+        finished = subprocess.run(
+            [PYTHON, "-c", code, json.dumps(guest), json.dumps(attack_words)],
+            env={"PYTHONPATH": name, "HOME": str(world.folder / "home"), "PATH": os.defpath},
+            user="daemon",
+            group="daemon",
+            extra_groups=[],
+            cwd=name,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout) == ["in a sandbox", [], []]
