@@ -37,7 +37,7 @@ ARROWS = {
     "oci": "errors image spec system",
     "build": "confine errors inside lock resolver spec store system uv",
     "launch": "errors inside resolver store",
-    "deployment": "build errors launch lock resolver spec store system",
+    "deployment": "build confine errors launch lock resolver spec store system",
     "confine": "errors launch",
     "door": "inside",
     "airflow": "confine door errors inside launch resolver store",
@@ -73,7 +73,7 @@ PURE = {
 WINGS = {
     # what runs in processes of others, brought along by its path: nobody imports it but who is named
     "airflow": set(),
-    "confine": {"airflow", "build"},
+    "confine": {"airflow", "build", "deployment"},
     "inside": set(),
 }
 SAID_ALOUD = {

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envman.confine.step import Identity, Refused, command, identity
 from envman.errors import EnvmanError, Problem
 from envman.launch.airflow_configuration import (
     LOCAL_SETTINGS,
@@ -38,12 +40,18 @@ class InsideError(EnvmanError):
 
 @dataclass(frozen=True)
 class Inside:
-    """An interpreter with the variables that a script gets in it."""
+    """An interpreter, the variables that a script gets in it, and whom it runs as (None: as this process)."""
 
     where: str
     python: str
     variables: Mapping[str, str]
     held: tuple[int, ...] = ()
+    who: Identity | None = None
+
+    def give(self, path: Path) -> None:
+        """Let the script write to a file or folder of this process's."""
+        if self.who:
+            os.chown(path, self.who.uid, self.who.gid)
 
     def ask(
         self,
@@ -55,10 +63,14 @@ class Inside:
         on_line: Callable[[str], None] | None = None,
     ) -> Any:
         """Run a script, given by its path and first arguments, and return its answer; raises InsideError."""
-        command = [self.python, *script, json.dumps(request)]
+        words = [self.python, *script, json.dumps(request)]
+        if self.who:
+            who = str(self.who.uid), str(self.who.gid)
+            name = self.where.removeprefix("environment ").strip("'")
+            words = [*command(sys.executable, name, who, (), {}), *words]
         try:
             finished = processes.run(
-                command,
+                words,
                 {**NO_THREADS, **self.variables, **_INTERPRETER},
                 str(Path.cwd()),
                 self.held,
@@ -89,20 +101,34 @@ def inside_environment(
 ) -> Iterator[Inside]:
     """An environment's current generation, held, with the variables and the configuration of its workloads.
 
-    `environ` are those of the components. There is no database. Raises ResolveError.
+    `environ` are those of the components. There is no database. Where this process is root, scripts run as
+    the environment's user, whom `home` is given to. Raises ResolveError, InsideError where there is no such
+    user.
     """
+    where = f"environment '{purpose.environment}'"
+    who = _user(snapshot, purpose.environment, where)
     generation, descriptor = hold_generation(snapshot, purpose.environment)
     try:
         folder = layout.generation_path(snapshot.root, generation)
         variables = variables_for(snapshot, purpose, f"{folder}/bin", environ)
-        yield Inside(
-            f"environment '{purpose.environment}'",
-            f"{folder}/bin/python",
-            without_database(variables, home),
-            (descriptor,),
-        )
+        variables = without_database(variables, home)
+        inside = Inside(where, f"{folder}/bin/python", variables, (descriptor,), who)
+        inside.give(Path(home))
+        yield inside
     finally:
         os.close(descriptor)
+
+
+def _user(snapshot: Snapshot, environment: str, where: str) -> Identity | None:
+    """Whom root runs an environment's scripts as: whatever its packages bring runs with them."""
+    who = snapshot.table.user(environment)
+    if who is None or os.geteuid() != 0:
+        return None
+    try:
+        return identity(*who)
+    except Refused as refused:
+        cause, _, remedy = str(refused).partition("; ")
+        raise InsideError(Problem(where, cause, f"{remedy[:1].upper()}{remedy[1:]}.")) from None
 
 
 def without_database(environ: Mapping[str, str], home: str) -> dict[str, str]:

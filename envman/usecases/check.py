@@ -156,7 +156,9 @@ def check(
         home, dags = Path(folder, "home"), Path(folder, "dags")
         home.mkdir()
         dags.touch()
+        Path(folder).chmod(0o711)  # for the environment's user
         with inside_environment(snapshot, purpose, {**environ, **limit}, str(home)) as inside:
+            inside.give(dags)
             asked: ParseRequest = {
                 "path": str(request.path.absolute()),
                 "bundle": request.bundle,

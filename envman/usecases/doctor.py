@@ -115,6 +115,7 @@ class Doctor:
         except EnvmanError as error:
             problems += error.problems
         with tempfile.TemporaryDirectory(prefix="envman-doctor-") as home:
+            Path(home).chmod(0o711)  # for the environments' users
             probes = self._probe_environments(facts, home)
             components, database = self._probe_components(facts, request, home)
         if request.database and components is None:
