@@ -55,15 +55,16 @@ class AirflowConfiguration:
             return AirflowBundles("Airflow's default configuration", {AIRFLOW_DEFAULT: None})
         return AirflowBundles(source, _teams(_entries(_expanded(value), source), source))
 
-    def bundle_entries(self) -> list[dict[str, object]]:
-        """The configured bundles as they are written, `$NAME` not replaced by what may be a secret.
+    def bundle_entries(self, expanded: bool = False) -> list[dict[str, object]]:
+        """The configured bundles as they are written, `$NAME` not replaced by what may be a secret, unless it
+        is to be `expanded`.
 
         Raises SpecError for a value that is no list of bundles.
         """
         value, source = self._bundle_list()
         if value is None:
             return [{**DEFAULT_ENTRY, "kwargs": {}}]
-        entries = _entries(value, source)
+        entries = _entries(_expanded(value) if expanded else value, source)
         _teams(entries, source)
         return entries
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import os
 import re
 
+from envman.resolver.airflow_options import variable_of
+from envman.resolver.inherited import PREFIX, names_a_team
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -19,19 +22,42 @@ MOST_BYTES = 1_000_000
 """Bytes of each file that are read."""
 
 
+OPTION = re.compile(rb"""\(\s*(?:section\s*=\s*)?["']([\w.]+)["']\s*,\s*(?:key\s*=\s*)?["'](\w+)["']""")
+"""What `conf.get("smtp", "smtp_host")` and its like begin with: the section and option of a configuration."""
+
+
 def asked_variables(folder: str, names: Collection[str]) -> dict[str, str]:
-    """Those of the variables that a Python file below a folder names as a string, each with the first such
-    file, relative to the folder. Files are read, not run; links of folders are not followed.
+    """Those of the variables that a Python file below a folder names, as a string or as an option of
+    Airflow's configuration; each with the first such file, relative to the folder. Files are read, not run;
+    links of folders are not followed.
     """
     if not names:
         return {}
     quoted = re.compile(rb"""["'](%s)["']""" % b"|".join(re.escape(name.encode()) for name in sorted(names)))
+    options = _options(names)
     found: dict[str, str] = {}
     for number, path in enumerate(_files(folder)):
         if number == MOST_FILES or len(found) == len(names):
             break
-        for name in quoted.findall(_text(path)):
-            found.setdefault(name.decode(), os.path.relpath(path, folder))
+        text = _text(path)
+        asked = [name.decode() for name in quoted.findall(text)]
+        if options:
+            pairs = (variable_of(section.decode(), key.decode()) for section, key in OPTION.findall(text))
+            asked += [options[pair] for pair in pairs if pair in options]
+        for name in asked:
+            found.setdefault(name, os.path.relpath(path, folder))
+    return found
+
+
+def _options(names: Collection[str]) -> dict[str, str]:
+    """Those of the variables that set an option, by SECTION__KEY: also those that say where its value is."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        if name.startswith(PREFIX) and not names_a_team(name):
+            option = name[len(PREFIX) :]
+            found |= dict.fromkeys(
+                (option.removesuffix("_CMD"), option.removesuffix("_SECRET"), option), name
+            )
     return found
 
 

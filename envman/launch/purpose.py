@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from envman.launch.narrowed_options import narrowed_options
 from envman.launch.own_component import DEFAULT_QUEUE
-from envman.resolver.inherited import inherited, is_the_components, names_a_team
+from envman.resolver.inherited import SWITCHES, inherited, is_the_components, names_a_team, switched_off
 from envman.resolver.variables import child_environment
 
 TYPE_CHECKING = False
@@ -17,8 +18,6 @@ NO_DATABASE = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": "sqlite+aiosqlite://",
 }
 """Airflow can't be imported without a database; this one is in memory and empty."""
-
-FERNET_KEY = "AIRFLOW__CORE__FERNET_KEY"
 
 A_SHELL = {"SHLVL": "1"}
 """Without it bash, whose standard input is a socket here, takes itself for a remote shell's first command and
@@ -74,15 +73,17 @@ def _has_variables_of_teams(environ: Mapping[str, str]) -> bool:
 def variables_for(
     snapshot: Snapshot, purpose: Purpose, bin_folder: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables of workloads in a generation; `environ` are the component's."""
+    """The variables of workloads in a generation; `environ` are the component's.
+
+    Raises SpecError where Airflow's configuration can't be read.
+    """
     table, environment = snapshot.table, purpose.environment
     keep_out, settings = table.environment(environment) or ([], {})
-    caller = inherited(environ, purpose.teams, table.passed(environment))
+    narrowed = narrowed_options(snapshot, environment, environ)
+    caller = narrowed | inherited(environ, purpose.teams, table.passed(environment))
     variables = child_environment(caller, bin_folder, keep_out, settings) | NO_DATABASE | A_SHELL
-    if FERNET_KEY not in settings and any(name.startswith(FERNET_KEY) for name in environ):
-        variables[FERNET_KEY] = (
-            ""  # else that of airflow.cfg, with which nobody could decrypt what it encrypts
-        )
+    off = switched_off(environ, variables)
+    variables |= {name: value for name, value in off.items() if name not in settings}
     if purpose.queue:
         variables[DEFAULT_QUEUE] = purpose.queue
     return variables
@@ -90,5 +91,10 @@ def variables_for(
 
 def kept_back(variables: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:
     """The component's variables that workloads with these do not get, but for its own secrets."""
-    left = (name for name in environ if name not in variables and not is_the_components(name))
-    return [name for name in left if name != "_"]  # of the shell that has started the component
+    left = (
+        name
+        for name, value in environ.items()
+        if name not in variables or (name in SWITCHES and variables[name] != value)
+    )
+    # `_` is of the shell that has started the component
+    return [name for name in left if name != "_" and not is_the_components(name)]

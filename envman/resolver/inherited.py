@@ -1,11 +1,14 @@
-"""Which variables of a shared component its children get: those of a list, and no secret of the component's.
+"""Which variables of a shared component its children get: those of a list, and what their spec passes.
 
 The component holds what lets it speak for everybody: the database's address, the Fernet key, the secret that
-signs tokens, the broker. A workload needs none of it, as Airflow hands it everything through its supervisor.
+signs tokens, the broker. A workload needs none of it, as Airflow hands it everything through its supervisor;
+so these reach it by no list and no spec. What else may hold a credential, a spec passes to its environment,
+or nobody.
 """
 
 from __future__ import annotations
 
+from envman.resolver.airflow_options import HANDED_ON
 from envman.resolver.variables import matches
 
 TYPE_CHECKING = False
@@ -72,10 +75,14 @@ SYSTEM = (
 )
 """What the machine and its operator set for every program; a `*` at the end stands for any ending."""
 
-AIRFLOW = ("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW__*", "AIRFLOW_CONN_*", "AIRFLOW_VAR_*", "AIRFLOW_UID")
+PREFIX = "AIRFLOW__"
+"""How a variable begins that sets an option of Airflow's configuration."""
 
-COMPONENTS_SECTIONS = ("DATABASE", "API_AUTH", "CELERY", "FAB")
-"""Sections of Airflow's configuration that no workload reads; CELERY_... are some of them, too."""
+AIRFLOW = ("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_CONN_*", "AIRFLOW_VAR_*", "AIRFLOW_UID")
+"""Of Airflow's variables, those that are no option of its configuration."""
+
+COMPONENTS_SECTIONS = ("DATABASE", "API_AUTH", "CELERY", "FAB", "KEYCLOAK_AUTH_MANAGER")
+"""Sections of Airflow's configuration with secrets of the components; CELERY_... are some of them, too."""
 
 COMPONENTS_OPTIONS = (
     "CORE__FERNET_KEY",
@@ -83,9 +90,28 @@ COMPONENTS_OPTIONS = (
     "CORE__INTERNAL_API_SECRET_KEY",
     "API__SECRET_KEY",
     "WEBSERVER__SECRET_KEY",
-    "LOGGING__REMOTE_TASK_HANDLER_KWARGS",
 )
-"""Options of the other sections that only components read; with _CMD or _SECRET at their end, too."""
+"""Secrets of the components in other sections; with _CMD or _SECRET at their end, too."""
+
+SWITCHES = {
+    "AIRFLOW__CORE__FERNET_KEY": ("", ("AIRFLOW__CORE__FERNET_KEY",)),
+    "AIRFLOW__SECRETS__BACKEND": ("", ("AIRFLOW__SECRETS__BACKEND", "AIRFLOW__WORKERS__SECRETS_BACKEND")),
+    "AIRFLOW__WORKERS__SECRETS_BACKEND": ("", ("AIRFLOW__WORKERS__SECRETS_BACKEND",)),
+    "AIRFLOW__CORE__ASSET_MANAGER_CLASS": (
+        "airflow.assets.manager.AssetManager",
+        ("AIRFLOW__CORE__ASSET_MANAGER_",),
+    ),
+    "AIRFLOW__CORE__ASSET_MANAGER_KWARGS": ("{}", ("AIRFLOW__CORE__ASSET_MANAGER_",)),
+    "AIRFLOW__LOGGING__REMOTE_LOGGING": (
+        "False",
+        ("AIRFLOW__LOGGING__REMOTE_", "AIRFLOW__ELASTICSEARCH", "AIRFLOW__OPENSEARCH"),
+    ),
+    "AIRFLOW__SENTRY__SENTRY_ON": ("False", ("AIRFLOW__SENTRY__",)),
+}
+"""Options by which something is constructed, as they are where it is not; and how the variables begin that it
+is constructed from. The option itself may stand in airflow.cfg, which a workload reads, too: half of a
+setting would be another backend than the operator's, or none that works.
+"""
 
 
 def inherited(caller: Mapping[str, str], teams: Collection[str], passed: Iterable[str]) -> dict[str, str]:
@@ -94,12 +120,23 @@ def inherited(caller: Mapping[str, str], teams: Collection[str], passed: Iterabl
     `teams` are the teams whose own configuration, connections and variables it may see; `passed` are further
     patterns, by which a component's secret does not pass either.
     """
-    patterns = (*SYSTEM, *AIRFLOW, *passed)
+    patterns = tuple(passed)
     upper = tuple(team.upper() for team in teams)
     return {
         name: value
         for name, value in caller.items()
-        if matches(name, patterns) and not is_the_components(name) and _is_of(name, upper)
+        if (_is_usual(name, value) or matches(name, patterns))
+        and not is_the_components(name)
+        and _is_of(name, upper)
+    }
+
+
+def switched_off(caller: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """What stands in the place of settings of which a child would have half: `given` are its variables."""
+    return {
+        switch: off
+        for switch, (off, beginnings) in SWITCHES.items()
+        if any(name.startswith(beginnings) and name not in given for name in caller)
     }
 
 
@@ -109,7 +146,7 @@ def names_a_team(name: str) -> bool:
 
 
 def _team(name: str) -> tuple[str, str] | None:
-    for prefix in ("AIRFLOW__", "AIRFLOW_CONN__", "AIRFLOW_VAR__"):
+    for prefix in (PREFIX, "AIRFLOW_CONN__", "AIRFLOW_VAR__"):
         if name.startswith(prefix):
             team, separator, rest = name[len(prefix) :].partition("___")
             return (team, rest) if separator else None
@@ -121,14 +158,36 @@ def _is_of(name: str, teams: tuple[str, ...]) -> bool:
     return found is None or found[0].upper() in teams
 
 
+def _is_usual(name: str, value: str) -> bool:
+    """Whether workloads get a variable without their spec: one of the lists, and no password in it."""
+    if name.startswith(PREFIX):
+        return option_of(name) in HANDED_ON and not _has_password(value.split("://")[1:])
+    if name.startswith("OTEL_"):
+        return not name.endswith("_HEADERS") and not _has_password(value.split("://")[1:])
+    if name.lower().endswith("_proxy"):  # whose address needs no scheme
+        return matches(name, SYSTEM) and not _has_password(value.split("://")[1:] or [value])
+    return matches(name, SYSTEM) or matches(name, AIRFLOW)
+
+
+def _has_password(addresses: Iterable[str]) -> bool:
+    """Whether one of the addresses, which begin behind their scheme, has `user:password@` (RFC 3986, 3.2)."""
+    return any(":" in address.partition("/")[0].rpartition("@")[0] for address in addresses)
+
+
+def option_of(name: str) -> str:
+    """The option that a variable AIRFLOW__SECTION__KEY sets, of a team or not: SECTION__KEY."""
+    found = _team(name)
+    return found[1] if found else name[len(PREFIX) :]
+
+
 def is_the_components(name: str) -> bool:
     """Whether a variable is one that no workload gets, whatever a spec passes on."""
+    name = name.upper()
     if name.startswith("_AIRFLOW_"):
         return True
-    if not name.startswith("AIRFLOW__"):
+    if not name.startswith(PREFIX):
         return False
-    team = _team(name)
-    option = team[1] if team else name[len("AIRFLOW__") :]
+    option = option_of(name)
     section = option.partition("__")[0]
     if section in COMPONENTS_SECTIONS or section.startswith("CELERY_"):
         return True

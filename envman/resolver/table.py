@@ -48,6 +48,7 @@ class TableFormatError(ValueError):
 
 class Table:
     """Look-ups over a table's content: text, or its bytes in UTF-8. Only the line that is asked for is read.
+    A value: two of the same content are equal.
 
     Raises TableFormatError for content that is no table, or not as it was written.
     """
@@ -61,6 +62,14 @@ class Table:
         if not content.startswith(_first_line(memoryview(content)[_START:])):
             raise TableFormatError("it is not as envman has written it: it was edited, or cut short")
         self._content = content
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other has the same content."""
+        return isinstance(other, Table) and self._content == other._content
+
+    def __hash__(self) -> int:
+        """As equality has it."""
+        return hash(self._content)
 
     def bundle(self, name: str) -> tuple[str, str] | None:
         """The bundle's own environment and its team, each may be empty; None if it is not in the table."""

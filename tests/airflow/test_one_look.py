@@ -20,7 +20,7 @@ from envman.launch.own_component import DEFAULT_QUEUE
 from tests.airflow.published import Published, Record, on_open, opened
 from tests.stand_in import descriptors_of
 
-TEAMS_VARIABLE = "AIRFLOW__{}___CORE__SETTING"
+TEAMS_VARIABLE = "AIRFLOW__{}___OPERATORS__DEFAULT_OWNER"
 
 
 def records(environment: str, word: str, number: int) -> list[Record]:

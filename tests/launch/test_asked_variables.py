@@ -21,6 +21,22 @@ def test_a_name_counts_that_is_a_whole_string(tmp_path: Path) -> None:
     assert asked_variables(str(tmp_path), NAMES) == {"AWS_REGION": "b.py", "API_TOKEN": "deeper/a.py"}
 
 
+OPTIONS = {
+    "AIRFLOW__SMTP__SMTP_PASSWORD": 'conf.get("smtp", "smtp_password")',
+    "AIRFLOW__COMMON_IO__A_PATH": "conf.get(\n    section='common.io',\n    key='a_path',\n)",
+    "AIRFLOW__SENTRY__SENTRY_DSN_CMD": 'conf.get("sentry", "SENTRY_DSN", fallback="")',
+    "AIRFLOW__PLUGIN__CLIENT_SECRET": 'conf.has_option("plugin", "client_secret")',
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_counts_that_is_asked_of_the_configuration(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("('smtp', smtp_password) # 'smtp', 'smtp_password'\n")
+    (tmp_path / "b.py").write_text(f"from airflow.configuration import conf\nx = {OPTIONS[name]}\n")
+    teams = name.replace("AIRFLOW__", "AIRFLOW__TEAM_B___")  # nobody asks for those of a team so
+    assert asked_variables(str(tmp_path), {name, teams, "EDITOR"}) == {name: "b.py"}
+
+
 def test_nothing_of_it_can_stop_a_component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "broken.py").symlink_to(tmp_path / "gone")

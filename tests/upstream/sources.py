@@ -15,6 +15,20 @@ from uv import find_uv_bin
 VERSIONS = ("3.3.0", "3.3.1", "3.3.2", "3.4.0b2")
 """Of Airflow, those that the shared components support, the oldest first."""
 
+PROVIDERS = (
+    *(
+        "amazon==9.39.0",
+        "apache-hive==9.7.1",
+        "celery==3.26.0",
+        "cncf-kubernetes==10.25.0",
+        "common-io==1.11.0",
+    ),
+    *("edge3==5.1.0", "elasticsearch==6.10.0", "fab==3.10.2", "informatica==0.2.2", "keycloak==0.11.2"),
+    *("microsoft-azure==15.2.1", "openlineage==2.20.3", "opensearch==1.15.0", "postgres==7.1.1"),
+    *("snowflake==6.19.0", "standard==1.21.0", "yandex==4.6.1"),
+)
+"""Airflow's providers that describe options of its configuration."""
+
 PYTHON = "3.12"
 """Whose wheels are fetched; they are the same for all."""
 
@@ -24,16 +38,22 @@ SECTIONS = (ast.If, ast.Try, ast.With)
 
 def fetch(version: str, folder: Path) -> Sources:
     """Unpack the core and the task SDK of a version into a folder, and nothing of what they need."""
-    packages = [f"apache-airflow-core=={version}", f"apache-airflow-task-sdk==1{version[1:]}"]
+    return Sources(
+        unpack([f"apache-airflow-core=={version}", f"apache-airflow-task-sdk==1{version[1:]}"], folder)
+    )
+
+
+def unpack(requirements: list[str], folder: Path) -> Path:
+    """Unpack packages into a folder."""
     words = ["pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", PYTHON]
     environ = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     subprocess.run(
-        [find_uv_bin(), *words, "--target", str(folder), *packages],
+        [find_uv_bin(), *words, "--target", str(folder), *requirements],
         env=environ | {"UV_PYTHON_DOWNLOADS": "never"},
         cwd=folder.parent,
         check=True,
     )
-    return Sources(folder)
+    return folder
 
 
 @dataclass(frozen=True)
