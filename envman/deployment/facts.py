@@ -127,7 +127,8 @@ class Facts:
 
     `changes` are the kinds of what envman.toml says differently from what is published. `components` is the
     interpreter of Airflow's components, None where it is not known; `database` is None where nobody asked.
-    `confined` are the environments with a user or limits; `has_pythonpath` is of the components.
+    `confined` are the environments with a user or limits; `has_pythonpath` is of the components, and so are
+    the names of variables that are `not_handed_on` to any environment.
     """
 
     root: str
@@ -142,6 +143,7 @@ class Facts:
     database: Database | None = None
     confined: tuple[Confined, ...] = ()
     kept_back: tuple[KeptBack, ...] = ()
+    not_handed_on: tuple[str, ...] = ()
     has_pythonpath: bool = False
     problems: tuple[Problem, ...] = ()
 

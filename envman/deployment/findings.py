@@ -25,7 +25,7 @@ class Level(str, Enum):
 class Finding:
     """One thing that is wrong, or may be, or is worth knowing; `check` names what was looked at.
 
-    Information has no remedy.
+    Information may have no remedy: nothing needs one.
     """
 
     level: Level
@@ -250,6 +250,11 @@ def _variables(facts: Facts) -> Found:
             f"To hand it on, list it in {spec}: [variables] pass; where keep-out names it, take it out there."
         )
         yield Level.WARNING, Problem(f"bundle '{item.bundle}'", what, remedy)
+
+    if facts.not_handed_on:
+        what = f"set here, and reach no workload: {', '.join(facts.not_handed_on)}"
+        remedy = "Where a workload needs one, list it in its environment's spec: [variables] pass."
+        yield Level.INFORMATION, Problem("components", what, remedy)
 
 
 def _exposed(facts: Facts) -> Found:

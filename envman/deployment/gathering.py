@@ -13,14 +13,19 @@ import envman
 from envman.build.stamp import stamp
 from envman.deployment.environment_script import Inside
 from envman.deployment.facts import CORE, SDK, Configured, Confined, EnvironmentFacts, Exposed, KeptBack
+from envman.deployment.unread_options import is_unread
 from envman.errors import EnvmanError, LockError, Problem, SpecError
+from envman.launch.airflow_configuration import VARIABLE as BUNDLES
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.asked_variables import asked_variables
-from envman.launch.purpose import kept_back, purpose_of_bundle, variables_for
+from envman.launch.narrowed_options import COORDINATORS
+from envman.launch.purpose import kept_back, purpose_of_bundle, purpose_of_environment, variables_for
 from envman.lock.lock_state import LockStatus, lock_state, read_lock_text
 from envman.lock.lockfile import parse_header
+from envman.resolver.inherited import inherited, is_kind_of_usual, is_the_components, option_of
 from envman.resolver.snapshot import Snapshot
 from envman.resolver.table import Table
+from envman.resolver.variables import DROPPED
 from envman.spec.project import Environment
 from envman.spec.workspace import Workspace
 from envman.store import layout
@@ -176,6 +181,26 @@ def variables_kept_back(
             names = kept_back(variables_for(snapshot, purpose, "/bin", environ), environ)
             for variable, file in asked_variables(folder, names).items():
                 yield KeptBack(bundle, purpose.environment, variable, file)
+
+
+def variables_not_handed_on(snapshot: Snapshot, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that reach no environment with bundles, and which something in a workload may read: by
+    their kind Airflow's or the machine's, not the components' own, and not kept out by a spec.
+    """
+    reached = {*DROPPED, BUNDLES, COORDINATORS}
+    for name in {*snapshot.answers().environments.values()}:
+        purpose = purpose_of_environment(snapshot, name, environ)
+        reached.update(inherited(environ, purpose.teams, snapshot.table.passed(name)))
+        reached.update((snapshot.table.environment(name) or ((), {}))[1])
+    left = (name for name in environ if is_kind_of_usual(name) and name not in reached)
+    return tuple(sorted(name for name in left if not is_the_components(name) and not _is_unread(name)))
+
+
+def _is_unread(name: str) -> bool:
+    option = option_of(name)
+    return any(
+        is_unread(one) for one in (option, option.removesuffix("_CMD"), option.removesuffix("_SECRET"))
+    )
 
 
 def confined(

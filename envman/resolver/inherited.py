@@ -158,6 +158,11 @@ def _is_of(name: str, teams: tuple[str, ...]) -> bool:
     return found is None or found[0].upper() in teams
 
 
+def is_kind_of_usual(name: str) -> bool:
+    """Whether a variable is an option of Airflow's, or of the machine's: of the kinds that workloads get."""
+    return name.startswith(PREFIX) or matches(name, SYSTEM)
+
+
 def _is_usual(name: str, value: str) -> bool:
     """Whether workloads get a variable without their spec: one of the lists, and no password in it."""
     if name.startswith(PREFIX):
@@ -175,9 +180,11 @@ def _has_password(addresses: Iterable[str]) -> bool:
 
 
 def option_of(name: str) -> str:
-    """The option that a variable AIRFLOW__SECTION__KEY sets, of a team or not: SECTION__KEY."""
+    """The option that a variable AIRFLOW__SECTION__KEY sets, of a team or not: SECTION__KEY; of another
+    variable its name.
+    """
     found = _team(name)
-    return found[1] if found else name[len(PREFIX) :]
+    return found[1] if found else name.removeprefix(PREFIX)
 
 
 def is_the_components(name: str) -> bool:

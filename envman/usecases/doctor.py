@@ -19,6 +19,7 @@ from envman.deployment.gathering import (
     environment_facts,
     exposed,
     variables_kept_back,
+    variables_not_handed_on,
 )
 from envman.errors import EnvmanError, Problem, ResolveError
 from envman.inside.protocol import RUN
@@ -109,6 +110,7 @@ class Doctor:
             exposed=tuple(exposed(self.store, environments)),
             has_pythonpath=bool(self.environ.get("PYTHONPATH")),
             kept_back=tuple(variables_kept_back(self.snapshot, self.configuration, self.environ)),
+            not_handed_on=variables_not_handed_on(self.snapshot, self.environ),
         )
         try:
             facts = replace(facts, confined=confined(self.store, self.table, self.environ, self._processes))

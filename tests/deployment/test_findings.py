@@ -245,6 +245,14 @@ def test_a_variable_that_files_name_and_workloads_do_not_get_is_a_warning() -> N
     assert "environments/env_a.toml: [variables] pass" in finding.remedy
 
 
+def test_variables_that_reach_no_workload_are_information() -> None:
+    facts = replace(SOUND, not_handed_on=("AIRFLOW__SENTRY__SENTRY_DSN", "https_proxy"))
+    finding = only(facts, Level.INFORMATION)
+    assert (finding.check, finding.where) == ("variables", "components")
+    assert finding.what.endswith("reach no workload: AIRFLOW__SENTRY__SENTRY_DSN, https_proxy")
+    assert "[variables] pass" in finding.remedy
+
+
 def test_what_only_pythonpath_finds_is_a_warning() -> None:
     finding = only(replace(SOUND, has_pythonpath=True), Level.WARNING)
     assert (finding.check, finding.where) == ("variables", "components")
