@@ -76,7 +76,7 @@ class Variables(TomlTable):
         (),
         alias="pass",
         description="Variables of a shared component that its children get besides the usual ones; "
-        "a '*' at the end stands for any ending; keep-out wins.",
+        "a '*' at the end stands for any ending; keep-out wins, and the component's own secrets never pass.",
     )
 
 

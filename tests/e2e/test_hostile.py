@@ -50,6 +50,10 @@ def secret_variables(folder: Path) -> dict[str, str]:
         "AIRFLOW__CELERY__BROKER_URL": f"redis://:{canary('broker')}@nowhere:6379/0",
         "AIRFLOW__OTHER_TEAM___CELERY__BROKER_URL": f"redis://:{canary('teambroker')}@nowhere:6379/0",
         "AIRFLOW_CONN__OTHER_TEAM___X": f"http://user:{canary('connection')}@nowhere",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"auth": {"apiKey": canary("lineage")}}),
+        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"token": canary("vault")}),
+        "AIRFLOW__SENTRY__SENTRY_DSN": f"https://{canary('sentry')}@nowhere/1",
+        "AIRFLOW__SMTP__SMTP_PASSWORD": canary("mail"),
         "AWS_SECRET_ACCESS_KEY": canary("unlisted"),
         "E2E_CONTROL": canary("control"),  # one that workloads do get, by `pass`: the search finds it
     }
@@ -62,8 +66,8 @@ PROCESSES = (
 """Whom the Dags attack: components, a task of environment b, what has started it, and what has started them."""
 
 EVERYTHING = [
-    *("broker", "configuration", "connection", "control", "database"),
-    *("fernet", "jwt", "session", "teambroker", "unlisted"),
+    *("address", "broker", "configuration", "connection", "control", "database", "fernet", "jwt"),
+    *("lineage", "mail", "sentry", "session", "teambroker", "unlisted", "vault"),
 ]
 
 CLOSED: dict[str, Any] = {
@@ -162,6 +166,8 @@ def attack(
     bundles: list[dict[str, object]] = [
         {"name": name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(DAGS / name)}} for name in names
     ]
+    address = f"https://{canary('address')}@nowhere/{{subdir}}"  # of the bundle that does not attack
+    bundles[1]["kwargs"] = {"path": str(DAGS / "bundle_b"), "view_url_template": address}
     variables = secret_variables(database)
     limits = ("DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT", "CORE__DAGBAG_IMPORT_TIMEOUT")
     airflow = deploy(bundles, **variables, **{f"AIRFLOW__{name}": "150" for name in limits})
