@@ -62,7 +62,7 @@ LANES = {
     ),
     # users and limits, by this machine's kernel
     "limits": Lane(
-        ("confine", "deployment/test_confined.py"),
+        ("confine", "deployment/test_confined.py", "store/test_other_users.py"),
         ("root", "cgroup v1", "setpriv", "bwrap"),
     ),
     # a whole Airflow, component by component

@@ -36,11 +36,11 @@ ARROWS = {
     "servers": "inside",
     "oci": "errors image spec system",
     "build": "confine errors inside lock resolver spec store system uv",
-    "launch": "errors inside resolver store",
+    "launch": "errors inside resolver store system",
     "deployment": "build confine errors launch lock resolver spec store system",
-    "confine": "errors launch",
+    "confine": "errors launch system",
     "door": "inside",
-    "airflow": "confine door errors inside launch resolver store",
+    "airflow": "confine door errors inside launch resolver store system",
     "inside": "",
     "usecases": (
         "build deployment errors image inside launch lock names oci packages resolver servers spec store "

@@ -27,7 +27,8 @@ from envman.door.breach import BreachError
 from envman.door.server_answer import LONGEST_ANSWER, server_answer
 from envman.errors import EnvmanError, Problem
 from envman.inside.protocol import ENDED, FORK_SERVER, LISTEN_DESCRIPTOR, RUN
-from envman.launch.run_folder import run_folder
+from envman.launch.run_folder import LOCK_LIMIT, locked_within, run_folder
+from envman.system.lock_holders import holder_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,11 +48,6 @@ LAST_BYTES = 4096
 
 CONNECT_LIMIT = 500_000
 """Microseconds that a place in a server's queue is waited for, which has thousands of them."""
-
-LOCK_LIMIT = 5.0
-"""Seconds that the start of a server by another process is waited for. A workload with the components' user
-can hold that lock, too: then this one starts cold.
-"""
 
 LONGEST_PAUSE = 60.0
 """Seconds between two starts of a server that keeps failing."""
@@ -124,8 +120,9 @@ class ServerClient:
     def _started(self) -> socket.socket:
         """A connection to a server, which is started where none listens. Raises ServerError."""
         with open(self._lock, "w", encoding="ascii") as lock:
-            if not _locked(lock.fileno()):
-                raise self.error(f"can't be started: another process has held {self._lock} for too long")
+            if not locked_within(lock.fileno(), LOCK_LIMIT):
+                held = f"{self._lock} has been locked for {LOCK_LIMIT:.0f} s by {holder_text(lock.fileno())}"
+                raise self.error(f"can't be started: {held}")
             if connection := self._connected():
                 return connection
             self._look_back()
@@ -303,19 +300,6 @@ class ChildRequest:
     def _let_go(self) -> None:
         while self.descriptors:
             os.close(self.descriptors.pop())
-
-
-def _locked(lock: int) -> bool:
-    """Take a lock that is held for moments only; false where somebody holds it for longer."""
-    until = time.monotonic() + LOCK_LIMIT
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.01)
 
 
 def pause_after(failures: int) -> float:

@@ -27,7 +27,7 @@ from envman.system.child_process import Finished
 from envman.system.digests import Digests
 from envman.system.files import sync_file_system
 from envman.system.processes import Processes
-from envman.system.waiting import take_lock
+from envman.system.waiting import alone
 
 COMPILER = f"{SCRIPTS}/compiler.py"
 
@@ -99,7 +99,7 @@ class BytecodeStore:
         counts = {"linked": 0, "copied": 0}
         compiled = 0
         if missing := list(self._placed(sources, counts)):
-            with self._locked():
+            with alone(self._folder / "lock"):
                 compiled = self._complete(list(self._placed(missing, counts)), counts, compiler, report)
         return Filled(**counts, compiled=compiled)
 
@@ -161,12 +161,6 @@ class BytecodeStore:
         if self._renewed is not None:
             self._renewed.update(source.name for source in sources)
         return failed
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self._folder / "lock").open("w") as stream:
-            take_lock(stream.fileno())
-            yield
 
 
 def _sources(folder: str) -> Iterator[str]:

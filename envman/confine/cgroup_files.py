@@ -6,13 +6,13 @@ Nothing here knows what an environment is. `find` only looks; `make`, `enable` a
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from envman.launch.run_folder import run_folder
+from envman.launch.run_folder import LOCK_LIMIT, locked_within, run_folder
+from envman.system.lock_holders import holder_text
 
 V2, V1 = "cgroup v2", "cgroup v1"
 
@@ -180,7 +180,7 @@ def _move_to_leaf(base: str) -> None:
 def set_limit(place: Place, name: str, limit: str, value: float | None) -> None:
     """Write a limit of a cgroup below a place, None for no limit; raises OSError.
 
-    EBUSY: the processes in it use more than that.
+    EBUSY: the processes in it use more than that. ETIMEDOUT: somebody holds the lock for too long.
     """
     write: Callable[[str, float | None], None] = {
         (V2, "memory"): _memory_v2,
@@ -199,7 +199,9 @@ def _alone(folder: str) -> Iterator[None]:
     The lock is not on the cgroup's folder: a workload can read that, and could hold the lock for ever.
     """
     with open(f"{run_folder()}/{os.path.basename(folder)}.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not locked_within(lock.fileno(), LOCK_LIMIT):
+            held = f"locked for {LOCK_LIMIT:.0f} s by {holder_text(lock.fileno())}"
+            raise TimeoutError(errno.ETIMEDOUT, held, lock.name)
         yield
 
 

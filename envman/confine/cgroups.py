@@ -88,6 +88,8 @@ def _set(environment: str, place: Place, limit: str, value: float | None) -> Non
         if error.errno == errno.EBUSY:
             what += ", as its processes use more than that"
             remedy = "Wait until they have ended, or end them; then it can be set."
+        if error.errno == errno.ETIMEDOUT:
+            remedy = "It is held for moments only: look at that process, or end it."
         raise ConfinementError(Problem(f"environment '{environment}'", what, remedy)) from None
 
 

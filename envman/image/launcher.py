@@ -29,7 +29,10 @@ LAUNCHED = (
 )
 """What of envman starts workloads; the standard library is all that it needs."""
 
-LAUNCHED_ALSO = ("store/__init__.py", "store/layout.py", "store/root.py")
+LAUNCHED_ALSO = (
+    *("store/__init__.py", "store/layout.py", "store/root.py"),
+    *("system/__init__.py", "system/lock_holders.py"),
+)
 
 SOURCE = "image_main.py"
 """Of the command `envman` of an image, relative to the package."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 
-from envman.errors import ExitCode, Problem, ResolveError
+from envman.errors import ExitCode, Problem, ResolveError, StoreError
 from envman.inside.protocol import HELD_DESCRIPTOR
 from envman.resolver.variables import child_environment
 from envman.store import layout
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
 
     from envman.resolver.snapshot import Snapshot
 
-_ATTEMPTS = 100
+PATIENCE = 5.0
+"""Seconds to wait for whoever keeps others out of a generation: `envman gc` does, while it moves it away."""
+
+_PAUSE = 0.01
+_SHARED = bytes(32)
+"""`struct flock` of the C library, with F_RDLCK and SEEK_SET, which are 0: the whole file, however long."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What a file system says that has no locks, and a kernel that has none of this kind."""
+
 _PYTHON_COMMANDS = ("python", "pip", "airflow")
 
 
@@ -95,37 +105,71 @@ def hold_generation(snapshot: Snapshot, environment: str) -> tuple[str, int]:
     """Take a shared lock on the current generation: its identifier, and the descriptor that holds the lock.
 
     The lock lasts as long as any process has the descriptor open. The generation is the snapshot's; where
-    that was replaced and collected since, it is the one that is current now. Raises ResolveError.
+    that was replaced and collected since, it is the one that is current now. On a file system without locks
+    nothing is held: there `envman gc` removes nothing. Raises ResolveError, StoreError.
     """
     generation = snapshot.generation(environment)
-    for _ in range(_ATTEMPTS):
-        descriptor = _locked(layout.manifest_path(snapshot.root, generation))
+    until = None
+    while True:
+        path = layout.manifest_path(snapshot.root, generation)
+        descriptor = _locked(path)
         if descriptor is not None:
             return generation, descriptor
+        if until is None:
+            until = time.monotonic() + PATIENCE
+        elif time.monotonic() > until:
+            raise _out_of_patience(path, environment)
+        else:
+            time.sleep(_PAUSE)
         before, generation = generation, current_generation(snapshot.root, environment)
-        if before == generation and not os.path.exists(layout.manifest_path(snapshot.root, generation)):
+        if before == generation and not os.path.exists(path):
             break
     what = f"its current generation in {snapshot.root} is not whole"
     raise ResolveError(Problem(f"environment '{environment}'", what, f"Run: envman build {environment}"))
 
 
 def _locked(path: str) -> int | None:
-    """A descriptor of a manifest with a shared lock on it; None where it is gone, or just being collected."""
+    """A descriptor of a manifest with a shared lock on it; None where it is gone, or just being collected.
+
+    The lock belongs to the open file description (fcntl(2), F_OFD_SETLK). Nobody who can't write the manifest
+    can take one that keeps this out, as anybody can with flock(2).
+    """
     import fcntl
 
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unusable(path, "opened", error) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _SHARED)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            os.close(descriptor)
+            if error.errno in {errno.EAGAIN, errno.EACCES}:
+                return None
+            raise _unusable(path, "locked", error) from None
     if _still_there(descriptor, path):
         return descriptor
     os.close(descriptor)
     return None
+
+
+def _unusable(path: str, verb: str, error: OSError) -> StoreError:
+    return StoreError(Problem(path, f"can't be {verb}: {error.strerror}", "Check this user's rights to it."))
+
+
+def _out_of_patience(path: str, environment: str) -> StoreError:
+    from envman.system.lock_holders import UNSEEN, holder_text
+
+    try:
+        holder = holder_text(path)
+    except OSError:
+        holder = UNSEEN
+    what = f"its generation has been locked for {PATIENCE:.0f} s by {holder}: {path}"
+    remedy = "Only `envman gc` takes that lock, for a moment. Look at that process, or end it."
+    return StoreError(Problem(f"environment '{environment}'", what, remedy))
 
 
 def _still_there(descriptor: int, path: str) -> bool:

@@ -1,13 +1,20 @@
-"""The folder of this host's fork servers: their sockets and logs."""
+"""The folder of this host's fork servers, with their sockets and logs, and the locks in it."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import time
 
 from envman.errors import Problem, ResolveError
 
 VARIABLE = "ENVMAN_RUN"
+
+LOCK_LIMIT = 5.0
+"""Seconds to wait for a lock in it, which is held for moments. A workload with the components' user can hold
+one, too.
+"""
 
 
 def run_folder() -> str:
@@ -32,6 +39,19 @@ def run_folder() -> str:
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise _problem(folder, f"may be entered by others (mode {stat.S_IMODE(found.st_mode):04o})")
     return folder
+
+
+def locked_within(lock: int, seconds: float) -> bool:
+    """Take the lock (flock) of an open file of the folder; false where somebody holds it for longer."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
 
 
 def _problem(folder: str, what: str) -> ResolveError:

@@ -24,7 +24,7 @@ from envman.oci.skopeo import Skopeo, layout_reference
 from envman.spec.image_names import Reference
 from envman.system.files import mark_used, sync_file_system
 from envman.system.processes import Processes
-from envman.system.waiting import take_lock
+from envman.system.waiting import alone
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _NAME = "image"
@@ -140,9 +140,7 @@ def unpacked(base: Base, processes: Processes, report: Callable[[str], None]) ->
 @contextlib.contextmanager
 def _made_once(folder: Path) -> Iterator[Path | None]:
     """Yields a path to make a folder at, None where it is there; it gets its name once it is whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "lock").open("w") as stream:
-        take_lock(stream.fileno())
+    with alone(folder.parent / "lock"):
         if folder.exists():
             yield None
             return

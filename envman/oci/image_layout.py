@@ -20,7 +20,7 @@ from typing import IO, Any
 from envman.errors import ImageError, Problem
 from envman.image.oci_values import INDEX, MANIFEST, REF_NAME, Descriptor, digest_of
 from envman.system.files import mark_used, write_atomic
-from envman.system.waiting import take_lock
+from envman.system.waiting import alone
 
 _NEW = ".new-"
 _ABANDONED = 86400.0
@@ -114,14 +114,14 @@ class Layout:
 
     def name(self, name: str, image: Descriptor) -> None:
         """Give an image a name, which another may have had."""
-        with self._locked():
+        with alone(self.folder / ".lock"):
             named = self.names()
             described = Descriptor(image.media_type, image.digest, image.size, {REF_NAME: name})
             self._write({**named, name: described})
 
     def forget(self, names: Collection[str]) -> None:
         """Take names away from their images."""
-        with self._locked():
+        with alone(self.folder / ".lock"):
             self._write({name: one for name, one in self.names().items() if name not in names})
 
     def unneeded(self, forgotten: Collection[str], before: float) -> list[Path]:
@@ -147,12 +147,6 @@ class Layout:
         manifests: list[Any] = [one.to_dict() for _, one in sorted(named.items())]
         data = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
         write_atomic(self.folder / "index.json", json.dumps(data, indent=1) + "\n")
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self.folder / ".lock").open("w") as stream:
-            take_lock(stream.fileno())
-            yield
 
 
 _PULL_AGAIN = "Remove the folder; what stands in it can be made again."

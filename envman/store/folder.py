@@ -18,6 +18,10 @@ from envman.store.manifest import Manifest, parse_manifest
 from envman.store.root import current_generation
 from envman.store.switches import Action, Switch, parse_history, settled
 from envman.system.files import switch_link, sync_folder, write_atomic
+from envman.system.waiting import FOR_MOMENTS, FOR_WORK
+
+STORE = "store"
+"""The lock of the store as a whole, which is held for moments; a generation's is held while it is built."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,11 @@ class Store:
         return Path(layout.generation_path(self.root, generation))
 
     def locked(
-        self, name: str = "store", on_wait: Callable[[], None] | None = None
+        self, name: str = STORE, on_wait: Callable[[], None] | None = None
     ) -> AbstractContextManager[int]:
         """Hold the lock of a generation, or of the store as a whole; see `locks.locked`."""
-        return locked(layout.lock_path(self.root, name), on_wait)
+        patience = FOR_MOMENTS if name == STORE else FOR_WORK
+        return locked(layout.lock_path(self.root, name), on_wait, patience)
 
     # generations
 
@@ -141,7 +146,7 @@ class Store:
             return settled(parse_history(path.read_text(encoding="utf-8")), current)
         except FileNotFoundError:
             return ()
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             remedy = "Restore the file, or remove it: then the environment has no history."
             raise StoreError(Problem(str(path), f"is not a history: {error}", remedy)) from None
 

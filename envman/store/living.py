@@ -3,6 +3,7 @@
 A process that `envman exec` started holds a shared lock on its generation's manifest, and so does every child
 that kept the descriptor; that is seen across containers. Processes of this PID namespace that closed it, or
 never had it, are found in /proc by their executable path, variables, arguments, folder and mapped files.
+Anybody who may read a manifest can hold its lock, too: whoever does is named.
 """
 
 from __future__ import annotations
@@ -14,40 +15,49 @@ from pathlib import Path
 
 from envman.store import layout
 from envman.store.folder import Store
-from envman.store.locks import try_locked
+from envman.store.locks import why_held
 from envman.store.switches import current_between
+from envman.system.lock_holders import describe, lock_holders
 
 PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
 class Inhabited:
-    """A generation that a process lives in; `pid` is None where only its lock is seen."""
+    """A generation that a process lives in, and how that is known."""
 
     generation: str
-    pid: int | None
+    reason: str
 
 
 def inhabited_generations(store: Store, generations: list[str]) -> list[Inhabited]:
-    """The generations that must stay because somebody runs in them."""
-    found = [Inhabited(name, None) for name in generations if _is_held(store.root, name)]
-    seen = set(generations)
-    return found + [item for item in _from_proc(store) if item.generation in seen]
+    """The generations that must stay because somebody runs in them; raises OSError."""
+    living = [item for item in _from_proc(store) if item[0] in set(generations)]
+    found = [Inhabited(name, f"process {pid} runs in it") for name, pid in living]
+    for name in generations:
+        manifest = Path(layout.manifest_path(store.root, name))
+        if why := why_held(manifest):
+            seen = {pid for inhabited, pid in living if inhabited == name}
+            found += [Inhabited(name, reason) for reason in _holders(manifest, seen) or [why]]
+    return found
 
 
-def _is_held(root: str, generation: str) -> bool:
-    with try_locked(Path(layout.manifest_path(root, generation))) as free:
-        return not free
+def _holders(manifest: Path, seen: set[int]) -> list[str]:
+    """Who holds a generation, as far as it can be seen; not those that are seen to run in it."""
+    try:
+        return [f"{describe(pid)} holds it" for pid in lock_holders(str(manifest)) if pid not in seen]
+    except FileNotFoundError:  # it is just being discarded
+        return []
 
 
-def _from_proc(store: Store) -> list[Inhabited]:
+def _from_proc(store: Store) -> list[tuple[str, int]]:
     histories = {name: store.history(name) for name in store.environments()}
     roots = b"|".join(re.escape(os.fsencode(path)) for path in {store.root, os.path.realpath(store.root)})
     own_path = re.compile(
         b"(?:" + roots + b")/" + re.escape(layout.GENERATIONS.encode()) + rb"/([A-Za-z0-9-]+)"
     )
     by_name = re.compile(b"(?:" + roots + rb")/([A-Za-z0-9][A-Za-z0-9._-]*)/")
-    found: list[Inhabited] = []
+    found: list[tuple[str, int]] = []
     for entry in PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -56,7 +66,7 @@ def _from_proc(store: Store) -> list[Inhabited]:
         for match in set(by_name.findall(text)):
             if (history := histories.get(match.decode())) is not None:
                 names |= current_between(history, _started(entry))
-        found += [Inhabited(name, int(entry.name)) for name in sorted(names)]
+        found += [(name, int(entry.name)) for name in sorted(names)]
     return found
 
 

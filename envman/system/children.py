@@ -190,10 +190,11 @@ class Children:
         """Wait so many seconds; raises InterruptedByUserError where the command is ended meanwhile."""
         self._wait(lambda: False, seconds)
 
-    def abandonable(self, call: Callable[[], ResultT]) -> ResultT:
+    def abandonable(self, call: Callable[[], ResultT], seconds: float | None = None) -> ResultT:
         """The result of a call that waits for somebody else; nobody waits for it once the command was ended.
 
-        It is made in another thread, and has to leave nothing behind. Raises what it raises.
+        It is made in another thread, and has to leave nothing behind. Raises what it raises, and TimeoutError
+        where it has taken so many seconds.
         """
         results: list[ResultT] = []
         errors: list[BaseException] = []
@@ -207,7 +208,8 @@ class Children:
 
         self.look()
         threading.Thread(target=work, daemon=True).start()
-        self._wait(lambda: bool(results or errors))
+        if not self._wait(lambda: bool(results or errors), seconds):
+            raise TimeoutError
         for error in errors:
             raise error
         return results[0]

@@ -55,9 +55,10 @@ def _alone(workspace: Workspace) -> Iterator[None]:
 
     The lock is the folder's, as a spec's file is replaced.
     """
-    descriptor = os.open(workspace.files.directory / ENVIRONMENTS, os.O_RDONLY)
+    folder = workspace.files.directory / ENVIRONMENTS
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        take_lock(descriptor)
+        take_lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)

@@ -10,7 +10,7 @@ from pathlib import Path
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.living import inhabited_generations
-from envman.store.locks import try_locked
+from envman.store.locks import try_emptied, try_locked
 from envman.store.switches import recent
 from envman.system.children import CHILDREN
 
@@ -95,13 +95,20 @@ def _reasons(store: Store, generations: list[str], keep: int, forgotten: set[str
         for generation in sorted(recent(switches, keep) - {now}):
             reasons.setdefault(generation, []).append(f"one of the last {keep} of {name}")
     for generation in generations:
-        with try_locked(Path(layout.lock_path(store.root, generation))) as unbuilt:
-            if not unbuilt:
-                reasons.setdefault(generation, []).append("being built")
+        if why := _built_now(store, generation):
+            reasons.setdefault(generation, []).append(why)
     for item in inhabited_generations(store, generations):
-        reason = f"process {item.pid} runs in it" if item.pid else "a process holds it"
-        reasons.setdefault(item.generation, []).append(reason)
+        reasons.setdefault(item.generation, []).append(item.reason)
     return reasons
+
+
+def _built_now(store: Store, generation: str) -> str:
+    """Why a generation counts as being built; empty where it is not."""
+    try:
+        with try_locked(Path(layout.lock_path(store.root, generation))) as unbuilt:
+            return "" if unbuilt else "being built"
+    except PermissionError:  # of --dry-run: builders' locks are nobody else's to open
+        return "being built, for all that this user may see"
 
 
 def _removed(store: Store, generation: str) -> Removed:
@@ -115,7 +122,7 @@ def _discard(store: Store, generation: str) -> Removed | None:
     """Take a generation out of its place, under its builder's and inhabitants' locks; None if one is held."""
     with (
         try_locked(Path(layout.lock_path(store.root, generation))) as unbuilt,
-        try_locked(Path(layout.manifest_path(store.root, generation))) as uninhabited,
+        try_emptied(Path(layout.manifest_path(store.root, generation))) as uninhabited,
     ):
         if not (unbuilt and uninhabited):
             return None

@@ -85,7 +85,7 @@ def _alone(cache: Path) -> Iterator[None]:
     """Wait for another prune of this cache to end, and keep others waiting."""
     folder = os.open(cache, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        take_lock(folder)
+        take_lock(folder, cache)
         yield
     finally:
         os.close(folder)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from envman.system.children import CHILDREN
 from envman.system.files import write_atomic
-from envman.system.waiting import take_lock
+from envman.system.waiting import alone
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -37,9 +37,7 @@ def mend_after_boot(
         return []
     if _read(mark) == now:
         return []
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    with mark.with_name(f"{mark.name}.lock").open("w") as stream:
-        take_lock(stream.fileno())
+    with alone(mark.with_name(f"{mark.name}.lock")):
         if (before := _read(mark)) == now:  # somebody else has done it meanwhile
             return []
         cache = find_cache() if before is not None else None

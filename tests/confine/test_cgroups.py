@@ -315,6 +315,25 @@ def test_version_2_holds_all_limits(host: Host) -> None:
     assert oom_kills("a", proc) == 3
 
 
+def test_a_lock_that_somebody_keeps_refuses_the_workload_and_names_them(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A workload with the components' user may enter their run folder. Without the limit it would be waited for."""
+    host.v2("app", enabled="pids")
+    proc = host.says("0::/app\n", UNIFIED)
+    monkeypatch.setenv("ENVMAN_RUN", str(tmp_path / "run"))
+    (tmp_path / "run").mkdir(mode=0o700)
+    monkeypatch.setattr(cgroup_files, "LOCK_LIMIT", 0.0)
+    with (tmp_path / "run/envman-a.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with pytest.raises(ConfinementError) as caught:
+            prepare("a", {"pids": 5}, proc=proc)
+    (problem,) = caught.value.problems
+    assert problem.where == "environment 'a'"
+    assert f"envman-a.lock: locked for 0 s by process {os.getpid()} (" in problem.what
+    assert prepare("a", {"pids": 5}, proc=proc).mechanisms == {"pids": "cgroup v2"}
+
+
 def test_a_component_in_its_leaf_still_stands_where_it_stood(host: Host) -> None:
     base = host.v2("app", enabled="pids")
     held = prepare("a", {"pids": 5}, proc=host.says("0::/app/envman.components\n", UNIFIED))

@@ -98,10 +98,9 @@ CLOSED: dict[str, Any] = {
     "generations": "EACCES",
     "own generation": "EACCES",
     "another's generation": "EACCES",
-    "lock on a used generation": "EAGAIN",
-    # Open with users, too: a lock needs no more than the right to read. Its holder keeps new processes of that
-    # environment from starting.
-    "lock on an idle generation": "done",
+    "lock on a used generation": "EBADF",  # it needs the right to write
+    "lock on an idle generation": "EBADF",
+    "lock of builders": "EACCES",
 }
 """What comes of each attempt in an environment that has a user of its own."""
 

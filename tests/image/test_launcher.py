@@ -62,7 +62,7 @@ def test_nothing_else_of_envman_is_in_an_image(tmp_path: Path) -> None:
     rooms = {path.relative_to(tmp_path / "envman").parts[0] for path in tmp_path.rglob("*.py")}
     assert rooms == {
         *("__init__.py", "__main__.py", "errors.py", "names.py", "airflow", "confine", "door", "inside"),
-        *("launch", "resolver", "store"),
+        *("launch", "resolver", "store", "system"),
     }
     assert sorted(path.name for path in (tmp_path / "envman/store").iterdir()) == [
         "__init__.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from envman.resolver.table import Table
+from envman.store.locks import why_held
 from tests.conftest import PYTHON, Deployment, in_python
 from tests.waiting import until
 from tests.wheels import make_wheel
@@ -263,16 +263,6 @@ def test_gc_keeps_current_and_recent_generations(two_teams: Deployment) -> None:
     assert "collected" in result.stderr
 
 
-def is_free(manifest: Path) -> bool:
-    """Whether no process holds a generation's lock."""
-    with manifest.open("rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
 @pytest.mark.parametrize(
     "how",
     [
@@ -301,7 +291,7 @@ def test_gc_keeps_what_somebody_lives_in(two_teams: Deployment, how: str) -> Non
         os.killpg(process.pid, 9)
         process.communicate()  # to the end of its output: its children have ended, too
     manifest = two_teams.root / ".gen" / generation / "envman.json"
-    until(lambda: is_free(manifest), "somebody still holds the generation")
+    until(lambda: not why_held(manifest), "somebody still holds the generation")
     two_teams.ok("gc", "--keep", "0")
     assert generation not in two_teams.generations()
 

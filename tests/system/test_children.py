@@ -18,7 +18,7 @@ from envman.system.child_process import Finished
 from envman.system.children import CHILDREN
 from envman.system.process_table import is_alive
 from envman.system.processes import Processes
-from envman.system.waiting import take_lock
+from envman.system.waiting import LockHeldError, take_lock
 
 NEVER = 10_000.0
 
@@ -155,7 +155,7 @@ def test_nobody_waits_for_a_lock_any_more(tmp_path: Path) -> None:
 
         thread = afterwards(until_somebody_waits, send(signal.SIGINT))
         with pytest.raises(InterruptedByUserError), CHILDREN.owned():
-            take_lock(wanted.fileno())
+            take_lock(wanted.fileno(), path)
         thread.join()
 
 
@@ -164,11 +164,25 @@ def test_a_lock_that_becomes_free_is_taken(tmp_path: Path) -> None:
     with path.open("w") as wanted, path.open("w") as other:
         with path.open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            thread = threading.Thread(target=take_lock, args=(wanted.fileno(),))
+            thread = threading.Thread(target=take_lock, args=(wanted.fileno(), path))
             thread.start()
         thread.join()
         with pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_is_waited_for_with_patience_and_not_taken_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with path.open("w") as wanted, path.open("w") as other:
+        with path.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            threads = {*threading.enumerate()}
+            with pytest.raises(LockHeldError, match=rf"by process {os.getpid()} \("):
+                take_lock(wanted.fileno(), path, 0.05)
+            (waits,) = {*threading.enumerate()} - threads
+        waits.join()
+        wanted.close()
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGHUP])

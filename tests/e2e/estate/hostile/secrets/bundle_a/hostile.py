@@ -244,7 +244,7 @@ def make_in(folder: Path) -> str:
 
 def lock(path: Path) -> str:
     with path.open("rb") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return "done"
 
 
@@ -289,6 +289,7 @@ def all_attempts() -> dict[str, object]:
         "another's generation": lambda: append(generation_file("env_b")),
         "lock on a used generation": lambda: lock(ROOT / "env_b/envman.json"),
         "lock on an idle generation": lambda: lock(ROOT / "idle/envman.json"),
+        "lock of builders": lambda: lock(ROOT / ".lock/store"),
     }
     return {"user": os.getuid()} | {name: outcome(attempt) for name, attempt in attempts.items()}
 
