@@ -39,7 +39,7 @@ def built_interpreter(manifest: str) -> BuiltInterpreter:
         interpreter = content["interpreter"]
         words = f"{interpreter['implementation']} {interpreter['version']}"
         return BuiltInterpreter(words, content["packages"].get(CORE))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"the manifest can't be read: {error or type(error).__name__}"
         raise StoreError(Problem(manifest, what, "Run: envman verify")) from None
 

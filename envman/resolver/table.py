@@ -22,14 +22,18 @@ line's beginning: sixteen comparisons among ten thousand bundles. It needs neith
 
 Backslash, tab, line feed and carriage return in a field are written `\\`, `\t`, `\n` and `\r`.
 
-A search in lines out of their order misses some, and a bundle or team that is missed might be answered by the
-default. So a table that was edited or cut short is refused, by its checksum. That protects against accidents
-alone: whoever may write the table decides what runs.
+A search in lines out of their order misses some, and a bundle or team that is missed might be answered by
+the default, a limit or user that is missed not be held. So three things are refused: a table that was edited
+or cut short, by its checksum and the order of its lines; one with a kind of record that is not known here, by
+which a newer envman may confine something; and a record that is not as envman writes it, once it is asked
+for. That protects against accidents alone: whoever may write the table decides what runs.
 """
 
 from __future__ import annotations
 
 import zlib
+
+from envman.errors import Problem, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,29 +43,66 @@ FORMAT = "envman-table 2"
 _START = len(f"{FORMAT} 00000000\n")
 """Where the records start."""
 
+KINDS = {
+    **dict.fromkeys(("bundle-queue", "components", "default", "image", "limits", "pass", "preload"), 1),
+    **dict.fromkeys(("team", "team-queue", "trigger", "user", "warm"), 1),
+    "bundle": 2,
+    "environment": 0,
+}
+"""The kinds of records, with the number of fields behind the name; 0 for one or more."""
+
+LIMITS = ("memory", "cpu", "pids")
+_MOST = 2**63 - 1
+
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
 
-class TableFormatError(ValueError):
-    """The text is not a table of the format that this envman reads."""
+class TableFormatError(StoreError):
+    """The text is not a table of the format that this envman reads, or a record of it says nothing known."""
+
+    def __init__(self, path: str, what: str, remedy: str = "Publish it anew: envman publish") -> None:
+        super().__init__(Problem(path, f"the published table can't be read: {what}", remedy))
 
 
 class Table:
     """Look-ups over a table's content: text, or its bytes in UTF-8. Only the line that is asked for is read.
     A value: two of the same content are equal.
 
-    Raises TableFormatError for content that is no table, or not as it was written.
+    Raises TableFormatError for content that is no table, or not as it was written; so does each look-up for a
+    record that is none of its kind. `path` is where the content is from, for messages.
     """
 
-    __slots__ = ("_content",)
+    __slots__ = ("_content", "_path")
 
-    def __init__(self, content: str | bytes) -> None:
+    def __init__(self, content: str | bytes, path: str = "") -> None:
         content = content.encode() if isinstance(content, str) else content
-        if not content.startswith(f"{FORMAT} ".encode()):
-            raise TableFormatError(f"it does not start with '{FORMAT}'")
-        if not content.startswith(_first_line(memoryview(content)[_START:])):
-            raise TableFormatError("it is not as envman has written it: it was edited, or cut short")
         self._content = content
+        self._path = path
+        if not content.startswith(f"{FORMAT} ".encode()):
+            raise self._error(f"it does not start with '{FORMAT}'")
+        if not content.startswith(_first_line(memoryview(content)[_START:])):
+            raise self._error("it is not as envman has written it: it was edited, or cut short")
+        lines = content.split(b"\n")
+        del lines[0]
+        if lines.pop() or lines != sorted(lines) or not _are_plain(content, lines):
+            raise self._error("its lines are not as envman writes them")
+        self._check_kinds()
+
+    def _check_kinds(self) -> None:
+        """One search for each kind that is there, as lines of a kind follow each other."""
+        start = _START
+        while start < len(self._content):
+            kind, tab, _ = self._content[start : self._content.index(b"\n", start)].partition(b"\t")
+            if not tab or kind.decode() not in KINDS:
+                what = f"this envman does not know what {kind.decode()!r} means in it"
+                remedy = (
+                    "Use the envman that has published it, or publish it anew with this one: envman publish"
+                )
+                raise self._error(what, remedy)
+            start = self._first(kind + b"\n")  # a tab comes before a line feed
+
+    def _error(self, what: str, *remedy: str) -> TableFormatError:
+        return TableFormatError(self._path, what, *remedy)
 
     def __eq__(self, other: object) -> bool:
         """Whether the other has the same content."""
@@ -98,7 +139,10 @@ class Table:
 
     def is_warm(self, environment: str) -> bool:
         """Whether a fork server of the environment forks its workloads; else each starts an interpreter."""
-        return self._value("warm", environment) != "false"
+        value = self._value("warm", environment)
+        if value not in {None, "false"}:
+            raise self._wrong("warm", environment)
+        return value is None
 
     def preload(self, environment: str) -> list[str]:
         """The modules that the environment's fork server imports beforehand, in this order."""
@@ -111,15 +155,24 @@ class Table:
         value = self._value("user", environment)
         if value is None:
             return None
-        user, _, group = value.partition(":")
+        user, colon, group = value.partition(":")
+        may_do_everything = user == "root" or (user.isdecimal() and int(user) == 0)
+        if not (user and colon) or may_do_everything or ":" in group or value.split() != [value]:
+            raise self._wrong("user", environment)
         return user, group
 
     def limits(self, environment: str) -> dict[str, float]:
         """What the environment's workloads together may use on one host, those that are stated: `memory` in
         bytes, `cpu` in processors, `pids` in processes and threads.
         """
-        pairs = [word.partition("=") for word in self._words("limits", environment)]
-        return {key: float(value) if key == "cpu" else int(value) for key, _, value in pairs}
+        limits: dict[str, float] = {}
+        for word in self._words("limits", environment):
+            key, _, text = word.partition("=")
+            value = _limit(key, text)
+            if value is None or key in limits:
+                raise self._wrong("limits", environment)
+            limits[key] = value
+        return limits
 
     def passed(self, environment: str) -> list[str]:
         """Patterns of a component's variables that the environment's workloads get besides the usual ones;
@@ -129,28 +182,46 @@ class Table:
 
     def _words(self, kind: str, name: str) -> list[str]:
         value = self._value(kind, name)
-        return value.split(" ") if value else []
+        words = [] if value is None else value.split(" ")
+        if "" in words:
+            raise self._wrong(kind, name)
+        return words
 
     def _value(self, kind: str, name: str) -> str | None:
         fields = self._fields(kind, name)
-        return None if fields is None else fields[0]
+        if fields is None:
+            return None
+        if not fields[0]:
+            raise self._wrong(kind, name)
+        return fields[0]
+
+    def _wrong(self, kind: str, name: str) -> TableFormatError:
+        return self._error(f"its record {kind!r} of {name!r} is not as envman writes one")
 
     def environment(self, name: str) -> tuple[list[str], dict[str, str]] | None:
         """What the environment keeps out, and the variables that it sets."""
         fields = self._fields("environment", name)
         if fields is None:
             return None
-        keep_out = [field[1:] for field in fields if field.startswith("-")]
-        pairs = [field[1:].partition("=") for field in fields if field.startswith("+")]
-        return keep_out, {key: value for key, _, value in pairs}
+        keep_out: list[str] = []
+        variables: dict[str, str] = {}
+        for field in fields if fields != [""] else ():
+            key, equals, value = field[1:].partition("=")
+            if field.startswith("-") and len(field) > 1:
+                keep_out.append(field[1:])
+            elif field.startswith("+") and key and equals and "\0" not in field and key not in variables:
+                variables[key] = value
+            else:
+                raise self._wrong("environment", name)
+        return keep_out, variables
 
     def names(self, kind: str) -> list[str]:
         """The names of all records of a kind, in the table's order."""
-        return [_unescaped(line.split("\t", 2)[1]) for line in self._lines(kind)]
+        return [fields[0] for fields in self._records(kind)]
 
     def values(self, kind: str) -> list[str]:
         """The values of all records of a kind: bundle-queue, team-queue or image."""
-        return [_unescaped(line.split("\t", 3)[2]) for line in self._lines(kind)]
+        return [fields[1] for fields in self._records(kind)]
 
     def records(self) -> list[str]:
         """All lines but the first, as they were written."""
@@ -161,18 +232,33 @@ class Table:
         beginning = f"{kind}\t".encode()
         return self._content.startswith(beginning, self._first(beginning))
 
-    def _lines(self, kind: str) -> list[str]:
+    def _records(self, kind: str) -> list[list[str]]:
         start = self._first(f"{kind}\t".encode())
         block = self._content[start : self._first(f"{kind}\n".encode())]  # a tab comes before a line feed
-        return block.decode().split("\n")[:-1]  # splitlines knows further separators
+        lines = block.decode().split("\n")[:-1]  # splitlines knows further separators
+        return [self._read(line) for line in lines]
+
+    def _read(self, line: str) -> list[str]:
+        """A record's name, and what is behind it."""
+        kind, *fields = [_unescaped(field) for field in line.split("\t")]
+        if len(fields) < 2 or len(fields) != 1 + (KINDS[kind] or len(fields) - 1):
+            raise self._wrong(kind, fields[0] if fields else "")
+        if kind == "trigger" and fields[1] != "-":
+            raise self._wrong(kind, fields[0])
+        return fields
 
     def _fields(self, kind: str, name: str) -> list[str] | None:
         beginning = f"{kind}\t{_escaped(name)}\t".encode(errors="surrogatepass")
         start = self._first(beginning)
-        if not self._content.startswith(beginning, start):
+        content = self._content
+        if not content.startswith(beginning, start):
+            if content.startswith(beginning[:-1] + b"\n", start):  # it ends with the name
+                raise self._wrong(kind, name)
             return None
-        line = self._content[start + len(beginning) : self._content.index(b"\n", start)]
-        return [_unescaped(field) for field in line.decode().split("\t")]
+        end = content.index(b"\n", start)
+        if content.startswith(beginning, end + 1):  # there are two
+            raise self._wrong(kind, name)
+        return self._read(content[start:end].decode())[1:]
 
     def _first(self, beginning: bytes) -> int:
         """Where the first line starts that does not come before this beginning in the table's order.
@@ -189,6 +275,28 @@ class Table:
             else:
                 high = start
         return low
+
+
+def _are_plain(content: bytes, lines: list[bytes]) -> bool:
+    """Whether they are UTF-8, and each field is written in the one way in which look-ups search for it."""
+    try:
+        content.isascii() or content.decode()
+    except UnicodeDecodeError:
+        return False
+    if b"\\" not in content and b"\r" not in content:
+        return True
+    fields = [field for line in lines for field in line.decode().split("\t")]
+    return all(_escaped(_unescaped(field)) == field for field in fields)
+
+
+def _limit(key: str, text: str) -> float | None:
+    """A limit's value; None for one that is none, or of a limit that is not known."""
+    try:
+        value = float(text) if key == "cpu" else int(text)
+    except ValueError:
+        return None
+    is_plain = text.isascii() and text[0].isdigit() and text[-1].isdigit() and "_" not in text
+    return value if key in LIMITS and is_plain and 0 < value <= _MOST else None
 
 
 def with_first_line(records: str) -> str:

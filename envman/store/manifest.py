@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from envman.errors import Problem, StoreError
@@ -70,6 +70,16 @@ class Manifest:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True) + "\n"
 
 
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "Mapping[str, str]": (dict,),
+    "BaseInterpreter": (BaseInterpreter,),
+}
+"""What JSON may have for a field, by its annotation."""
+
+
 def parse_manifest(text: str, file: str) -> Manifest:
     """Read a manifest; raises StoreError for text that is not one."""
     try:
@@ -77,10 +87,21 @@ def parse_manifest(text: str, file: str) -> Manifest:
         if data.pop("format") != FORMAT:
             raise ValueError("another format")
         data["interpreter"] = BaseInterpreter(**data["interpreter"])
-        return Manifest(**data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = Manifest(**data)
+        for value in (manifest, manifest.interpreter):
+            _check_types(value)
+        return manifest
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"is not a manifest that this envman reads: {error}"
         raise StoreError(Problem(file, what, "Build the environment anew: envman build")) from None
+
+
+def _check_types(value: Manifest | BaseInterpreter) -> None:
+    for field in fields(value):
+        found = getattr(value, field.name)
+        texts = found.values() if isinstance(found, dict) else ()
+        if not isinstance(found, _TYPES[str(field.type)]) or not all(isinstance(one, str) for one in texts):
+            raise TypeError(f"{field.name} is not of its type")
 
 
 def options_digest(environment: Environment) -> str:

@@ -7,7 +7,7 @@ import stat
 
 from envman.errors import Problem, ResolveError, SpecError, StoreError
 from envman.resolver.snapshot import Snapshot
-from envman.resolver.table import Table, TableFormatError
+from envman.resolver.table import Table
 from envman.store import layout
 
 TYPE_CHECKING = False
@@ -149,12 +149,12 @@ def _stamp(status: os.stat_result) -> tuple[int, int]:
 def _published(root: str, path: str) -> tuple[Table, tuple[int, int]]:
     try:
         with open(path, "rb", buffering=0) as stream:
-            return Table(stream.readall()), _stamp(os.fstat(stream.fileno()))
+            return Table(stream.readall(), path), _stamp(os.fstat(stream.fileno()))
     except FileNotFoundError:
         raise ResolveError(
             Problem(root, "no environments are published there", "Run: envman build")
         ) from None
-    except (OSError, TableFormatError) as error:
+    except OSError as error:
         what = f"the published table can't be read: {error}"
         raise StoreError(Problem(path, what, "Publish it anew: envman publish")) from None
 

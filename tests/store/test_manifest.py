@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import random
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -186,3 +187,45 @@ def test_another_interpreter_has_other_answers(marker: str) -> None:
 
 def test_an_interpreter_is_called_as_people_call_it() -> None:
     assert INTERPRETER.describe() == "CPython 3.12.1"
+
+
+WRONG_TYPES = {
+    "a number": 1,
+    "a fraction": 1.5,
+    "nothing": None,
+    "a list": [],
+    "a truth": True,
+    "a mapping of numbers": {"pandas": 2},
+    "a mapping of lists": {"pandas": []},
+    "a text": "text",
+}
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Manifest)])
+@pytest.mark.parametrize("value", WRONG_TYPES.values(), ids=WRONG_TYPES)
+def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
+    fits = {"seconds": (int, float), "file_count": int, "size": int}.get(key, str)
+    if key not in {"interpreter", "packages", "tools"} and isinstance(value, fits):
+        assert getattr(parse_manifest(altered(**{key: value}), "envman.json"), key) == value
+        return
+    with pytest.raises(StoreError):
+        parse_manifest(altered(**{key: value}), "envman.json")
+
+
+def test_thousands_of_damaged_manifests_are_refused_or_of_the_right_types() -> None:
+    chance = random.Random(15)
+    text = MANIFEST.to_json()
+    refused = 0
+    for _ in range(2000):
+        at = chance.randrange(len(text))
+        word = chance.choice(
+            ["", "0", "9" * 400, "1e999", "NaN", "null", "[]", "{}", '"', "}", "[" * 99_999, "-"]
+        )
+        try:
+            read = parse_manifest(text[:at] + word + text[at + chance.randrange(9) :], "envman.json")
+        except StoreError:
+            refused += 1
+            continue
+        assert parse_manifest(read.to_json(), "envman.json") == read or "NaN" in read.to_json()
+        assert {*map(type, read.packages.values())} <= {str}
+    assert 1000 < refused < 2000
