@@ -38,7 +38,8 @@ def inhabited_generations(store: Store, generations: list[str]) -> list[Inhabite
         manifest = Path(layout.manifest_path(store.root, name))
         if why := why_held(manifest):
             seen = {pid for inhabited, pid in living if inhabited == name}
-            found += [Inhabited(name, reason) for reason in _holders(manifest, seen) or [why]]
+            reasons = _holders(manifest, seen) or ([] if seen else [why])
+            found += [Inhabited(name, reason) for reason in reasons]
     return found
 
 
