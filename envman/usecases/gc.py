@@ -13,6 +13,7 @@ from envman.store.living import inhabited_generations
 from envman.store.locks import try_emptied, try_locked
 from envman.store.switches import recent
 from envman.system.children import CHILDREN
+from envman.system.lock_holders import lock_holders
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,12 @@ def _reasons(store: Store, generations: list[str], keep: int, forgotten: set[str
 
 def _built_now(store: Store, generation: str) -> str:
     """Why a generation counts as being built; empty where it is not."""
+    lock = layout.lock_path(store.root, generation)
     try:
-        with try_locked(Path(layout.lock_path(store.root, generation))) as unbuilt:
+        with try_locked(Path(lock)) as unbuilt:
             return "" if unbuilt else "being built"
-    except PermissionError:  # of --dry-run: builders' locks are nobody else's to open
-        return "being built, for all that this user may see"
+    except PermissionError:  # of --dry-run by somebody else: builders' locks are not theirs to open
+        return "being built" if lock_holders(lock) else ""
 
 
 def _removed(store: Store, generation: str) -> Removed:

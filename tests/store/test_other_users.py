@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,32 @@ def test_a_hold_is_there_as_long_as_a_child_of_another_user_has_it(store: Store)
         os.close(held)
         assert why_held(manifest)
     assert why_held(manifest) == ""
+
+
+def as_nobody(ask: Callable[[], object]) -> object:
+    """What a call gives in a fork that is another user's."""
+    reading, writing = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            os.write(writing, json.dumps(ask()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        said = answer.read()
+    os.waitpid(pid, 0)
+    return json.loads(said)
+
+
+def test_another_user_may_still_look_what_gc_would_do(store: Store) -> None:
+    def look() -> dict[str, str]:
+        return test_locks.kept(collect(store, 0, dry_run=True))
+
+    with store.locked("second"):
+        pass
+    assert as_nobody(look) == {"second": "current of env_a"}
+    with store.locked("first"):
+        assert as_nobody(look) == {"first": "being built", "second": "current of env_a"}
