@@ -155,7 +155,13 @@ def test_a_hold_keeps_the_collector_out_and_the_collector_keeps_holds_out(
 def test_a_start_goes_on_once_the_collector_has_gone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.ExitStack() as collector:
         assert collector.enter_context(try_emptied(Path(manifest_of(store, "second"))))
-        monkeypatch.setattr(process.time, "sleep", lambda _: collector.close())
+        looked = process.current_generation
+
+        def gone(root: str, environment: str) -> str:
+            collector.close()
+            return looked(root, environment)
+
+        monkeypatch.setattr(process, "current_generation", gone)
         with lived_in(store) as held:
             assert held
 
