@@ -9,9 +9,13 @@ import sys
 
 def main() -> None:
     """Run envman with the process's arguments and end the process with its exit code."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command == "launch":  # before all else: its variables are the components' secrets
+        from envman.launch.closed_process import close_process
+
+        close_process()
     if None in (sys.stdin, sys.stdout, sys.stderr):
         _open_closed_streams()
-    command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "exec":
         from envman.launch.command import main as exec_main
 

@@ -29,6 +29,10 @@ def make_envman_importable() -> None:
 if __name__ == "__main__":
     make_envman_importable()
 
+    from envman.launch.closed_process import close_process
+
+    was_closed = close_process("airflow")
+
     from envman.airflow.start import main
 
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], was_closed))

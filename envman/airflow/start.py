@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import RLock
 from types import SimpleNamespace
 
+from envman.airflow import started_programs
 from envman.airflow.built_airflow import built_interpreter, own_airflow
 from envman.airflow.bundle_interpreter import acquire, look
 from envman.airflow.own_variables import operators_variables, set_for_component
@@ -16,6 +17,7 @@ from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageErr
 from envman.inside import local_settings
 from envman.launch.airflow_configuration import AirflowConfiguration, remedy_of_local_settings
 from envman.launch.asked_variables import asked_variables
+from envman.launch.closed_process import may_read_anything
 from envman.launch.own_component import HOME_VARIABLE
 from envman.launch.process import tell
 from envman.launch.purpose import Purpose, kept_back, purpose_of_bundle
@@ -27,6 +29,13 @@ API_RETRIES = "AIRFLOW__WORKERS__EXECUTION_API_RETRIES"
 answered would have them sleep for minutes.
 """
 
+OPEN_START = (
+    "other processes of this user may have read this component's variables in /proc while its Python "
+    "started. Let the kernel execute from memory (sysctl vm.memfd_noexec=0, no policy against it), have "
+    "fs.suid_dumpable be 0, and let --python name an interpreter, no script; or give each environment a user "
+    "of its own."
+)
+
 PREIMPORT = "AIRFLOW__DAG_PROCESSOR__PARSING_PRE_IMPORT_MODULES"
 START_METHODS = tuple(
     f"AIRFLOW__{section}__MP_START_METHOD"
@@ -35,8 +44,14 @@ START_METHODS = tuple(
 """A component's own section wins over [core]."""
 
 
-def main(arguments: list[str]) -> int:
-    """Run the `airflow` command with these arguments; returns 125 where it refuses to."""
+def main(arguments: list[str], was_closed: bool) -> int:
+    """Run the `airflow` command with these arguments; returns 125 where it refuses to.
+
+    `was_closed` says whether this process was closed to its neighbours from its start on.
+    """
+    if not was_closed and not may_read_anything():
+        tell(f"envman launch: warning: {OPEN_START}\n")
+    programs_get_all = started_programs.install()
     try:
         kind, install = _hooks(arguments)
         _prepare()
@@ -48,11 +63,11 @@ def main(arguments: list[str]) -> int:
         rows = check_bundles(snapshot, named, with_images=arguments[0] == "scheduler")
         _say(arguments[0], rows)
         if unguarded:
+            programs_get_all()  # tasks are forks of this process then
             tell(f"envman launch: {unguarded}\n")
         else:
             _warn_of_other_languages(home)
             install()
-        _close_memory()
         if kind == "dag-processor":  # it needs all of them in its first second, and waits for each
             _start_fork_servers(snapshot, (row[0] for row in rows))
             _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})
@@ -204,15 +219,6 @@ def _warn_of_variables(snapshot: Snapshot, environments: Mapping[str, str]) -> N
 def _kept_back(snapshot: Snapshot, environment: str) -> list[str]:
     with contextlib.closing(acquire(snapshot, Purpose(environment))) as interpreter:
         return kept_back(interpreter.runtime.variables, operators_variables())
-
-
-def _close_memory() -> None:
-    """Close this process's memory, variables and descriptors to other processes of its user: to workloads."""
-    import ctypes
-
-    pr_set_dumpable = 4
-    with contextlib.suppress(AttributeError):  # Linux has it
-        ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0)
 
 
 def _bundle_names(arguments: list[str]) -> list[str]:

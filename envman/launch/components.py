@@ -92,10 +92,11 @@ def _launch(request: LaunchRequest) -> int:
             snapshot, configuration, request.component, request.bundles, team, request.words
         )
         command = ["airflow", *words]
-        if request.component == "worker" and knows_coordinators(snapshot, environment):
+        is_guarded = request.component == "worker" and knows_coordinators(snapshot, environment)
+        if is_guarded:
             variables[HOME_VARIABLE] = environment
             command = ["python", component_script(), *words]
-        addition = Addition("launch", {"ENVMAN_ROOT": root, **variables})
+        addition = Addition("launch", {"ENVMAN_ROOT": root, **variables}, is_component=is_guarded)
         return replace_process(snapshot, environment, command, addition)
     words = [*COMPONENTS.get(request.component, []), *request.words]
     if request.component == "worker" and not names_queues(words):
@@ -133,15 +134,14 @@ def all_queues(table: Table, configuration: AirflowConfiguration) -> list[str]:
 def _shared(snapshot: Snapshot, request: LaunchRequest, words: list[str]) -> int:
     """Become the shared component, in the deployment's own environment."""
     script = component_script()
-    addition = Addition(
-        "launch", {"ENVMAN_ROOT": snapshot.root, **({COLD_VARIABLE: "1"} if request.cold else {})}
-    )
+    cold = {COLD_VARIABLE: "1"} if request.cold else {}
+    addition = Addition("launch", {"ENVMAN_ROOT": snapshot.root, **cold}, is_component=True)
     environment = request.options.get("environment") or snapshot.table.components()
     if environment and "python" not in request.options:
         return replace_process(snapshot, environment, ["python", script, *words], addition)
     python = request.options.get("python") or airflows_python(os.environ.get("PATH", ""))
     variables = {**os.environ, **addition.variables}
-    return become(python, [python, script, *words], variables, addition.caller)
+    return become(python, [python, script, *words], variables, addition)
 
 
 def airflows_python(path: str) -> str:

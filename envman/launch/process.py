@@ -65,13 +65,17 @@ def _nowhere() -> TextIO:
 
 
 class Addition:
-    """What a launch adds to the variables of a command, and under which name it complains."""
+    """What a launch adds to the variables of a command, and under which name it complains.
 
-    __slots__ = ("caller", "variables")
+    `is_component` has the command be closed to its neighbours from its start on.
+    """
 
-    def __init__(self, caller: str, variables: Mapping[str, str]) -> None:
+    __slots__ = ("caller", "is_component", "variables")
+
+    def __init__(self, caller: str, variables: Mapping[str, str], is_component: bool = False) -> None:
         self.caller = caller
         self.variables = variables
+        self.is_component = is_component
 
 
 EXEC = Addition("exec", {})
@@ -98,7 +102,7 @@ def replace_process(
     except ProgramError as error:
         tell(f"envman {addition.caller}: {error}\n")
         return error.exit_code
-    return become(program, command, variables, addition.caller)
+    return become(program, command, variables, addition)
 
 
 def hold_generation(snapshot: Snapshot, environment: str) -> tuple[str, int]:
@@ -241,13 +245,17 @@ def _is_another_pythons(file: str, name: str) -> bool:
     return line.startswith(b"#!") and b"python" in line and b"/env " not in line
 
 
-def become(program: str, command: list[str], variables: Mapping[str, str], caller: str) -> int:
+def become(program: str, command: list[str], variables: Mapping[str, str], addition: Addition) -> int:
     """Replace this process by a program; returns an exit code (126, 127) only where that fails."""
     # Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays ignored across exec.
     import _signal
 
     _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
     _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
+    if addition.is_component:
+        from envman.launch.closed_process import execute_closed
+
+        execute_closed(program, command, variables)
     try:
         os.execve(program, command, variables)
     except OSError as error:
@@ -255,5 +263,5 @@ def become(program: str, command: list[str], variables: Mapping[str, str], calle
         reason = (
             "no '#!' line, or built for another machine" if error.errno == errno.ENOEXEC else error.strerror
         )
-        tell(f"envman {caller}: {program}: {reason}\n")
+        tell(f"envman {addition.caller}: {program}: {reason}\n")
         return ExitCode.NOT_FOUND if missing else ExitCode.NOT_EXECUTABLE

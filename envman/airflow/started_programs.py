@@ -1,0 +1,75 @@
+"""The variables of the programs that a component starts itself: `git`, `file`, commands of `_CMD` options.
+
+They would inherit the component's secrets, and /proc shows their variables to every process of the same
+user. So they get those of a list, and what their caller gives them besides; a copy of the component's own
+variables, as GitPython makes it, is held against the same list. Workloads are not started this way.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from envman.resolver.inherited import SYSTEM
+from envman.resolver.variables import matches
+
+PASSED = (
+    *SYSTEM,
+    *("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_UID"),
+    *("GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_TERMINAL_PROMPT", "SSH_ASKPASS", "SSH_AUTH_SOCK"),
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
+)
+"""Those of the machine, where Airflow's files are, and how git reaches its server."""
+
+FURTHER = "ENVMAN_PROGRAMS_GET"
+"""A variable with further names, by spaces; a `*` at the end stands for any ending."""
+
+_VARIABLES = 5
+"""The place of the variables among the arguments of CPython's `fork_exec`: a list, or None for its own."""
+
+
+def install() -> Callable[[], None]:
+    """Have this process's programs get those variables; returns what undoes it.
+
+    `subprocess` and `multiprocessing` go through one function of CPython, once kept from posix_spawn.
+    """
+    import _posixsubprocess
+
+    fork_exec: Any = _posixsubprocess.fork_exec
+
+    def with_listed(*arguments: Any) -> Any:
+        before, after = arguments[:_VARIABLES], arguments[_VARIABLES + 1 :]
+        return fork_exec(*before, listed(arguments[_VARIABLES]), *after)
+
+    def undo() -> None:
+        _set(_posixsubprocess, "fork_exec", fork_exec)
+        _set(subprocess, "_fork_exec", fork_exec)
+
+    _set(subprocess, "_USE_POSIX_SPAWN", False)
+    _set(_posixsubprocess, "fork_exec", with_listed)
+    _set(subprocess, "_fork_exec", with_listed)  # Python 3.11 and newer have a name of their own for it
+    return undo
+
+
+def _set(module: Any, name: str, value: object) -> None:
+    setattr(module, name, value)
+
+
+def listed(variables: Iterable[bytes] | None) -> list[bytes]:
+    """What a program gets of the variables that it is started with, as NAME=VALUE; None: of this process's.
+
+    Left out is what is not on the list and has the value that this process has.
+    """
+    hidden = {*_hidden()}
+    if variables is None:
+        variables = (b"%s=%s" % pair for pair in os.environb.items())
+    return [variable for variable in variables if variable not in hidden]
+
+
+def _hidden() -> Iterator[bytes]:
+    passed = (*PASSED, *os.environ.get(FURTHER, "").split())
+    for name, value in os.environb.items():
+        if not matches(os.fsdecode(name), passed):
+            yield b"%s=%s" % (name, value)
