@@ -51,11 +51,12 @@ def main(arguments: list[str], was_closed: bool) -> int:
     """
     if not was_closed and not may_read_anything():
         tell(f"envman launch: warning: {OPEN_START}\n")
-    programs_get_all = started_programs.install()
+    home = os.environ.get(HOME_VARIABLE, "")
+    if not home:  # there tasks are forks of this process, and start programs as in stock Airflow
+        started_programs.install()
     try:
         kind, install = _hooks(arguments)
         _prepare()
-        home = os.environ.get(HOME_VARIABLE, "")
         _see_to_local_settings()
         unguarded = _check_upstream(kind, home)
         snapshot = look()
@@ -63,7 +64,6 @@ def main(arguments: list[str], was_closed: bool) -> int:
         rows = check_bundles(snapshot, named, with_images=arguments[0] == "scheduler")
         _say(arguments[0], rows)
         if unguarded:
-            programs_get_all()  # tasks are forks of this process then
             tell(f"envman launch: {unguarded}\n")
         else:
             _warn_of_other_languages(home)

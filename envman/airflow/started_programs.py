@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from envman.resolver.inherited import SYSTEM
@@ -30,8 +30,8 @@ _VARIABLES = 5
 """The place of the variables among the arguments of CPython's `fork_exec`: a list, or None for its own."""
 
 
-def install() -> Callable[[], None]:
-    """Have this process's programs get those variables; returns what undoes it.
+def install() -> None:
+    """Have this process's programs get those variables.
 
     `subprocess` and `multiprocessing` go through one function of CPython, once kept from posix_spawn.
     """
@@ -43,14 +43,9 @@ def install() -> Callable[[], None]:
         before, after = arguments[:_VARIABLES], arguments[_VARIABLES + 1 :]
         return fork_exec(*before, listed(arguments[_VARIABLES]), *after)
 
-    def undo() -> None:
-        _set(_posixsubprocess, "fork_exec", fork_exec)
-        _set(subprocess, "_fork_exec", fork_exec)
-
     _set(subprocess, "_USE_POSIX_SPAWN", False)
     _set(_posixsubprocess, "fork_exec", with_listed)
     _set(subprocess, "_fork_exec", with_listed)  # Python 3.11 and newer have a name of their own for it
-    return undo
 
 
 def _set(module: Any, name: str, value: object) -> None:

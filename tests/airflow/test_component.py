@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 import envman
+from envman.airflow.start import OPEN_START
+from tests.rights import give_up_rights
 
 HOUSE = Path(envman.__file__).parent
 TELL = """
@@ -77,7 +79,7 @@ def test_its_own_folder_leaves_the_path(tmp_path: Path, variables: dict[str, str
     for name in ("worker", "capacity"):
         (script.parent / f"{name}.py").touch()
     source = (HOUSE / "airflow/component.py").read_text(encoding="utf-8")
-    before, mark, _ = source.partition("    from envman.airflow.start import main")
+    before, mark, _ = source.partition("    from envman.launch.closed_process import close_process")
     assert mark
     script.write_text(before + "\n".join(f"    {line}" for line in TELL.splitlines()), encoding="utf-8")
     answer = told("-S", str(script), f"envman,{NEIGHBOURS}", **variables)
@@ -86,14 +88,35 @@ def test_its_own_folder_leaves_the_path(tmp_path: Path, variables: dict[str, str
     assert not any(entry.startswith(str(tmp_path)) for entry in answer["path"])
 
 
-def test_a_component_without_airflow_refuses_to_start() -> None:
-    finished = subprocess.run(
-        [sys.executable, "-I", "-S", str(HOUSE / "airflow/component.py"), "dag-processor"],
+def component(start: str) -> subprocess.CompletedProcess[str]:
+    """A component with no Airflow and no rights, which code starts from a closed process."""
+    begin = f"""
+import os, sys
+sys.path.insert(0, {str(HOUSE.parent)!r})
+from envman.launch.closed_process import close_process, execute_closed
+close_process()
+"""
+    words = ["-I", "-S", str(HOUSE / "airflow/component.py"), "dag-processor"]
+    return subprocess.run(
+        [sys.executable, "-c", begin + start, sys.executable, *words],
         env={"PATH": os.environ["PATH"], "ENVMAN_ROOT": "/gone"},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
+        preexec_fn=give_up_rights,
     )
+
+
+def test_a_component_without_airflow_refuses_to_start() -> None:
+    finished = component("execute_closed(sys.argv[1], sys.argv[1:], os.environ)")
     assert finished.returncode == 125
     assert finished.stderr.startswith(f"envman launch: there is no Airflow in {sys.executable}")
+
+
+def test_a_component_that_was_open_while_its_python_started_says_so() -> None:
+    finished = component("os.execve(sys.argv[1], sys.argv[1:], os.environ)")
+    assert finished.returncode == 125
+    warning, refusal, *_ = finished.stderr.splitlines()
+    assert warning == f"envman launch: warning: {OPEN_START}"
+    assert refusal.startswith(f"envman launch: there is no Airflow in {sys.executable}")

@@ -18,7 +18,7 @@ BEGIN = f"""
 import asyncio, json, multiprocessing, os, subprocess, sys
 sys.path.insert(0, {str(HOUSE)!r})
 from envman.airflow import started_programs
-undo = started_programs.install()
+started_programs.install()
 TELL = [sys.executable, "-c", {TELL!r}]
 def one():
     print(json.dumps(dict(os.environ)), flush=True)
@@ -105,7 +105,3 @@ def test_the_process_itself_keeps_all_of_them(tmp_path: Path) -> None:
 def test_workloads_are_started_with_theirs(tmp_path: Path) -> None:
     code = "os.waitpid(os.posix_spawn(TELL[0], TELL, {'AIRFLOW_CONN_X': 'http://secret'}), 0)"
     assert secret(told(code, tmp_path)) == {"AIRFLOW_CONN_X"}
-
-
-def test_it_can_be_undone(tmp_path: Path) -> None:
-    assert secret(told(f"undo(); {WAYS['inherited']}", tmp_path)) == {*SECRETS}

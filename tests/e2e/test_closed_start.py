@@ -157,15 +157,14 @@ def everywhere(estate: Estate, airflow: AirflowDeployment, *more: Path) -> list[
     return reached_by_all(airflow.home, estate.folder, ROOT, *more, pythons=[*pythons, Path(sys.executable)])
 
 
-def start_and_end(
+def start(
     airflow: AirflowDeployment, name: str, up: str, command: list[str], variables: dict[str, str]
 ) -> int:
-    """Start a component, wait until it is up, end it; returns its process ID."""
-    started = airflow.start(name, *command, **variables)
+    """Start a component, and wait until it says that it is up; returns its process ID."""
     output = airflow.home / f"{name}.out"
+    output.unlink(missing_ok=True)
+    started = airflow.start(name, *command, **variables)
     airflow.wait_for(f"the {name}", lambda: re.search(up, output.read_text(errors="replace")))
-    airflow.stop(name)
-    output.rename(output.with_suffix(".before"))
     return started.pid
 
 
@@ -180,8 +179,12 @@ def test_nobody_of_the_same_user_finds_a_secret_while_a_component_starts(
     inside = everywhere(estate, airflow, unreadable_python.parents[1])
     command = [*inside, *AS_USER, str(unreadable_python), "-m", "envman", "launch", *words]
     with strangers(mark) as watching:
-        pids = [start_and_end(airflow, component, up, command, variables) for _ in range(STARTS)]
+        pids = set()
+        for _ in range(STARTS):
+            pids.add(start(airflow, component, up, command, variables))
+            watching.read_memory()
+            airflow.stop(component)
         told = watching.end()
     assert told["found"] == {}
-    assert not {*pids} & {*told["let_in"]}
+    assert not pids & {*told["let_in"]}
     assert told["looks"] > STARTS * 10

@@ -1,6 +1,6 @@
 """A process that is closed to others of its user from its first instruction on, by this machine's kernel.
 
-Who can read every file has no unreadable program: as root, the tests' processes first give their capabilities up.
+Who can read every file has no unreadable program: so the tests' processes first give their capabilities up.
 """
 
 from __future__ import annotations
@@ -16,17 +16,13 @@ import pytest
 
 import envman
 from envman.launch import closed_process
+from tests.rights import give_up_rights
 
 HOUSE = Path(envman.__file__).parents[1]
-WITHOUT_RIGHTS = f"""
-import ctypes, json, os, sys
+BEGIN = f"""
+import os, sys
 sys.path.insert(0, {str(HOUSE)!r})
-libc = ctypes.CDLL(None)
-for number in range(64):
-    libc.prctl(24, number, 0, 0, 0)  # PR_CAPBSET_DROP: root does not get them back either
-header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3
-assert libc.capset(header, (ctypes.c_uint32 * 6)()) == 0
-from envman.launch.closed_process import close_process, execute_closed, may_read_anything
+from envman.launch.closed_process import close_process, execute_closed
 """
 TELL = f"""
 import ctypes, json, os, sys
@@ -51,7 +47,8 @@ print(json.dumps({{
 
 def run(code: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT_RIGHTS + code, *words],
+        [sys.executable, "-c", BEGIN + code, *words],
+        preexec_fn=give_up_rights,
         capture_output=True,
         text=True,
         check=False,
@@ -143,7 +140,6 @@ def test_another_system_has_nothing_to_close(monkeypatch: pytest.MonkeyPatch) ->
 ENVMAN_LAUNCH = """
 import ctypes, os, runpy, sys
 sys.path.insert(0, sys.argv.pop(1))
-seen = []
 from envman.launch import components
 def main(words):
     print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), words)
