@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import RLock
 from types import SimpleNamespace
 
-from envman.airflow import started_programs
+from envman.airflow import second_start, started_programs
 from envman.airflow.built_airflow import built_interpreter, own_airflow
 from envman.airflow.bundle_interpreter import acquire, look
 from envman.airflow.own_variables import operators_variables, set_for_component
@@ -54,6 +54,7 @@ def main(arguments: list[str], was_closed: bool) -> int:
     home = os.environ.get(HOME_VARIABLE, "")
     if not home:  # there tasks are forks of this process, and start programs as in stock Airflow
         started_programs.install()
+    second_start.install()
     try:
         kind, install = _hooks(arguments)
         _prepare()

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import uuid
@@ -188,3 +189,22 @@ def test_nobody_of_the_same_user_finds_a_secret_while_a_component_starts(
     assert told["found"] == {}
     assert not pids & {*told["let_in"]}
     assert told["looks"] > STARTS * 10
+
+
+def test_a_worker_that_starts_itself_again_is_what_it_was(
+    estate: Estate, airflow: AirflowDeployment, broker: str, unreadable_python: Path
+) -> None:
+    """Celery does so on SIGHUP, which whoever runs as its user may send: as a stock worker, left to itself."""
+    mark = uuid.uuid4().hex
+    inside = everywhere(estate, airflow, unreadable_python.parents[1])
+    command = [*inside, *AS_USER, str(unreadable_python), "-m", "envman", "launch", "worker"]
+    with strangers(mark) as watching:
+        pid = start(airflow, "worker", "ready[.]", command, secrets(mark, airflow, broker))
+        os.kill(pid, signal.SIGHUP)
+        started = re.compile(".*".join(["envman launch: celery, Airflow", "ready[.]"] * 2), re.DOTALL)
+        airflow.wait_for("the second start", lambda: started.search(airflow.output("worker")))
+        watching.read_memory()
+        airflow.stop("worker")
+        told = watching.end()
+    assert told["found"] == {}
+    assert pid not in told["let_in"]
