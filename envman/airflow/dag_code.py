@@ -13,8 +13,8 @@ from typing import ClassVar
 from airflow.models.dagcode import DagCode
 
 from envman.confine.step import identity
-from envman.door.beneath import Reader, open_beneath
 from envman.door.parse_result import AskedFile
+from envman.system.beneath import Reader, open_beneath
 
 LONGEST_CODE = 2**20
 """Bytes of code that are shown; what is more is cut."""

@@ -81,7 +81,7 @@ class Inside:
             raise InsideError(Problem(self.where, f"{self.python} can't be run: {error}", _REMEDY)) from None
         try:
             return json.loads(finished.stdout)
-        except ValueError:
+        except (ValueError, RecursionError):
             lines = [line for line in finished.stderr.splitlines() if line.strip()] or ["it said nothing"]
             if LOCAL_SETTINGS in finished.stderr:
                 what = (

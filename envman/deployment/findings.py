@@ -306,7 +306,7 @@ def _fallen_back(facts: Facts) -> Found:
 def _mapped(text: str) -> set[str]:
     try:
         found = json.loads(text or "{}")
-    except ValueError:  # Airflow refuses it, too
+    except (ValueError, RecursionError):  # Airflow refuses it, too
         return set()
     return set(found) if isinstance(found, dict) else set()
 

@@ -69,7 +69,7 @@ def _importers(text: str) -> tuple[str, ...]:
     """The classes of the importers of all bundles; raises SpecError where the option is no JSON."""
     try:
         return tuple(_classes({"importers": json.loads(text)}))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         where, remedy = "[{}] {}".format(*IMPORTERS), "Write a JSON list of class paths."
         raise SpecError(Problem(where, f"not valid JSON: {error}", remedy)) from None
 

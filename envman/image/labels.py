@@ -47,7 +47,7 @@ def facts_of(config: Mapping[str, Any], where: str) -> ImageLabels:
             str(name): EnvironmentLabels(**facts) for name, facts in json.loads(labels[ENVIRONMENTS]).items()
         }
         return ImageLabels(str(labels[BASE_DIGEST]), str(labels[VERSION]), environments)
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         what = "does not say which environments it holds: envman has not made it"
         raise ImageError(Problem(where, what, "Name an image that envman image build has made.")) from None
 

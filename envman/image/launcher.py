@@ -31,7 +31,7 @@ LAUNCHED = (
 
 LAUNCHED_ALSO = (
     *("store/__init__.py", "store/layout.py", "store/root.py"),
-    *("system/__init__.py", "system/lock_holders.py"),
+    *("system/__init__.py", "system/beneath.py", "system/lock_holders.py"),
 )
 
 SOURCE = "image_main.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,11 +47,21 @@ class Descriptor:
         """Read one; raises KeyError, TypeError or ValueError for anything else."""
         return Descriptor(
             str(data["mediaType"]),
-            str(data["digest"]),
+            checked_digest(data["digest"]),
             int(data["size"]),
             dict(data.get("annotations") or {}),
             str(data.get("artifactType") or ""),
         )
+
+
+_DIGEST = re.compile("sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})")
+
+
+def checked_digest(text: object) -> str:
+    """A digest that may become a path; raises ValueError for anything else."""
+    if not isinstance(text, str) or _DIGEST.fullmatch(text) is None:
+        raise ValueError("a digest is none")
+    return text
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ def parse_manifest(text: bytes, where: str) -> ImageManifest:
             layers=tuple(Descriptor.from_dict(layer) for layer in data["layers"]),
             annotations=dict(data.get("annotations") or {}),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ImageError(Problem(where, f"is no image manifest: {error}", "Name an image.")) from None
 
 
@@ -128,8 +139,13 @@ def parse_config(text: bytes, where: str) -> dict[str, Any]:
         data = json.loads(text)
         if not isinstance(data, dict) or not isinstance(data["rootfs"]["diff_ids"], list):
             raise TypeError("it has no layers")
+        config = data.get("config") or {}
+        texts = [*(config.get("Env") or []), config.get("User") or "", config.get("WorkingDir") or ""]
+        texts += (config.get("Labels") or {}).values()
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("its settings have the wrong types")
         return data
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ImageError(Problem(where, f"is no image configuration: {error}", "Name an image.")) from None
 
 

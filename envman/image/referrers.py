@@ -83,6 +83,6 @@ def parse_index(text: bytes, where: str) -> list[Descriptor]:
     try:
         data: Any = json.loads(text)
         return [Descriptor.from_dict(entry) for entry in data["manifests"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"is no index of referrers: {error}"
         raise ImageError(Problem(where, what, "Remove that tag from the registry.")) from None

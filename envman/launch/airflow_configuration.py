@@ -162,7 +162,7 @@ def _entries(text: str, source: str) -> list[dict[str, object]]:
 
     try:
         entries = json.loads(text.strip() or "[]")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SpecError(Problem(source, f"not valid JSON: {error}", _REMEDY)) from None
     entries = entries if isinstance(entries, list) else [None]
     for index, entry in enumerate(entries):

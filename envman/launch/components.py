@@ -118,7 +118,7 @@ def knows_coordinators(snapshot: Snapshot, environment: str) -> bool:
         with open(path, encoding="utf-8") as stream:
             version = json.load(stream)["packages"]["apache-airflow-core"]
         return tuple(int(part) for part in version.split(".")[:2]) >= (3, 3)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 

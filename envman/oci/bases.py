@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from envman.errors import ImageError, Problem
-from envman.image.oci_values import ImageManifest, digest_of, parse_config, parse_manifest
+from envman.image.oci_values import ImageManifest, checked_digest, digest_of, parse_config, parse_manifest
 from envman.oci.image_layout import Layout
 from envman.oci.skopeo import Skopeo, layout_reference
 from envman.spec.image_names import Reference
@@ -96,11 +96,11 @@ def _for_this_machine(raw: bytes, name: str) -> str | None:
         if listed is None:
             return None
         platforms = {
-            f"{one['platform']['os']}/{one['platform']['architecture']}": str(one["digest"])
+            f"{one['platform']['os']}/{one['platform']['architecture']}": checked_digest(one["digest"])
             for one in reversed(listed)  # of variants, the first is the plain one
             if "platform" in one
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ImageError(Problem(name, f"has no manifest that can be read: {error}", _NAME_ANOTHER)) from None
     wanted = f"linux/{host_architecture()}"
     if wanted not in platforms:

@@ -107,7 +107,7 @@ class Layout:
             found = [Descriptor.from_dict(entry) for entry in index["manifests"]]
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             what = f"is no index: {error}"
             raise ImageError(Problem(str(self.folder / "index.json"), what, "Remove the folder.")) from None
         return {one.annotations[REF_NAME]: one for one in found if REF_NAME in one.annotations}

@@ -28,7 +28,7 @@ class LayerStore:
         """A layer of ordered entries, and whether it was there. Raises OSError, ImageError."""
         parts = f"{fingerprint(entries)} {self.epoch} {self.compression.describe()}"
         known = self.layout.folder / "layers" / f"{hashlib.sha256(parts.encode()).hexdigest()}.json"
-        with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             data = json.loads(known.read_text(encoding="utf-8"))
             blob = Descriptor.from_dict(data["blob"])
             if self.layout.has(blob):

@@ -66,7 +66,7 @@ def parse_report(text: str, pins: Collection[Pinned]) -> Report:
             key = (name, _version(entry["version"]))
             answered.add(key)
             advisories += [_advisory(name, spelled[key], one) for one in entry["vulns"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _nonsense(f"pip-audit's report is none: {type(error).__name__}: {error}") from None
     left_out = [f"{name} {version}" for name, version in spelled if (name, version) not in answered]
     if missing := [one for one in left_out if one.partition(" ")[0] not in unknown]:

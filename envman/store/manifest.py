@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -102,6 +103,27 @@ def _check_types(value: Manifest | BaseInterpreter) -> None:
         texts = found.values() if isinstance(found, dict) else ()
         if not isinstance(found, _TYPES[str(field.type)]) or not all(isinstance(one, str) for one in texts):
             raise TypeError(f"{field.name} is not of its type")
+
+
+_FACTS = {
+    "implementation": re.compile("[A-Za-z]{1,20}"),
+    "version": re.compile(r"[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}((a|b|rc)[0-9]{1,4})?"),
+    "platform": re.compile("[A-Za-z0-9._-]{1,60}"),
+    "executable": re.compile("/[^\\x00-\\x1f\\x7f]{1,1000}"),
+    "stamp": re.compile("[0-9]{1,20}-[0-9]{1,20}"),
+}
+"""What may stand in the fields of an interpreter: they become parts of paths and of command lines."""
+
+
+def parse_interpreter(text: str) -> BaseInterpreter:
+    """Read what `python_facts.py` has printed, in a base's Python; raises ValueError for anything else."""
+    try:
+        facts = json.loads(text)
+        if facts.keys() == _FACTS.keys() and all(_FACTS[key].fullmatch(facts[key]) for key in _FACTS):
+            return BaseInterpreter(**facts)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass
+    raise ValueError("it does not say which Python it is")
 
 
 def options_digest(environment: Environment) -> str:

@@ -43,7 +43,7 @@ def _verify(store: Store, environment: str) -> VerifyOutcome:
     try:
         text = (folder / layout.FILES).read_text(encoding="utf-8")
         listed = parse_inventory(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         what = f"the file list of {generation} can't be read: {error}"
         raise StoreError(Problem(f"environment '{environment}'", what, remedy)) from None
     found = take_inventory(folder, Digests())

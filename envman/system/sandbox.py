@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from envman.errors import ImageError, Problem
+from envman.system.beneath import place_in_root
 from envman.system.child_process import Finished
 from envman.system.processes import Processes
 
@@ -22,6 +23,7 @@ INSIDE = "/.envman"
 
 HOME = f"{INSIDE}/home"
 
+_OWN = (("--dev", "/dev"), ("--proc", "/proc"), ("--tmpfs", "/tmp"), ("--tmpfs", INSIDE))  # noqa: S108
 _NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
 _INHERITED = ("UV_", "PIP_", "SSL_", "http_", "https_", "all_", "no_", "HTTP_", "HTTPS_", "ALL_", "NO_")
 """How the names of those variables begin that tell where files come from and how they are reached."""
@@ -92,12 +94,25 @@ class Sandbox(Processes):
             str(self._root),
             "/",
         ]
-        words += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", INSIDE, "--dir", HOME]  # noqa: S108
+        for option, path in _OWN:
+            words += [option, self._place(path)]
+        words += ["--dir", self._place(HOME)]
         mounts += [Mount(os.path.realpath(path), path) for path in _NETWORK if Path(path).exists()]
         for mount in sorted(mounts, key=lambda one: one.target):
-            words += ["--bind" if mount.writable else "--ro-bind", mount.source, mount.target]
+            words += ["--bind" if mount.writable else "--ro-bind", mount.source, self._place(mount.target)]
         words += ["--remount-ro", "/", "--chdir", where, "--", *(self.seen(word) for word in command)]
         return super().run(words, dict(self._variables(environment)), "/", held, on_line, timeout=timeout)
+
+    def _place(self, path: str) -> str:
+        """Where a mount goes, without a link on the way: bubblewrap makes what is missing of its path, and
+        would follow an image's link to where this machine's files are. Raises ImageError.
+        """
+        first = INSIDE if path.startswith(f"{INSIDE}/") else path  # below it there is nothing of the image
+        try:
+            return f"/{place_in_root(str(self._root), first)}{path[len(first) :]}"
+        except OSError as error:
+            what = f"nothing can be mounted at {path}: {error.strerror}"
+            raise ImageError(Problem(str(self._root), what, "Choose another base.")) from None
 
     def _variables(self, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         """The variables of a child. They are no options of bubblewrap: a password is on no command line."""

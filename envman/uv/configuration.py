@@ -126,7 +126,7 @@ def read_uv_config(config: str) -> dict[str, Any]:
     """A uv.toml as a table, its relative paths made absolute, hidden inputs left out; raises SpecError."""
     try:
         table = tomllib.loads(Path(config).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SpecError(
             Problem(config, f"can't be read: {error}", "Make it a uv configuration file.")
         ) from None

@@ -34,11 +34,16 @@ def make_base(
     environ: Iterable[str] = (),
     user: str = "",
     changed: Mapping[str, bytes] | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> str:
-    """Make an OCI layout at a place; returns its name. `changed` are files with other contents, by path."""
+    """Make an OCI layout at a place; returns its name. `changed` are files with other contents, by path, and
+    `links` the targets of links that stand in the place of what was there.
+    """
     entries = {entry.path: entry for entry in _entries(Path(python))}
     for path, content in (changed or {}).items():
         entries[path.lstrip("/")] = written(path.lstrip("/"), content, 0o755)
+    for path, target in (links or {}).items():
+        entries[path.lstrip("/")] = Entry(path.lstrip("/"), Kind.SYMBOLIC_LINK, 0o777, target=target)
     layout = Layout(place)
     layer, _ = LayerStore(layout, 1_700_000_000, Compression.GZIP, 2).layer(
         list(in_order(entries.values())), "this machine's Python"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,8 @@ from envman.errors import ImageError, Problem
 from envman.inside.protocol import SCRIPTS
 from envman.oci.bases import Base
 from envman.spec.project import Environment
-from envman.store.manifest import BaseInterpreter
+from envman.store.manifest import BaseInterpreter, parse_interpreter
+from envman.system.beneath import names_in_root
 from envman.system.files import mark_used
 from envman.system.processes import Processes
 from envman.system.sandbox import HOME, INSIDE, Mount, Sandbox
@@ -148,7 +148,11 @@ def _interpreters(base: Base, inside: Sandbox) -> Interpreters:
         if finished.exit_code:
             failures.append(f"{path}: {(finished.stderr.strip() or 'it said nothing').splitlines()[-1]}")
             continue
-        interpreter = BaseInterpreter(**json.loads(finished.stdout))
+        try:
+            interpreter = parse_interpreter(finished.stdout)
+        except ValueError as error:
+            failures.append(f"{path}: {error}")
+            continue
         found.setdefault(interpreter.executable, interpreter)
     if not found:
         why = "; ".join(failures) or f"none on its PATH, {base.environ().get('PATH', os.defpath)}"
@@ -159,6 +163,5 @@ def _interpreters(base: Base, inside: Sandbox) -> Interpreters:
 
 def _candidates(base: Base) -> Iterator[str]:
     for folder in base.environ().get("PATH", os.defpath).split(os.pathsep):
-        inside = Path(f"{base.root}/{folder}")
-        names = sorted(inside.iterdir()) if inside.is_dir() else ()
-        yield from (f"{folder}/{one.name}" for one in names if _PYTHON.fullmatch(one.name))
+        names = names_in_root(str(base.root), folder) if folder.startswith("/") else ()
+        yield from (f"{folder}/{name}" for name in names if _PYTHON.fullmatch(name))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from envman.errors import ImageError, Problem
 from envman.image.dpkg import STATUS_FILE, STATUS_FOLDER, installed_packages, missing_packages
 from envman.oci.bases import Base
 from envman.spec.project import Environment
+from envman.system.beneath import names_in_root, read_in_root
+
+LARGEST_STATUS = 64 * 2**20
+"""Bytes of a file of dpkg; a desktop's has 5 MB."""
 
 
 def check_packages(base: Base, environments: Iterable[Environment]) -> None:
@@ -32,8 +37,10 @@ def check_packages(base: Base, environments: Iterable[Environment]) -> None:
 
 def _status(base: Base) -> str:
     """What dpkg notes of the base; empty where it is no Debian."""
-    folder, file = base.root / STATUS_FOLDER, base.root / STATUS_FILE
-    files = [file] if file.is_file() else []
-    if folder.is_dir():
-        files += sorted(one for one in folder.iterdir() if one.is_file() and one.suffix != ".md5sums")
-    return "\n\n".join(one.read_text(encoding="utf-8", errors="replace") for one in files)
+    root = str(base.root)
+    names = [name for name in names_in_root(root, STATUS_FOLDER) if not name.endswith(".md5sums")]
+    texts: list[str] = []
+    for path in (STATUS_FILE, *(f"{STATUS_FOLDER}/{name}" for name in names)):
+        with contextlib.suppress(OSError):  # what is no file of the base says nothing
+            texts.append(read_in_root(root, path, LARGEST_STATUS).decode(errors="replace"))
+    return "\n\n".join(texts)

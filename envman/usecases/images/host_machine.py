@@ -15,6 +15,7 @@ from envman.inside.protocol import SCRIPTS
 from envman.oci.bases import Base
 from envman.store import layout
 from envman.store.manifest import BaseInterpreter
+from envman.system.beneath import place_in_root
 from envman.system.digests import Digests
 from envman.system.files import write_atomic
 from envman.system.processes import Processes
@@ -76,23 +77,11 @@ def _differing(root: Path, one: BaseInterpreter, processes: Processes, digests: 
 
 def inside(root: Path, path: str) -> Path | None:
     """A file of an unpacked image, its links followed within the image; None where there is none."""
-    at, left, links = root, [part for part in path.split("/") if part], 0
-    while left:
-        part = left.pop(0)
-        if part == "..":
-            at = at if at == root else at.parent
-            continue
-        found = at / part
-        if found.is_symlink():
-            links += 1
-            target = str(found.readlink())
-            left = [step for step in target.split("/") if step not in {"", "."}] + left
-            at = root if target.startswith("/") else at
-            if links > 40:  # as many as Linux follows
-                return None
-        else:
-            at = found
-    return at if at.is_file() else None
+    try:
+        found = root / place_in_root(str(root), path)
+    except OSError:
+        return None
+    return found if found.is_file() and not found.is_symlink() else None
 
 
 def _claim(root: Path, key: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import envman
-from envman.errors import BuildError, Problem
+from envman.errors import BuildError, ImageError, Problem
 from envman.image import launcher
 from envman.image.entries import Entry, Kind, folder, portable_mode, written
 from envman.image.labels import EnvironmentLabels, ImageLabels
@@ -21,8 +21,13 @@ from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import FileEntry, listing_text, parse_inventory
 from envman.store.manifest import BaseInterpreter, Manifest, spec_digest
+from envman.system.beneath import place_in_root, read_in_root
 from envman.system.digests import Digests
 from envman.system.source_date import rfc3339
+
+ACCOUNTS = "etc/passwd"
+LARGEST_LIST = 2**20
+"""Bytes of a base's list of accounts."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +136,23 @@ def launcher_entries(staged: Path, base: Base, python: BaseInterpreter, digests:
     if launcher.runs_as_root(base.config):
         home = base.environ().get("AIRFLOW_HOME", launcher.AIRFLOW_HOME).strip("/")
         entries.append(folder(home, user=launcher.USER, mode=0o775))
-        passwd = base.root / "etc/passwd"
-        text = passwd.read_text(encoding="utf-8") if passwd.is_file() else "root:x:0:0:root:/root:/bin/sh\n"
+        place, text = _passwd(base)
         if changed := launcher.passwd_with_user(text):
-            entries.append(written("etc/passwd", changed.encode()))
+            entries.append(written(place, changed.encode("utf-8", "surrogateescape")))
     return entries
+
+
+def _passwd(base: Base) -> tuple[str, str]:
+    """The base's list of accounts: where it is in the image, and its text. Raises ImageError."""
+    root = str(base.root)
+    try:
+        content = read_in_root(root, ACCOUNTS, LARGEST_LIST)
+        return place_in_root(root, ACCOUNTS), content.decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return ACCOUNTS, "root:x:0:0:root:/root:/bin/sh\n"
+    except OSError as error:
+        what = f"its /{ACCOUNTS} can't be read: {error.strerror}"
+        raise ImageError(Problem(base.name, what, "Choose a base whose accounts are in a file.")) from None
 
 
 def facts(found: Mapping[str, Held], base_digest: str) -> ImageLabels:

@@ -143,8 +143,12 @@ class _Builder:
         directory = Path(self._workspace.project.directory)
         for path in context_files(self._workspace):
             (context / path).parent.mkdir(parents=True, exist_ok=True)
-            copy = shutil.copytree if (directory / path).is_dir() else shutil.copyfile
-            copy(directory / path, context / path)
+            if (directory / path).is_dir():
+                shutil.copytree(
+                    directory / path, context / path, symlinks=True
+                )  # as they are: links stay links
+            else:
+                (context / path).write_text(self._workspace.files.read(path), encoding="utf-8")
         made = recipe(
             self._workspace,
             wanted.environments,
@@ -230,15 +234,20 @@ def _look_into(blob: Path, layer: Descriptor, folder: Path) -> _Found:
                 stream = archive.extractfile(entry)
                 text = stream.read().decode() if stream else ""
                 manifests[parent.rpartition("/")[2]] = parse_generation(text, entry.name)
-            elif name == "METADATA" and parent.endswith(".dist-info") and ".." not in parent.split("/"):
+            elif name == "METADATA" and parent.endswith(".dist-info"):
                 _extract(archive, entry, folder)
     found = {name: manifests[one] for name, one in links.items() if one in manifests}
     return _Found(note, found)
 
 
 def _extract(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
+    """Write a file below a folder; one that names a place outside of it, or links there, is left out."""
+    names = (entry.name, entry.linkname)
+    if any(".." in name.split("/") or name.startswith("/") for name in names):
+        return
     target = folder / entry.name
     target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # a name that is there twice
     if entry.islnk() and (folder / entry.linkname).is_file():  # to go back in an archive is slow
         target.hardlink_to(folder / entry.linkname)
     elif stream := archive.extractfile(entry):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from envman.door import beneath
-from envman.door.beneath import Reader, open_beneath
+from envman.system import beneath
+from envman.system.beneath import Reader, open_beneath
 
 
 @pytest.fixture(params=["openat2", "step by step"])
