@@ -26,7 +26,15 @@ from envman.resolver.inherited import inherited
 from envman.resolver.variables import child_environment
 from envman.store import layout
 from envman.store.folder import Store
-from envman.store.inventory import Inventory, altered_since_packed, differences, take_inventory
+from envman.store.inventory import (
+    FileEntry,
+    Inventory,
+    altered_since_packed,
+    claimed,
+    differences,
+    replaced,
+    take_inventory,
+)
 from envman.store.manifest import Manifest, spec_digest
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
@@ -65,19 +73,24 @@ class GenerationBuilder:
         folder = self._store.folder(plan.generation)
         with _removed_on_failure(folder):
             environment = VirtualEnvironment(folder)
+            made = self._create(plan, environment)
             self._install(plan, environment)
+            check_own_files(folder, made)  # before the interpreter runs that they decide about
             self._compile(plan, environment)
             inventory = self._inventory(plan, environment)
             self._check(plan, environment, inventory)
             self._write_manifest(plan, inventory, started)
 
-    def _install(self, plan: Plan, environment: VirtualEnvironment) -> None:
-        name = plan.environment.name
-        self._report(Event(name, Stage.CREATING, plan.interpreter.describe()))
+    def _create(self, plan: Plan, environment: VirtualEnvironment) -> Mapping[str, FileEntry]:
+        """An environment without packages, and the lock; returns its files."""
+        self._report(Event(plan.environment.name, Stage.CREATING, plan.interpreter.describe()))
         virtualenv = self._tools.machine.virtualenv(plan.interpreter)
         environment.create(virtualenv, self._tools.processes, self._held)
-        lock_file = environment.folder / layout.LOCK_COPY
-        lock_file.write_text(plan.lock_text, encoding="utf-8")
+        (environment.folder / layout.LOCK_COPY).write_text(plan.lock_text, encoding="utf-8")
+        return take_inventory(environment.folder, Digests()).entries
+
+    def _install(self, plan: Plan, environment: VirtualEnvironment) -> None:
+        name, lock_file = plan.environment.name, environment.folder / layout.LOCK_COPY
         self._report(Event(name, Stage.INSTALLING, f"{len(plan.packages)} packages"))
         self._tools.uv.install(
             str(lock_file),
@@ -224,6 +237,19 @@ def _device(path: Path) -> int:
     while not path.exists():
         path = path.parent
     return path.stat().st_dev
+
+
+def check_own_files(folder: Path, made: Mapping[str, FileEntry]) -> None:
+    """Raises BuildError where a package has put a file in the place of one that the build has made itself."""
+    brought = claimed(folder)
+    packages = dict(brought)
+    if wrong := sorted({*packages, *replaced(folder, made)}):
+        listed = "; ".join(
+            f"{path} by {packages.get(path, 'a package that does not say so')}" for path in wrong[:10]
+        )
+        what = f"files that are the environment's own were replaced: {listed}"
+        remedy = "Take the package out of the dependencies, or lock a version of it that leaves them alone."
+        raise BuildError(Problem("uv pip sync", what, remedy))
 
 
 def _altered_problem(altered: list[str]) -> Problem:

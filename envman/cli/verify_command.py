@@ -24,7 +24,8 @@ def verify_command(
 ) -> None:
     """Read every file of the current generations, and say what changed since the build.
 
-    Names each changed, missing or added file; ends with 8 if there is any.
+    Names each changed, missing or added file, and each of the environment's own that a package has replaced;
+    ends with 8 if there is any.
 
     Example: envman verify env_a
     """
@@ -54,9 +55,14 @@ def _verify_row(outcome: VerifyOutcome) -> dict[str, object]:
 
 
 def _verify_problems(outcome: VerifyOutcome) -> list[Problem]:
-    words = {"changed": "was changed", "missing": "is missing", "added": "was added"}
+    words = {
+        "changed": "was changed",
+        "missing": "is missing",
+        "added": "was added",
+        "replaced": "is the environment's own, and was brought by the package ",
+    }
     listed = [
-        Problem(f"{outcome.environment}/{difference.path}", words[difference.kind])
+        Problem(f"{outcome.environment}/{difference.path}", words[difference.kind] + difference.by)
         for difference in outcome.differences
     ]
     if listed:

@@ -53,17 +53,25 @@ class Store:
         )
 
     def is_whole(self, generation: str) -> bool:
-        """Whether the generation's manifest stands."""
-        return Path(layout.manifest_path(self.root, generation)).is_file()
+        """Whether the generation's manifest stands; one that is damaged is told of by who reads it."""
+        try:
+            return self.manifest(generation) is not None
+        except StoreError:
+            return True
 
     def manifest(self, generation: str) -> Manifest | None:
-        """The generation's manifest, None if it is not whole; raises StoreError for a damaged one."""
+        """The generation's manifest, None if it is not whole; raises StoreError for a damaged one.
+
+        One that names another generation is none: a package may bring a file of that name, and can't know
+        the generation, whose name is a digest of the package's, too.
+        """
         path = Path(layout.manifest_path(self.root, generation))
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return parse_manifest(text, str(path))
+        found = parse_manifest(text, str(path))
+        return found if found.generation == generation else None
 
     def name_for(self, identifier: str, rebuild: bool) -> str:
         """The folder's name for an identifier: itself, or with a number where it was rebuilt on demand."""

@@ -10,11 +10,13 @@ import csv
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from envman.errors import BuildError, Problem
 from envman.store import layout
 from envman.system.digests import Digests
 
@@ -31,10 +33,14 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Difference:
-    """A file that is not as the generation's list says: 'changed', 'missing' or 'added'."""
+    """A file that is not as the generation's list says: 'changed', 'missing' or 'added'.
+
+    'replaced' is one that is the environment's own, and that the package `by` says it has brought.
+    """
 
     kind: str
     path: str
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,17 +96,74 @@ def altered_since_packed(folder: Path, inventory: Inventory) -> list[str]:
     every later build. Bytecode, and what has no SHA-256 in a RECORD, is not told of.
     """
     recorded: dict[str, set[str]] = {}
-    for record in folder.glob("lib/python3*/site-packages/*.dist-info/RECORD"):
-        base = record.parent.parent.relative_to(folder)
-        with record.open(encoding="utf-8", errors="replace", newline="") as stream:
-            for path, value in (row[:2] for row in csv.reader(stream) if len(row) > 1):
-                if value.startswith("sha256=") and not path.endswith(".pyc"):
-                    recorded.setdefault(os.path.normpath(f"{base}/{path}"), set()).add(value)
+    for _, path, value in _recorded(folder):
+        if value.startswith("sha256=") and not path.endswith(".pyc"):
+            recorded.setdefault(path, set()).add(value)
     return sorted(
         path
         for path, values in recorded.items()
         if path in inventory.entries and _as_recorded(inventory.entries[path].digest) not in values
     )
+
+
+def _recorded(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """What installed packages say that they brought: the package, the path in the generation, the digest.
+
+    Raises BuildError for a RECORD that can't be read.
+    """
+    for record in sorted(folder.glob("lib/python3*/site-packages/*.dist-info/RECORD")):
+        base, package = (
+            record.parent.parent.relative_to(folder),
+            record.parent.name.removesuffix(".dist-info"),
+        )
+        try:
+            with record.open(encoding="utf-8", errors="replace", newline="") as stream:
+                for row in csv.reader(stream):
+                    if len(row) > 1:
+                        yield package, os.path.normpath(f"{base}/{row[0]}"), row[1]
+        except csv.Error as error:
+            what = f"its RECORD can't be read: {error}"
+            raise BuildError(Problem(f"the package {package}", what, "Lock another version of it.")) from None
+
+
+_OF_THE_BUILD = re.compile(
+    r"pyvenv\.cfg|lib64|bin/python(3(\.[0-9]+)?)?|bin/activate(\.fish)?|envman\.(json|files|lock)"
+    r"|lib/python3[^/]*/site-packages/_virtualenv\.(py|pth)"
+)
+"""What makes a folder an environment, and says what it is: of envman and virtualenv, and of no package."""
+
+_ABOUT = re.compile(r"lib/python3[^/]*/site-packages/([^/]+)\.dist-info/.*")
+"""What says what a package is: licenses and bills of materials are read from there."""
+
+
+def claimed(folder: Path) -> list[tuple[str, str]]:
+    """Files that are the build's own, or about another package, and the package whose RECORD names them.
+
+    Raises BuildError.
+    """
+    found = set[tuple[str, str]]()
+    for package, path, _ in _recorded(folder):
+        about = _ABOUT.fullmatch(path)
+        if _OF_THE_BUILD.fullmatch(path) or (about and about[1] != package):
+            found.add((path, package))
+    return sorted(found)
+
+
+def replaced(folder: Path, made: Mapping[str, FileEntry]) -> list[str]:
+    """Files that are not any more as the build has made them, before it installed packages.
+
+    They are read again, as whoever has changed one may have set its time back. A manifest or a file list,
+    which the build writes last, is one of them.
+    """
+    changed = [path for path in (layout.MANIFEST, layout.FILES) if os.path.lexists(folder / path)]
+    for path, entry in made.items():
+        try:
+            status = os.lstat(folder / path)
+            same = entry == FileEntry(f"{status.st_mode:o}", _digest(str(folder / path), status, Digests()))
+        except OSError:
+            same = False
+        changed += [] if same else [path]
+    return sorted(changed)
 
 
 def _as_recorded(digest: str) -> str:

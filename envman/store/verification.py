@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from envman.errors import Problem, StoreError
 from envman.store import layout
 from envman.store.folder import Store
-from envman.store.inventory import Difference, differences, parse_inventory, take_inventory
+from envman.store.inventory import Difference, claimed, differences, parse_inventory, take_inventory
 from envman.system.digests import Digests
 
 
@@ -47,7 +47,11 @@ def _verify(store: Store, environment: str) -> VerifyOutcome:
         what = f"the file list of {generation} can't be read: {error}"
         raise StoreError(Problem(f"environment '{environment}'", what, remedy)) from None
     found = take_inventory(folder, Digests())
-    result = differences(listed, found.entries)
+    brought = claimed(folder)
+    result = (
+        *(Difference("replaced", path, package) for path, package in brought),
+        *differences(listed, found.entries),
+    )
     if _digest(text) != manifest.files:
         result = (Difference("changed", layout.FILES), *result)
     return VerifyOutcome(environment, generation, len(found.entries), result)
