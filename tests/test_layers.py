@@ -57,7 +57,7 @@ PURE = {
     "names": "",
     "system": "events redaction",
     "resolver": "airflow_options inherited snapshot table variables",
-    "spec": "dependencies image_names inputs merge model parse project publication schema sources starter values",
+    "spec": "dependencies image_names inputs merge model parse project publication requirement_text schema sources starter values",
     "lock": "changes lockfile platforms source_only",
     "store": "layout manifest switches",
     "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",

@@ -44,7 +44,8 @@ def read_lock_text(workspace: Workspace, environment: Environment) -> str:
         return ""
     except (OSError, UnicodeDecodeError) as error:
         remedy = f"Make it anew: envman lock {environment.name}"
-        raise LockError(Problem(environment.lock_file, f"can't be read: {error}", remedy)) from None
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise LockError(Problem(environment.lock_file, f"can't be read: {why}", remedy)) from None
 
 
 def lock_state(workspace: Workspace, environment: Environment) -> LockState:

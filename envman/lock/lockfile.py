@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from envman.errors import LockError, Problem
 from envman.spec.inputs import FORMAT, fingerprint
+from envman.spec.requirement_text import parse_requirement
 
 _HEADER = re.compile(r"# (?P<key>[a-z-]+)(?: (?P<label>[^:]+))?: (?P<value>\S+)")
 _HASH = re.compile(r"--hash=(sha(?:256|384|512):[0-9a-f]+)")
@@ -140,7 +141,7 @@ def parse_pins(text: str, file: str, environment: str) -> tuple[Pin, ...]:
         requirement_text = _HASH.sub("", line).strip()
         pin = _pin(requirement_text, tuple(_HASH.findall(line)))
         if pin is None:
-            what = f"'{requirement_text}' is not a pinned requirement with hashes"
+            what = "this line is not a pinned requirement with hashes"
             raise LockError(Problem(f"{file}:{number}", what, f"Make it anew: envman lock {environment}"))
         pins.append(pin)
     return tuple(sorted(pins))
@@ -148,7 +149,7 @@ def parse_pins(text: str, file: str, environment: str) -> tuple[Pin, ...]:
 
 def _pin(text: str, hashes: tuple[str, ...]) -> Pin | None:
     try:
-        requirement = Requirement(text)
+        requirement = parse_requirement(text)
     except InvalidRequirement:
         return None
     versions = list(requirement.specifier)

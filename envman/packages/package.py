@@ -81,7 +81,7 @@ def _requirements(lines: Iterable[str]) -> Iterable[Requirement]:
     for line in lines:
         try:
             yield Requirement(line)
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             continue
 
 

@@ -11,6 +11,7 @@ from tomlkit.items import Array
 
 from envman.errors import Problem, UsageError
 from envman.names import nearest
+from envman.spec.requirement_text import parse_requirement
 
 
 def add_dependencies(text: str, file: str, requirements: Sequence[str]) -> str:
@@ -31,7 +32,7 @@ def add_dependencies(text: str, file: str, requirements: Sequence[str]) -> str:
 
 def _parsed(text: str) -> Requirement:
     try:
-        requirement = Requirement(text)
+        requirement = parse_requirement(text)
     except InvalidRequirement as error:
         what = f"is not a requirement (PEP 508): {str(error).splitlines()[0]}"
         raise UsageError(Problem(f"'{text}'", what, "Write: envman add env_a 'polars>=1'")) from None

@@ -5,11 +5,11 @@ All errors of all files are found in one run.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
 from urllib.parse import quote
 
 from envman.errors import Problem, SpecError
@@ -27,6 +27,10 @@ from envman.spec.sources import (
     flatten_requirements_text,
     read_source,
 )
+from envman.system.beneath import open_beneath
+
+LARGEST_FILE = 16 * 2**20
+"""Characters of a file of a project: an Airflow's lock has 2 million."""
 
 PROJECT_FILE = "envman.toml"
 UV_CONFIG = "uv.toml"
@@ -40,13 +44,23 @@ class ProjectFiles:
         self._edited = edited or {}
 
     def read(self, path: str) -> str:
-        """The text of a file, by its path relative to the project; raises OSError, UnicodeDecodeError."""
+        """The text of a file, by its path relative to the project; raises OSError, UnicodeDecodeError.
+
+        No link leads out of the project's folder: it is EXDEV then.
+        """
         if path in self._edited:
             return self._edited[path]
-        file = self.directory / path
-        if not S_ISREG(mode := file.stat().st_mode) and not S_ISDIR(mode):  # it may have no end
-            raise OSError("it is a pipe or a device, and no file")
-        return file.read_text(encoding="utf-8")
+        try:
+            descriptor = open_beneath(str(self.directory), path)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise OSError(errno.EXDEV, "it is a link out of the project's folder", path) from None
+            raise
+        with os.fdopen(descriptor, encoding="utf-8") as stream:
+            text = stream.read(LARGEST_FILE + 1)
+        if len(text) > LARGEST_FILE:
+            raise OSError(f"it has more than {LARGEST_FILE:,} characters")
+        return text
 
     def specs(self) -> list[str]:
         """The names of the specs in environments/, sorted; raises OSError."""
@@ -183,15 +197,15 @@ def _reference_problems(
 
 def _uv_config(files: ProjectFiles, declared: ProjectSpec | None, problems: list[Problem]) -> str | None:
     named = declared.uv_config if declared else None
-    path = files.directory / (named or UV_CONFIG)
-    if path.is_file():
-        return str(path)
-    if named:
-        where = f"{PROJECT_FILE}: uv-config"
-        problems.append(
-            Problem(where, f"there is no file {named}", "Correct the path, relative to envman.toml.")
-        )
-    return None
+    path = named or UV_CONFIG
+    if not named and not os.path.lexists(files.directory / path):
+        return None
+    found: list[Problem] = []
+    if read_source(path, files.read, found) is None:
+        where = f"{PROJECT_FILE}: uv-config" if named else PROJECT_FILE
+        problems += [Problem(where, f"{path}: {one.what}", one.remedy) for one in found]
+        return None
+    return str(files.directory / path)
 
 
 def load_inputs(

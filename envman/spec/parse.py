@@ -21,6 +21,13 @@ else:
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+LARGEST = 2**20
+"""Characters of a TOML file; the largest of a team's pyproject.toml have some tens of thousands."""
+
+_PART = r"""[ \t]*(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
+_DEEP_KEY = re.compile(rf"\.{_PART}(?:[ \t]*\.{_PART}){{99}}")
+"""A key of a hundred parts. The parser's time grows with their square: half a million take hours."""
+
 _TOML = {"tuple": "list", "dictionary": "table"}
 """What TOML calls Python's types."""
 _TYPES = re.compile("|".join(_TOML))
@@ -45,15 +52,22 @@ _EXPECTED = {
 
 def parse_toml(text: str, file: str) -> tuple[dict[str, Any], list[Problem]]:
     """Read TOML 1.0; a syntax error is one problem with its line and column."""
+    if len(text) > LARGEST:
+        return {}, [Problem(file, f"has more than {LARGEST:,} characters", "Name a smaller file.")]
+    too_deep = Problem(file, "its values are nested too deeply", "Write them flat.")
+    if _DEEP_KEY.search(text):
+        return {}, [too_deep]
     try:
         return tomllib.loads(text), []
     except RecursionError:
-        return {}, [Problem(file, "its values are nested too deeply", "Write them flat.")]
+        return {}, [too_deep]
     except tomllib.TOMLDecodeError as error:
         if text.startswith("\ufeff"):
             remedy = "Save it as UTF-8 without one."
             return {}, [Problem(file, "begins with a byte order mark (BOM)", remedy)]
         return {}, [Problem(file, f"not valid TOML: {error}", "Correct the syntax at that place.")]
+    except ValueError as error:  # a number of thousands of digits
+        return {}, [Problem(file, f"holds a value that can't be read: {error}", "Correct the value.")]
 
 
 def parse_project(text: str, file: str) -> tuple[ProjectSpec | None, list[Problem]]:

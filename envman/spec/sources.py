@@ -6,6 +6,7 @@ not to their comments. Reading is handed in: `read` takes a path relative to the
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import re
 from collections.abc import Callable, Iterator
@@ -13,16 +14,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from packaging.dependency_groups import resolve_dependency_groups
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from envman.errors import Problem
 from envman.names import nearest
 from envman.spec.model import PyprojectSource
 from envman.spec.parse import parse_toml
+from envman.spec.requirement_text import parse_requirement
 from envman.system.redaction import redact
 
 Read = Callable[[str], str]
+
+_OPTIONS = frozenset(
+    {
+        *("-r", "-c", "--pre", "--prefer-binary", "--require-hashes", "--no-binary", "--only-binary"),
+        *("--use-feature", "--global-option", "--config-settings", "--requirements", "--constraints"),
+    }
+)
+"""Options that are named where they are refused; any other text is not shown."""
+
+DEEPEST, MOST_FILES = 50, 500
+"""Requirements files that include each other, one below the other and in all."""
 
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _HASHES = re.compile(r"\s--hash[=\s]\S+")
@@ -36,6 +49,7 @@ class Flattened:
     requirements: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    files: int = 0
 
 
 def flatten_requirements_file(path: str, read: Read) -> Flattened:
@@ -61,6 +75,12 @@ def _read_into(result: Flattened, path: str, read: Read, trail: tuple[str, ...],
         chain = " -> ".join((*trail, path))
         result.problems.append(Problem(path, f"includes itself: {chain}", "Take one of these lines out."))
         return
+    result.files += 1
+    if len(trail) > DEEPEST or result.files > MOST_FILES:
+        if result.files <= MOST_FILES + 1:
+            what = f"more than {MOST_FILES} files include each other, or {DEEPEST} one below the other"
+            result.problems.append(Problem(path, what, "Join some of them."))
+        return
     text = read_source(path, read, result.problems)
     if text is None:
         return
@@ -83,14 +103,28 @@ def _read_into(result: Flattened, path: str, read: Read, trail: tuple[str, ...],
 
 
 def read_source(path: str, read: Read, problems: list[Problem]) -> str | None:
-    """Read a file that a spec names; what can't be read becomes a problem."""
+    """Read a file that a spec names; what can't be read becomes a problem.
+
+    Whoever may write a spec may not thereby read files of the machine: all of them are the project's own.
+    """
+    inner = posixpath.normpath(path)
+    if inner.startswith(("/", "../")) or inner == "..":
+        problems.append(Problem(path, "is outside of the project's folder", _KEEP_INSIDE))
+        return None
     try:
         return read(path)
     except FileNotFoundError:
         problems.append(Problem(path, "there is no such file", "Correct the path, or add the file."))
     except (OSError, UnicodeDecodeError) as error:
-        problems.append(Problem(path, f"can't be read: {error}", "Make it a readable UTF-8 text file."))
+        if isinstance(error, OSError) and error.errno == errno.EXDEV:
+            problems.append(Problem(path, "is a link out of the project's folder", _KEEP_INSIDE))
+            return None
+        why = (isinstance(error, OSError) and error.strerror) or error
+        problems.append(Problem(path, f"can't be read: {why}", "Make it a readable UTF-8 text file."))
     return None
+
+
+_KEEP_INSIDE = "Keep the file itself below the folder of envman.toml."
 
 
 def _refused(where: str, line: str) -> Problem:
@@ -111,16 +145,17 @@ def _refused(where: str, line: str) -> Problem:
         return Problem(
             where, "an editable install can't be locked", "Build a wheel and serve it from an index."
         )
-    return Problem(where, f"the option '{option}' is not supported", "Take it out of the file.")
+    named = f"the option '{option}'" if option in _OPTIONS else "an option"
+    return Problem(where, f"{named} is not supported", "Take it out of the file.")
 
 
 def _requirement_into(target: list[str], result: Flattened, where: str, line: str) -> None:
     text = _HASHES.sub("", f" {line}").strip()
     try:
-        requirement = Requirement(text)
+        requirement = parse_requirement(text)
     except InvalidRequirement:
         remedy = "Write PEP 508: name, version specifier, marker. Local paths and bare URLs can't be locked."
-        result.problems.append(Problem(where, f"'{redact(text)}' is not a requirement", remedy))
+        result.problems.append(Problem(where, "this line is not a requirement", remedy))  # nor is it shown
         return
     if requirement.url is not None:
         remedy = "A lock holds no URL: name a version and serve the file from an index."
@@ -207,7 +242,7 @@ def _list_into(result: Flattened, where: str, lines: object, own_name: str = "")
                 Problem(place, "is not a requirement string", "Write it in quotes (PEP 508).")
             )
         for text in found:
-            requirement = Requirement(text)
+            requirement = parse_requirement(text)
             if not own_name or canonicalize_name(requirement.name) != own_name:
                 result.requirements.append(text)
             elif requirement.marker:

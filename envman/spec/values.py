@@ -9,13 +9,14 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, StrictStr
 
 from envman.names import name_problem
 from envman.spec.image_names import FORMS, parse_reference
+from envman.spec.requirement_text import LONGEST, parse_requirement
 from envman.system.redaction import redact
 
 RESERVED_VARIABLES = frozenset(
@@ -51,7 +52,7 @@ class WrongValueError(ValueError):
 
 def _requirement(text: str) -> str:
     try:
-        requirement = Requirement(text)
+        requirement = parse_requirement(text)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
         what = f"'{redact(text)}' is not a requirement (PEP 508): {reason}"
@@ -64,6 +65,8 @@ def _requirement(text: str) -> str:
 
 def _specifier(text: str) -> str:
     remedy = "Write '==3.12.*', or a range such as '>=3.11,<3.13'."
+    if len(text) > LONGEST:
+        raise WrongValueError(f"the version specifier has more than {LONGEST} characters", remedy)
     try:
         specifier = SpecifierSet(text)
     except InvalidSpecifier:
@@ -92,6 +95,8 @@ def _admits_any(specifier: SpecifierSet) -> bool:
 
 def _version(text: str) -> str:
     try:
+        if len(text) > LONGEST:
+            raise InvalidVersion
         Version(text)
     except InvalidVersion:
         raise WrongValueError(f"'{text}' is not a version (PEP 440)", "Write one such as '3.3.2'.") from None
@@ -105,12 +110,12 @@ def _name(text: str) -> str:
 
 
 def _source(text: str) -> str:
-    """A path or an http(s) or file URL; credentials in it are refused."""
+    """A path or an http(s) URL; credentials in it are refused."""
     if "://" not in text:
         return _path(text)
     url = urlsplit(text)
-    if url.scheme not in {"https", "http", "file"}:
-        remedy = "Name a file, or an https, http or file URL."
+    if url.scheme not in {"https", "http"}:
+        remedy = "Name a file of the project by its path, or an https or http URL."
         raise WrongValueError(f"constraints can't be read from '{url.scheme}'", remedy)
     if url.username or url.password:
         raise WrongValueError("the URL holds credentials", "Put them into a netrc file, never into a spec.")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from envman.resolver.snapshot import AirflowBundles
 
 PROJECT_FILE = "envman.toml"
+LARGEST_PROJECT = 2**20
 
 
 def find_root(environ: Mapping[str, str], option: str | None, folder: str) -> str:
@@ -76,7 +77,9 @@ def _declared_root(project: str) -> str:
         if stat.S_ISFIFO(os.stat(file).st_mode):
             raise ValueError("it is a pipe")  # whose end nobody may ever see
         with open(file, encoding="utf-8") as stream:
-            text = stream.read()
+            text = stream.read(LARGEST_PROJECT + 1)
+        if len(text) > LARGEST_PROJECT:
+            raise ValueError(f"it has more than {LARGEST_PROJECT} characters")
         root = plain_root(text) or _parsed_root(text)
     except (OSError, ValueError, RecursionError) as error:
         raise SpecError(Problem(file, f"can't be read: {error}", "Correct it, or set ENVMAN_ROOT.")) from None

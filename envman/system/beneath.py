@@ -54,7 +54,7 @@ def open_beneath(folder: str, path: str, reader: Reader | None = None) -> int:
     if stat.S_ISREG(status.st_mode) and (reader is None or reader.may_read(status)):
         return found
     os.close(found)
-    raise PermissionError(errno.EACCES, "is no file that may be read", path)
+    raise PermissionError(errno.EACCES, "it is no file that may be read", path)
 
 
 def read_in_root(root: str, path: str, most: int) -> bytes:

@@ -21,8 +21,8 @@ LARGEST = 16 * 1024 * 1024
 
 
 def fetch_text(url: str) -> str:
-    """The text at an http, https or file URL; raises LockError naming the URL and the reason."""
-    request = urllib.request.Request(url, headers={"User-Agent": f"envman/{__version__}"})  # noqa: S310 - the spec admits http, https and file only
+    """The text at an http or https URL; raises LockError naming the URL and the reason."""
+    request = urllib.request.Request(url, headers={"User-Agent": f"envman/{__version__}"})  # noqa: S310 - the spec admits http and https only
     if authorization := _authorization(url):
         request.add_unredirected_header("Authorization", authorization)  # never to another host
 

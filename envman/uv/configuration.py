@@ -7,7 +7,6 @@ of the lock; so uv merges the user's and the system's configuration as ever, and
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from envman.errors import Problem, SpecError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from envman.spec.parse import parse_toml
 
 HIDDEN_INPUTS = frozenset(
     {
@@ -125,11 +120,13 @@ def uv_folder(config: str | None, markers: Sequence[str] = (), indexes: bool = T
 def read_uv_config(config: str) -> dict[str, Any]:
     """A uv.toml as a table, its relative paths made absolute, hidden inputs left out; raises SpecError."""
     try:
-        table = tomllib.loads(Path(config).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        table, problems = parse_toml(Path(config).read_text(encoding="utf-8"), config)
+    except (OSError, ValueError) as error:
         raise SpecError(
             Problem(config, f"can't be read: {error}", "Make it a uv configuration file.")
         ) from None
+    if problems:
+        raise SpecError(problems)
     folder = str(Path(config).parent)
     kept = {key: value for key, value in table.items() if key not in HIDDEN_KEYS}
     try:

@@ -14,6 +14,8 @@ from envman.system.child_process import Finished
 _REQUIRES = re.compile(r"requires `([A-Za-z0-9._-]+)")
 _ERROR_STARTS = ("error:", "×", "The package ", "Found ")
 
+_SNIPPET = re.compile(r"\s*[0-9]*\s+\|")
+
 _NOT_IN_WHEELHOUSE = "not found in the provided package locations"
 
 _REMEDIES = (
@@ -69,11 +71,14 @@ def as_warning(line: str) -> tuple[bool, str]:
 
 
 def last_words(finished: Finished) -> str:
-    """uv's error, its lines indented, without the list of what it has done before and without its hints."""
+    """uv's error, its lines indented, without the list of what it has done before and without its hints.
+
+    Lines of a configuration file, which uv shows where it can't read one, are left out: they may be secret.
+    """
     text = finished.stderr if finished.stderr.strip() else finished.stdout
     lines = list(takewhile(lambda line: not line.lstrip().startswith("hint:"), text.splitlines()))
     starts = [index for index, line in enumerate(lines) if line.lstrip().startswith(_ERROR_STARTS)]
-    shown = lines[starts[0] :] if starts else lines
+    shown = [line for line in (lines[starts[0] :] if starts else lines) if not _SNIPPET.match(line)]
     return "\n  ".join(line.rstrip() for line in shown).strip() or f"exit code {finished.exit_code}"
 
 

@@ -58,7 +58,7 @@ def test_a_value_is_frozen() -> None:
             "platforms",
             ["linux-x86_64", "linux-aarch64", "macos-arm64", "macos-x86_64", "windows-x86_64"],
         ),
-        ("constraints", ["c.txt", "https://index.example/c", "http://index.example/c", "file:///c.txt"]),
+        ("constraints", ["c.txt", "https://index.example/c", "http://index.example/c"]),
         ("overrides", ["numpy<2"]),
         ("pyprojects", [{"path": "../pyproject.toml", "extras": ["a"], "dependency-groups": ["b"]}]),
         ("variables", {"set": {"TZ": "", "A": "x=y\n"}, "keep-out": ["AWS_*", "*", "HOME"]}),

@@ -109,7 +109,7 @@ class _Noted(ProjectFiles):
 def context_files(workspace: Workspace) -> tuple[str, ...]:
     """What a build needs of a project, relative to its folder: specs, locks and the files that specs name.
 
-    Raises UsageError for a file outside of the folder, which no build context has.
+    Raises UsageError for a file that a Containerfile can't name.
     """
     noted = _Noted(workspace.files.directory)
     load_project(noted)
@@ -120,15 +120,10 @@ def context_files(workspace: Workspace) -> tuple[str, ...]:
         path for path in paths - {PROJECT_FILE} if not path.startswith(f"{ENVIRONMENTS}/") and path != "."
     )
     problems = [
-        Problem(path, "can't be in a build context: it is outside of the project's folder", _MOVE)
-        if path.startswith(("../", "/"))
-        else Problem(path, "a Containerfile can't name it", "Give it a name of letters, digits, . _ - +")
+        Problem(path, "a Containerfile can't name it", "Give it a name of letters, digits, . _ - +")
         for path in others
-        if path.startswith(("../", "/")) or not is_plain(path)
+        if not is_plain(path)
     ]
     if problems:
         raise UsageError(problems)
     return (*SPECS, *others)
-
-
-_MOVE = "Move it below the folder of envman.toml, or build with --engine envman."

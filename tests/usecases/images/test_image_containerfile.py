@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from envman.errors import UsageError
+from envman.errors import SpecError, UsageError
 from envman.spec.workspace import open_workspace
 from envman.usecases.images.image_containerfile import containerfile, context_files
 
@@ -49,8 +49,8 @@ def test_the_specs_and_what_they_name(tmp_path: Path) -> None:
 def test_a_file_outside_of_the_project(tmp_path: Path) -> None:
     (tmp_path / "all.txt").write_text("six\n", "utf-8")
     folder = project(tmp_path / "project", 'requirements-files = ["../../all.txt"]\n')
-    with pytest.raises(UsageError, match="outside of the project's folder"):
-        context_files(open_workspace(folder))
+    with pytest.raises(SpecError, match="outside of the project's folder"):
+        open_workspace(folder)
 
 
 def test_a_file_that_a_containerfile_cant_name(tmp_path: Path) -> None:
