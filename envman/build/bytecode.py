@@ -94,6 +94,9 @@ class BytecodeStore:
         What the store lacks is compiled first; of several builds that lack the same, one compiles it.
         `report` gets the number of files to compile. Raises BuildError, OSError.
         """
+        for folder in (self._folder.parent, self._folder):
+            if folder.is_symlink():
+                raise BuildError(Problem(str(folder), "is a link, and has to be a folder", "Remove it."))
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         sources = [self._source(packages, path) for path in _sources(str(packages))]
         counts = {"linked": 0, "copied": 0}
@@ -171,7 +174,10 @@ def _sources(folder: str) -> Iterator[str]:
         folders.sort()
         names = sorted(name for name in files if name.endswith(".py"))
         if names:
-            Path(f"{parent}/__pycache__").mkdir(exist_ok=True)
+            made = Path(f"{parent}/__pycache__")
+            if made.is_symlink():  # to somewhere else
+                made.unlink()
+            made.mkdir(exist_ok=True)
         for name in names:
             if not Path(f"{parent}/{name}").is_symlink():
                 yield f"{parent}/{name}"
@@ -210,7 +216,9 @@ def _vanished(path: str) -> Problem:
 def unused_bytecode(cache: Path, before: float) -> Iterator[Path]:
     """Files of all stores of a cache that stand in no environment, and did not since a moment."""
     for path in (cache / "bytecode").glob("*/[0-9a-f][0-9a-f]/*"):
-        status = path.stat()
+        if path.parent.is_symlink() or path.parent.parent.is_symlink():
+            continue
+        status = path.lstat()
         if status.st_nlink == 1 and status.st_ctime < before:  # a link that comes or goes changes it
             yield path
 

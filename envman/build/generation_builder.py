@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -38,7 +37,7 @@ from envman.store.inventory import (
 from envman.store.manifest import Manifest, spec_digest
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
-from envman.system.files import sync_file_system, write_atomic
+from envman.system.files import remove_tree, sync_file_system, write_atomic
 from envman.system.processes import Processes
 from envman.uv.messages import as_warning
 from envman.uv.runner import Uv
@@ -274,15 +273,15 @@ def _set_problem(plan: Plan, installed: Mapping[str, str]) -> Problem:
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _removed_on_failure(folder: Path) -> Iterator[None]:
-    if folder.exists():  # a killed build's: its lock is free, or we would not be here
-        shutil.rmtree(folder)
+    remove_tree(folder)  # a killed build's: its lock is free, or we would not be here
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(folder)
         if isinstance(error, EnvmanError):
             error.__cause__ = None
         raise

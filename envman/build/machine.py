@@ -6,12 +6,14 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from envman.build.quarantine import Guest, Quarantine, quarantine
 from envman.build.stamp import stamp
 from envman.spec.project import Environment
 from envman.store.manifest import BaseInterpreter
+from envman.system.files import cache_folder
 
 if TYPE_CHECKING:
     from envman.build.interpreters import Interpreters
@@ -23,6 +25,10 @@ class Machine(Protocol):
     @property
     def links(self) -> bool:
         """Whether files of uv's cache can be linked into its environments, if the file system is the same."""
+
+    @property
+    def cache(self) -> Path:
+        """The folder with the bytecode that its interpreters have compiled."""
 
     def choose(self, environment: Environment) -> BaseInterpreter:
         """The newest interpreter that the environment admits; raises BuildError naming those there are."""
@@ -48,6 +54,11 @@ class ThisMachine:
         self._requested = python
         self._lock = threading.Lock()
         self._found: Interpreters | None = None
+
+    @property
+    def cache(self) -> Path:
+        """envman's cache."""
+        return cache_folder(os.environ)
 
     def choose(self, environment: Environment) -> BaseInterpreter:
         """The newest interpreter that the environment admits; raises BuildError naming those there are."""

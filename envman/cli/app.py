@@ -82,7 +82,12 @@ def _without_equals_signs(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Run the command line with the process's arguments."""
+    """Run the command line with the process's arguments.
+
+    What envman and its children write is for its owner to change: others get no right to write, whatever the
+    umask says. What only starts a program (`exec`, `launch`) doesn't come here, and leaves the umask alone.
+    """
+    os.umask(os.umask(0o022) | 0o022)
     if _COMPLETE in os.environ:
         # For zsh and fish typer renders each command's line by rich, if that can be found: it takes longer
         # than all the rest, and the lines have no markup.

@@ -140,6 +140,7 @@ def unpacked(base: Base, processes: Processes, report: Callable[[str], None]) ->
 @contextlib.contextmanager
 def _made_once(folder: Path) -> Iterator[Path | None]:
     """Yields a path to make a folder at, None where it is there; it gets its name once it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # its files may let anybody write
     with alone(folder.parent / "lock"):
         if folder.exists():
             yield None

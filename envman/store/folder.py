@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,7 +17,7 @@ from envman.store.locks import locked, try_locked
 from envman.store.manifest import Manifest, parse_manifest
 from envman.store.root import current_generation
 from envman.store.switches import Action, Switch, parse_history, settled
-from envman.system.files import switch_link, sync_folder, write_atomic
+from envman.system.files import remove_tree, switch_link, sync_folder, write_atomic
 from envman.system.waiting import FOR_MOMENTS, FOR_WORK
 
 STORE = "store"
@@ -38,13 +38,23 @@ class Store:
         self, name: str = STORE, on_wait: Callable[[], None] | None = None
     ) -> AbstractContextManager[int]:
         """Hold the lock of a generation, or of the store as a whole; see `locks.locked`."""
+        self.check_folders()
         patience = FOR_MOMENTS if name == STORE else FOR_WORK
         return locked(layout.lock_path(self.root, name), on_wait, patience)
+
+    def check_folders(self) -> None:
+        """Raises StoreError where a folder of the store is a link: what it leads to is somebody else's."""
+        for name in (layout.GENERATIONS, layout.STATE, layout.LOCKS):
+            folder = Path(self.root, name)
+            if folder.is_symlink():
+                remedy = "Find out who made it, and remove it: then build again."
+                raise StoreError(Problem(str(folder), "is a link, and has to be a folder", remedy))
 
     # generations
 
     def generations(self) -> list[str]:
-        """The identifiers of all generations, whole or not, sorted."""
+        """The identifiers of all generations, whole or not, sorted; raises StoreError."""
+        self.check_folders()
         folder = Path(self.root) / layout.GENERATIONS
         if not folder.is_dir():
             return []
@@ -91,17 +101,22 @@ class Store:
         sync_folder(folder.parent)  # before any of its files goes
 
     def remove_leftovers(self) -> list[str]:
-        """Remove what killed builds and collections left, unless somebody works there; returns the names."""
+        """Remove what killed builds and collections left, unless somebody works there; returns the names.
+
+        Raises StoreError.
+        """
+        self.check_folders()
         folder = Path(self.root) / layout.GENERATIONS
         removed: list[str] = []
         for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
             if entry.name.startswith(layout.TRASH_PREFIX):
-                shutil.rmtree(entry, ignore_errors=True)  # somebody else may be removing it at this moment
+                with contextlib.suppress(OSError):  # somebody else may be removing it at this moment
+                    remove_tree(entry)
                 removed.append(entry.name)
             elif not self.is_whole(entry.name):
                 with try_locked(Path(layout.lock_path(self.root, entry.name))) as free:
                     if free and not self.is_whole(entry.name):
-                        shutil.rmtree(entry)
+                        remove_tree(entry)
                         removed.append(entry.name)
         if self._strays():
             with self.locked():  # somebody may be writing one

@@ -152,14 +152,18 @@ def claimed(folder: Path) -> list[tuple[str, str]]:
 def replaced(folder: Path, made: Mapping[str, FileEntry]) -> list[str]:
     """Files that are not any more as the build has made them, before it installed packages.
 
-    They are read again, as whoever has changed one may have set its time back. A manifest or a file list,
-    which the build writes last, is one of them.
+    They are read again, as whoever has changed one may have set its time back, and no link may lead to them.
+    A manifest or a file list, which the build writes last, is one of them.
     """
     changed = [path for path in (layout.MANIFEST, layout.FILES) if os.path.lexists(folder / path)]
+    place = os.path.realpath(folder.parent)
     for path, entry in made.items():
+        above = Path(place, folder.name, path).parent
         try:
             status = os.lstat(folder / path)
-            same = entry == FileEntry(f"{status.st_mode:o}", _digest(str(folder / path), status, Digests()))
+            same = os.path.realpath(above) == str(above) and entry == FileEntry(
+                f"{status.st_mode:o}", _digest(str(folder / path), status, Digests())
+            )
         except OSError:
             same = False
         changed += [] if same else [path]

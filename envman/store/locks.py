@@ -81,7 +81,7 @@ def why_held(manifest: Path) -> str:
 @contextlib.contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int | None]:
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         yield None
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +54,14 @@ def switch_link(link: Path, target: str) -> None:
         temporary.unlink()
         raise
     sync_folder(link.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all that is in it; of a link, the link alone. Raises OSError."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path)
 
 
 def sync_folder(folder: Path) -> None:

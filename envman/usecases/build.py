@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from envman.store.manifest import Manifest, options_digest
 from envman.store.switches import Action
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
-from envman.system.files import cache_folder
 from envman.system.side_by_side import Outcomes, default_jobs, side_by_side
 from envman.uv.runner import Source, Uv
 
@@ -71,9 +69,7 @@ def build(
     """
     environments = {environment.name: environment for environment in workspace.choose(names)}
     store = Store(workspace.project.root)
-    bytecode = Bytecode(
-        cache_folder(os.environ), Digests(), default_jobs(), set() if options.rebuild else None
-    )
+    bytecode = Bytecode(options.machine.cache, Digests(), default_jobs(), set() if options.rebuild else None)
     store.remove_leftovers()
 
     def work(name: str) -> BuildOutcome:

@@ -16,7 +16,7 @@ from envman.errors import ImageError, Problem
 from envman.image.referrers import is_referrers_tag, referrers_tag
 from envman.oci.image_layout import Layout
 from envman.system.children import CHILDREN
-from envman.system.files import cache_folder
+from envman.system.files import CACHE_VARIABLE, cache_folder
 from envman.system.waiting import take_lock
 
 DAY = 86400.0
@@ -69,6 +69,7 @@ def prune(days: int, dry_run: bool) -> PruneOutcome:
     if not cache.is_dir():
         return PruneOutcome(str(cache), ())
     try:
+        _check_folders(cache)
         with _alone(cache):
             found = [*_images(cache, before, dry_run)]
             for name, what in _BY_FOLDER.items():
@@ -78,6 +79,17 @@ def prune(days: int, dry_run: bool) -> PruneOutcome:
         why = f"can't be pruned: {error.strerror or error}"
         raise ImageError(Problem(error.filename or str(cache), why, "Look at its owner.")) from None
     return PruneOutcome(str(cache), tuple(found))
+
+
+_OF_IMAGES = ("images", "images/blobs", "images/blobs/sha256")
+
+
+def _check_folders(cache: Path) -> None:
+    """Raises ImageError where a folder of the cache is a link: what it leads to may be anybody's."""
+    for name in (*_OF_IMAGES, "bytecode", *_BY_FOLDER):
+        if (cache / name).is_symlink():
+            remedy = f"Remove it; to have the cache elsewhere, set {CACHE_VARIABLE}."
+            raise ImageError(Problem(str(cache / name), "is a link, and has to be a folder", remedy))
 
 
 @contextlib.contextmanager
@@ -110,8 +122,8 @@ def _images(cache: Path, before: float, dry_run: bool) -> Iterator[Unused]:
 def _folders(parent: Path, what: What, before: float, dry_run: bool) -> Iterator[Unused]:
     for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
         CHILDREN.look()
-        used = folder.stat().st_mtime
-        if not folder.is_dir() or used >= before:
+        used = folder.lstat().st_mtime
+        if folder.is_symlink() or not folder.is_dir() or used >= before:
             continue
         files = (one for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
         size = sum(one.stat().st_size for one in files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,6 +69,16 @@ def fill_wheelhouse(
         raise BuildError(
             Problem(f"environment '{name}'", f"pip could not download its files\n  {words}", remedy)
         )
-    files = sum(1 for entry in folder.iterdir() if entry.is_file())
+    files = _own_files(folder)
     report(Event(name, Stage.DONE, f"{files} files in {folder}"))
     return WheelhouseOutcome(name, str(folder), interpreter.describe(), files)
+
+
+def _own_files(folder: Path) -> int:
+    """How many files a wheelhouse has; others may not write them, whatever pip copied."""
+    files = [entry for entry in folder.iterdir() if entry.is_file() and not entry.is_symlink()]
+    for entry in files:
+        mode = stat.S_IMODE(entry.stat().st_mode)
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            entry.chmod(mode & ~(stat.S_IWGRP | stat.S_IWOTH))
+    return len(files)

@@ -31,6 +31,9 @@ from envman.uv.runner import Source, Uv
 ROOT = "/venv"
 """Where the environments of an image are, whatever base it has."""
 
+OWN_CACHE = ".cache"
+"""Below a base's root folder: what is cached for it alone."""
+
 LEAST_PYTHON = "3.10"
 
 VIRTUALENV = f"{INSIDE}/virtualenv"
@@ -44,7 +47,8 @@ _PYTHON = re.compile(r"python3?(\.[0-9]+)?")
 class BaseMachine:
     """A base image with its interpreters, and what runs programs so that `root` is its `/venv`.
 
-    `virtualenv_folder` is what an interpreter runs as virtualenv, by the path that it sees.
+    `virtualenv_folder` is what an interpreter runs as virtualenv, by the path that it sees. `cache` has the
+    bytecode that its interpreters compile, and nobody else's: a base's Python may write whatever it likes.
     """
 
     base: Base
@@ -52,6 +56,7 @@ class BaseMachine:
     processes: Processes
     found: Interpreters
     virtualenv_folder: str
+    cache: Path
     links: bool
 
     def choose(self, environment: Environment) -> BaseInterpreter:
@@ -91,8 +96,10 @@ def base_machine(base: Base, cache: Path, processes: Processes, source: Source, 
     """
     root = cache / "roots" / build_key(base, processes, source, epoch)
     uv_cache = Uv(processes, source).cache_folder() or cache / "uv"
-    inside = _sandbox(base, root, {"uv-cache": uv_cache, "bytecode": cache / "bytecode"}, source, epoch)
-    return BaseMachine(base, root, inside, _interpreters(base, inside), VIRTUALENV, links=False)
+    inside = _sandbox(base, root, uv_cache, source, epoch)
+    return BaseMachine(
+        base, root, inside, _interpreters(base, inside), VIRTUALENV, root / OWN_CACHE, links=False
+    )
 
 
 def build_key(base: Base, processes: Processes, source: Source, epoch: int) -> str:
@@ -102,14 +109,14 @@ def build_key(base: Base, processes: Processes, source: Source, epoch: int) -> s
     return hashlib.sha256(versions.encode()).hexdigest()[:16]
 
 
-def _sandbox(base: Base, root: Path, caches: Mapping[str, Path], source: Source, epoch: int) -> Sandbox:
-    for folder in (root, *caches.values()):
+def _sandbox(base: Base, root: Path, uv_cache: Path, source: Source, epoch: int) -> Sandbox:
+    for folder in (root, uv_cache):
         folder.mkdir(parents=True, exist_ok=True)
     mark_used(root)
     mounts = [
         Mount(str(root), ROOT, writable=True),
         Mount(find_uv_bin(), f"{INSIDE}/uv"),
-        *(Mount(str(folder), f"{INSIDE}/{name}", writable=True) for name, folder in caches.items()),
+        Mount(str(uv_cache), f"{INSIDE}/uv-cache", writable=True),
         Mount(SCRIPTS, f"{INSIDE}/scripts"),
         Mount(str(portable_virtualenv(root.parent.parent)), VIRTUALENV),
         *_places_of_packages(source, os.environ),

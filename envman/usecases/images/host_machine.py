@@ -37,7 +37,7 @@ def host_machine(base: Base, cache: Path, source: Source, epoch: int) -> BaseMac
     found = _shared_interpreters(base, processes)
     root = Path(ROOT)
     _claim(root, build_key(base, processes, source, epoch))
-    return BaseMachine(base, root, processes, found, str(portable_virtualenv(cache)), links=True)
+    return BaseMachine(base, root, processes, found, str(portable_virtualenv(cache)), cache, links=True)
 
 
 def _shared_interpreters(base: Base, processes: Processes) -> Interpreters:

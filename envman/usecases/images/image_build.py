@@ -155,7 +155,7 @@ class ImageBuilder:
     def _launcher_entries(self) -> list[Entry]:
         machine = self._machine
         python = machine.newest()
-        bytecode = Bytecode(cache_folder(os.environ), self._digests, default_jobs())
+        bytecode = Bytecode(machine.cache, self._digests, default_jobs())
         compiler = Compiler(Path(python.executable), machine.processes, default_jobs())
         bytecode.store(python).fill(self._launcher, compiler, lambda _files: None)
         return contents.launcher_entries(self._launcher, machine.base, python, self._digests)
