@@ -164,7 +164,10 @@ on. Paths in it count from the folder of `envman.toml`.
 
 ## Keys of `[defaults]` and of an environment
 
-In `environments/NAME.toml` they stand at the top level. Paths count from the file that holds them.
+In `environments/NAME.toml` they stand at the top level. Paths count from the file that holds them. The files
+that `requirements-files`, `pyprojects`, `constraints` and `uv-config` name, and those that they include, lie
+below the folder of `envman.toml`; a path or a link out of it is an error. A TOML file has at most a million
+characters, any other 16 million.
 
 $shared
 

@@ -88,7 +88,7 @@ class Sandbox(Processes):
             "--die-with-parent",
             "--unshare-pid",
             "--unshare-ipc",
-            *("--cap-drop", "ALL"),  # else root's child could mount, and make devices
+            *("--cap-drop", "ALL"),  # else root's programs inside have all of root's rights, and get out by a mount
             *self._further,
             "--bind",
             str(self._root),

@@ -197,3 +197,19 @@ def test_without_bubblewrap_that_is_said(inside: Sandbox, monkeypatch: pytest.Mo
     with pytest.raises(ImageError, match="bubblewrap is not installed") as caught:
         inside.run(["/bin/sh"], {}, "/")
     assert "--engine" in caught.value.problems[0].remedy
+
+
+def test_a_program_in_it_has_none_of_roots_rights(inside: Sandbox) -> None:
+    """Whoever may mount gets at the machine's files."""
+    assert (
+        shell(
+            inside,
+            "while read name value; do case $name in CapEff:) echo $value;; esac; done < /proc/self/status",
+        )
+        == "0" * 16
+    )
+    finished = inside.run([interpreter("3.12"), "-c", MOUNT], os.environ, "/")
+    assert finished.stdout == "-1\n", finished
+
+
+MOUNT = "import ctypes; print(ctypes.CDLL(None).mount(b'none', b'/tmp', b'tmpfs', 0, None))"
