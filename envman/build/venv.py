@@ -8,7 +8,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -93,12 +93,20 @@ class VirtualEnvironment:
         return sorted(self.folder.glob("lib/python3*/site-packages"))
 
     def installed(self) -> dict[str, str]:
-        """What is installed: versions by normalized name (PEP 503), read from its metadata."""
-        folders = [str(folder) for folder in self.packages()]
-        return {
-            canonicalize_name(distribution.name): distribution.version
-            for distribution in distributions(path=folders)
-        }
+        """What is installed: versions by normalized name (PEP 503), read from its metadata.
+
+        Raises BuildError for metadata that can't be read.
+        """
+        found: dict[str, str] = {}
+        for folder in self.packages():
+            for info in sorted(folder.glob("*.dist-info")):
+                try:
+                    one = Distribution.at(info)
+                    found[canonicalize_name(one.name)] = one.version
+                except (UnicodeDecodeError, TypeError, KeyError):
+                    what = "its METADATA is no text with a name and a version"
+                    raise BuildError(Problem(info.name, what, "Lock another version of it.")) from None
+        return found
 
 
 class Trial:

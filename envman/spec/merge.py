@@ -21,6 +21,8 @@ from envman.spec.values import DEFAULT_PLATFORMS, memory_bytes
 
 ItemT = TypeVar("ItemT")
 ENVIRONMENTS = "environments"
+DEEPEST = 50
+"""Specs that extend each other, one below the other."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def merge(
     user is not left out, so that the files that it names are read in the same run.
     """
     problems = [problem for name in specs for problem in _extends_problems(name, specs, unread)]
+    problems += [_too_deep(name) for name in specs if _is_deep(name, specs)]
     broken = {problem.where.partition(":")[0] for problem in problems}
     environments: dict[str, Environment] = {}
     without_user: dict[str, list[str]] = {}
@@ -125,6 +128,22 @@ def _extends_problems(
             yield Problem(where, f"a cycle: {' -> '.join(cycle)}", "Take one of these out of 'extends'.")
 
 
+def _is_deep(name: str, specs: Mapping[str, EnvironmentSpec]) -> bool:
+    """Whether more than so many specs are below it, each extended by the one before."""
+    level, seen = {name}, {name}
+    for _ in range(DEEPEST):
+        level = {base for one in level if one in specs for base in specs[one].extends}
+        if not level or name in level:
+            return False
+        seen |= level
+    return len(seen) > DEEPEST
+
+
+def _too_deep(name: str) -> Problem:
+    what = f"more than {DEEPEST} specs extend each other"
+    return Problem(f"{spec_file(name)}: extends", what, "Join some of them.")
+
+
 def _cycle(start: str, base: str, specs: Mapping[str, EnvironmentSpec]) -> list[str] | None:
     """A way from base back to start, if there is one."""
     trail: list[str] = [start]
@@ -133,6 +152,9 @@ def _cycle(start: str, base: str, specs: Mapping[str, EnvironmentSpec]) -> list[
         trail.append(name)
         if name == start:
             return list(trail)
+        if len(trail) > DEEPEST:  # which is a problem of its own
+            trail.pop()
+            return None
         if name not in seen and name in specs:
             seen.add(name)
             for following in specs[name].extends:

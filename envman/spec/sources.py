@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,9 @@ _OPTIONS = frozenset(
 """Options that are named where they are refused; any other text is not shown."""
 
 DEEPEST, MOST_FILES = 50, 500
-"""Requirements files that include each other, one below the other and in all."""
+"""Files or groups that include each other, one below the other and in all."""
+MOST_ENTRIES = 10_000
+"""Requirements of a dependency group, with those of the groups that it includes."""
 
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _HASHES = re.compile(r"\s--hash[=\s]\S+")
@@ -258,6 +260,10 @@ def _group_into(result: Flattened, path: str, group: str, groups: dict[str, Any]
     if canonicalize_name(group) not in {canonicalize_name(name) for name in groups}:
         result.problems.append(Problem(where, "there is no such dependency group", nearest(group, groups)))
         return
+    if _length(group, groups) > MOST_ENTRIES:
+        what = f"has more than {MOST_ENTRIES:,} entries with those of the groups that it includes"
+        result.problems.append(Problem(where, what, "Include each group once."))
+        return
     try:
         lines = list(resolve_dependency_groups(groups, group))
     except Exception as error:  # noqa: BLE001 - the library raises groups of ValueError, LookupError, TypeError
@@ -265,3 +271,29 @@ def _group_into(result: Flattened, path: str, group: str, groups: dict[str, Any]
         result.problems.append(Problem(where, reasons, "Correct the group (PEP 735)."))
         return
     _list_into(result, where, lines)
+
+
+def _length(group: str, groups: Mapping[str, Any]) -> int:
+    """How many entries a group has with all that it includes; nothing is written out to know it.
+
+    What is nested too deeply counts as too many, a cycle as nothing: the library tells of it.
+    """
+    entries: dict[str, Any] = {canonicalize_name(name): value for name, value in groups.items()}
+    known: dict[str, int] = {}
+
+    def length(name: str, depth: int) -> int:
+        if depth > DEEPEST:
+            return MOST_ENTRIES + 1
+        if name not in known:
+            known[name] = 0
+            listed = entries.get(name)
+            included = [_included(entry) for entry in listed] if isinstance(listed, list) else []
+            known[name] = sum(1 if one is None else length(one, depth + 1) for one in included)
+        return known[name]
+
+    return length(canonicalize_name(group), 0)
+
+
+def _included(entry: object) -> str | None:
+    name = entry.get("include-group") if isinstance(entry, dict) else None
+    return canonicalize_name(name) if isinstance(name, str) else None

@@ -88,7 +88,7 @@ class Sandbox(Processes):
             "--die-with-parent",
             "--unshare-pid",
             "--unshare-ipc",
-            *("--cap-drop", "ALL"),  # else root's programs inside have all of root's rights, and get out by a mount
+            *("--cap-drop", "ALL"),  # root's programs would have all rights, and get out by a mount
             *self._further,
             "--bind",
             str(self._root),

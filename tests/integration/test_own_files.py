@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,25 @@ def test_a_record_that_is_none_is_told(deployment: Deployment, tmp_path: Path, r
     result = deployment.run("verify")
     assert result.exit_code == 6
     assert "the package odd-1.0: its RECORD can't be read" in result.stderr
+
+
+def test_metadata_that_is_no_text_is_told(deployment: Deployment, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path / "wheels", "odd", "1.0", fields=["License: XXXX"])
+    with zipfile.ZipFile(wheel) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in contents.items():
+            line = b"" if name.endswith("RECORD") else content.replace(b"XXXX", b"\xff\xfe")
+            archive.writestr(
+                name,
+                line
+                or b"odd/__init__.py,,\nodd-1.0.dist-info/METADATA,,\nodd-1.0.dist-info/WHEEL,,\n"
+                b"odd-1.0.dist-info/RECORD,,\n",
+            )
+    deployment.write("uv.toml", f"no-index = true\nfind-links = [{json.dumps(str(tmp_path / 'wheels'))}]\n")
+    deployment.spec("env_a", ["odd"])
+    deployment.ok("lock")
+    result = deployment.run("build")
+    assert result.exit_code == 6, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "odd-1.0.dist-info: its METADATA is no text" in result.stderr

@@ -191,3 +191,36 @@ def test_deep_and_huge_values_are_a_sentence(project: Path, text: str) -> None:
     (project / "envman.toml").write_text(text)
     refused(project)
     parse_toml(text, "pyproject.toml")
+
+
+def test_specs_that_extend_each_other_without_end_are_refused(project: Path) -> None:
+    """Nobody's chain of bases is that long; each step of it is a call, and a look at all the others."""
+    for number in range(1500):
+        (project / f"environments/e{number}.toml").write_text(f"extends = ['e{number + 1}']\n")
+    (project / "environments/e1500.toml").write_text(PYTHON)
+    assert "environments/e0.toml: extends: more than 50 specs extend each other" in refused(project)
+    (project / "environments/e1500.toml").write_text("extends = ['e0']\n")
+    assert "more than 50 specs extend each other" in refused(project)
+
+
+def test_specs_may_extend_each_other_a_little(project: Path) -> None:
+    for number in range(20):
+        (project / f"environments/e{number}.toml").write_text(f"extends = ['e{number + 1}']\n")
+    (project / "environments/e20.toml").write_text(PYTHON)
+    assert load_project(ProjectFiles(project)).environments["e0"].requires_python == "==3.12.*"
+
+
+@pytest.mark.parametrize(("count", "times"), [(40, 2), (3000, 1)])
+def test_groups_that_include_each_other_without_end_are_refused(
+    project: Path, count: int, times: int
+) -> None:
+    """Each includes the next one twice: a small file of a trillion requirements."""
+    includes = [", ".join([f"{{include-group = 'g{number + 1}'}}"] * times) for number in range(count)]
+    lines = [f"g{number} = [{line}]\n" for number, line in enumerate(includes)]
+    text = f"[dependency-groups]\n{''.join(lines)}g{count} = ['attrs']\n"
+    (project / "pyproject.toml").write_text(text)
+    source = "[[pyprojects]]\npath = '../pyproject.toml'\ndependency-groups = ['g0']\n"
+    (project / "environments/env_a.toml").write_text(PYTHON + source)
+    assert "has more than 10,000 entries" in refused(project)
+    (project / "environments/env_a.toml").write_text(PYTHON + source.replace("g0", f"g{count - 5}"))
+    load_project(ProjectFiles(project))
