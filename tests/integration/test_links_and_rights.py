@@ -178,6 +178,4 @@ def test_nothing_that_is_written_may_be_written_by_others(
     ]
     assert [path for path in loose if path.stat().st_mode & (stat.S_IWOTH | stat.S_IWGRP)] == []
     code = "import os; print(oct(os.umask(0)))"
-    assert run("exec", "--environment", "env_a", "--", "python", "-c", code) == f"{umask:#o}\n".replace(
-        "0o0", "0o0"
-    )
+    assert run("exec", "--environment", "env_a", "--", "python", "-c", code) == f"{umask:#o}\n"
