@@ -69,7 +69,11 @@ def test_nothing_else_of_envman_is_in_an_image(tmp_path: Path) -> None:
         "layout.py",
         "root.py",
     ]
-    assert {path.name for path in (tmp_path / "envman/system").iterdir()} == {"__init__.py", "beneath.py"}
+    assert sorted(path.name for path in (tmp_path / "envman/system").iterdir()) == [
+        "__init__.py",
+        "beneath.py",
+        "lock_holders.py",
+    ]
 
 
 def test_an_account_is_added_where_its_number_is_free() -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def store(tmp_path: Path) -> Store:
     for generation in ("first", "second"):
         manifest = Path(layout.manifest_path(store.root, generation))
         manifest.parent.mkdir(parents=True)
-        manifest.write_text(MANIFEST.to_json(), encoding="utf-8")
+        manifest.write_text(replace(MANIFEST, generation=generation).to_json(), encoding="utf-8")
         store.publish("env_a", generation, Action.BUILD)
     store.publish_table(render_table({}, {}, {"env_a": ((), {})}, None))
     return store
