@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from envman.store.folder import Store
 from tests.e2e.airflow import AirflowDeployment, another_root, reached_by_all
 from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, SOURCE, Deploy, Estate
 from tests.e2e.kinds import envman
@@ -179,6 +180,8 @@ def attack(
     idle = root / "idle"  # nobody runs in it, whatever else uses the estate
     idle.mkdir()
     shutil.copy(estate.root / "env_c/envman.json", idle)
+    with Store(str(root)).locked():  # as a build does
+        pass
     inside = launcher(estate, airflow, database, case)
     (notes / "database").write_text(json.dumps(str(next(database.glob("*.db")))))
 
