@@ -30,7 +30,7 @@ pytestmark = [
 
 WAYS = ["warm"]
 STARTS = int(os.environ.get("ENVMAN_CLOSED_STARTS") or 2)
-"""Starts of each component; by hand it was 200."""
+"""Starts of each component."""
 
 USER = 23402
 AS_USER = ["chroot", f"--userspec={USER}:{USER}", "--groups=", "--skip-chdir", "/"]
