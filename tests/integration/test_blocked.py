@@ -67,20 +67,41 @@ def _read(descriptor: int) -> bytes | None:
         return None
 
 
-def checking(project: Deployment, announced: Path) -> Blocked:
-    """A build whose check does not end."""
-    words = ["sh", "-c", f"echo > {announced}; exec sleep {NEVER}"]
+def checking(project: Deployment, _announced: Path) -> Blocked:
+    """A build whose check does not end. A check can write nothing; it is known by its arguments."""
+    words = ["sh", "-c", f": {project.folder}/; sleep {NEVER}; :"]
     project.spec("env_a", ["frame>=2"], f"[checks]\ncommands = [{json.dumps(words)}]\n")
     project.ok("lock")
-    return Blocked(project, ("build",), lambda _: heard(announced))
+    return Blocked(project, ("build",), lambda _: waiting.until(lambda: checks(project), "no check runs"))
+
+
+def checks(project: Deployment) -> bool:
+    """Whether the check itself runs, and not only what starts it."""
+    words = f" sh -c : {project.folder}/"
+    return any(
+        words in f" {line.partition(' ')[2]}"[: len(words)] for line in processes_of(project.folder, ())
+    )
+
+
+DEAF = """\
+import signal
+def tell(*_):
+    with open({path!r}, "w") as stream:
+        stream.write("here")
+signal.signal(signal.SIGTERM, tell)
+tell()
+while True:
+    signal.pause()
+"""
 
 
 def deaf(project: Deployment, announced: Path) -> Blocked:
-    """A build whose check tells of SIGTERM, but does not end by it."""
-    script = f"trap 'echo > {announced}' TERM; echo > {announced}; while :; do sleep {NEVER} & wait $!; done"
-    project.spec("env_a", ["frame>=2"], f"[checks]\ncommands = [{json.dumps(['sh', '-c', script])}]\n")
+    """A command whose child tells of SIGTERM, but does not end by it."""
     project.ok("lock")
-    return Blocked(project, ("build",), lambda _: heard(announced))
+    project.ok("build")
+    packages = next((project.root / "env_a").glob("lib/*/site-packages"))
+    (packages / "sitecustomize.py").write_text(DEAF.format(path=str(announced)))
+    return Blocked(project, ("preload", "env_a"), lambda _: heard(announced))
 
 
 def looking_for_interpreters(project: Deployment, announced: Path) -> Blocked:
@@ -197,7 +218,7 @@ def test_under_nohup_and_in_the_background_it_goes_on(project: Deployment, annou
         stderr=subprocess.PIPE,
         text=True,
     )
-    heard(announced)
+    waiting.until(lambda: checks(project), "no check runs")
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # the last one is heard, and first
         process.send_signal(signum)
     _, stderr = process.communicate(timeout=300)
@@ -210,7 +231,7 @@ def test_a_terminal_that_is_closed_ends_it(project: Deployment, announced: Path)
     if pid == 0:
         os.chdir(project.folder)
         os.execve(project.command()[0], project.command(*blocked.command), project.environment)
-    heard(announced)
+    waiting.until(lambda: checks(project), "no check runs")
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP

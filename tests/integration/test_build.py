@@ -161,23 +161,6 @@ def test_an_override_is_not_called_a_conflict(deployment: Deployment) -> None:
     assert versions(deployment, "env_a") == "2.2 1.1"
 
 
-def test_what_is_installed_is_what_is_locked(deployment: Deployment, tmp_path: Path) -> None:
-    """A wheel may bring another distribution's metadata along."""
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    files = {
-        "stowaway-1.0.data/purelib/grid-9.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: grid\nVersion: 9.0\n"
-    }
-    make_wheel(wheels, "stowaway", "1.0", files=files)
-    deployment.spec("env_a", ["stowaway"])
-    variables = {"UV_FIND_LINKS": str(wheels)}
-    deployment.ok("lock", variables=variables)
-    result = deployment.run("build", variables=variables)
-    assert result.exit_code == 6
-    assert "grid: locked nothing, installed 9.0" in result.stderr
-    assert "environment 'env_a'" in result.stderr
-
-
 def test_an_edit_that_went_into_uvs_cache_is_not_built_in(two_teams: Deployment, tmp_path: Path) -> None:
     variables = {"UV_CACHE_DIR": str(tmp_path / "cache"), "UV_LINK_MODE": "hardlink"}
     two_teams.ok("build", "env_a", "--rebuild", variables=variables)

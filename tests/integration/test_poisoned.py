@@ -9,6 +9,7 @@ import pytest
 
 from envman.build.machine import ThisMachine
 from envman.build.quarantine import Guest, GuestProcesses, GuestRights, Quarantine
+from envman.build.venv import VirtualEnvironment
 from envman.errors import BuildError
 from envman.spec.workspace import open_workspace
 from envman.system.events import Event
@@ -157,6 +158,14 @@ def test_a_check_gets_no_secret_of_the_builders(two_teams: Deployment) -> None:
     names = set(result.stderr.partition("ended with 3: ")[2].partition("]")[0].strip("[").split(", "))
     assert {"'MINE'", "'PASSED'", "'PATH'", "'HOME'"} <= names
     assert names.isdisjoint({f"'{name}'" for name in (*secrets, "LANG")} - {"'PASSED'"})
+
+
+def test_what_is_installed_is_what_is_locked(two_teams: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No package gets uv to install anything else; so it is the look at it that is another one here."""
+    monkeypatch.setattr(VirtualEnvironment, "installed", lambda _: {"frame": "2.2", "ghost": "1.0"})
+    errors, _ = built_without_sandbox(two_teams, monkeypatch, "env_a")
+    assert len(errors) == 1
+    assert "ghost: locked nothing, installed 1.0; grid: locked 2.0, installed nothing" in errors[0]
 
 
 def test_an_inconsistent_set_is_told_from_the_packages_own_words(two_teams: Deployment) -> None:
