@@ -20,10 +20,9 @@ from envman.cli.output import Reporter
 from envman.cli.package_cells import show_changes, show_source_only
 from envman.cli.progress import progress
 from envman.cli.several_outcomes import fail_if_any, outcomes_as_json
-from envman.errors import ExitCode
-from envman.lock.lock_state import LockStatus, check_locks
-from envman.spec.workspace import Workspace
-from envman.usecases.lock import LockOptions, lock
+from envman.errors import ExitCode, Problem, UsageError
+from envman.lock.lock_state import LockState, LockStatus, check_locks
+from envman.usecases.lock import LockOptions, check_by_resolving, lock
 from envman.uv.runner import Upgrade
 
 UpgradeOption = Annotated[bool, typer.Option("--upgrade", "-U", help="Let every package leave its version.")]
@@ -42,6 +41,12 @@ def lock_command(
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether every lock answers its spec; no network.")
     ] = False,
+    resolve: Annotated[
+        bool,
+        typer.Option(
+            "--resolve", help="With --check: also whether each lock is what resolving gives; network."
+        ),
+    ] = False,
     upgrade: UpgradeOption = False,
     upgrade_package: UpgradePackageOption = None,
     offline: OfflineOption = False,
@@ -53,18 +58,26 @@ def lock_command(
 
     Versions that are there are kept, unless upgraded. A lock that answers its spec is left alone.
 
-    Examples: envman lock · envman lock env_a -P pandas · envman lock --upgrade · envman lock --check
+    Examples: envman lock · envman lock env_a -P pandas · envman lock -U · envman lock --check --resolve
     """
     reporter = Reporter("lock", as_json)
     with reporter.errors():
         workspace = require_workspace(project)
         names = environments or []
-        if check:
-            _check(reporter, workspace, names)
+        if resolve and not check:
+            raise UsageError(Problem("--resolve", "goes with --check alone", "Pass --check, too."))
+        if check and not resolve:
+            _show_states(reporter, check_locks(workspace, names))
             return
         options = LockOptions(
             Upgrade(upgrade, tuple(upgrade_package or ())), source(workspace, offline), jobs_or_default(jobs)
         )
+        if check:
+            with progress(reporter) as report:
+                checked = check_by_resolving(workspace, names, options, report)
+            checked.raise_errors()
+            _show_states(reporter, checked.results)
+            return
         with progress(reporter) as report:
             outcomes = lock(workspace, names, options, report)
         if as_json:
@@ -75,8 +88,7 @@ def lock_command(
         fail_if_any(reporter, outcomes)
 
 
-def _check(reporter: Reporter, workspace: Workspace, names: list[str]) -> None:
-    states = check_locks(workspace, names)
+def _show_states(reporter: Reporter, states: tuple[LockState, ...]) -> None:
     problems = [state.problem for state in states if state.problem]
     if reporter.as_json:
         listed = [{"environment": s.environment, "file": s.file, "status": s.status.value} for s in states]

@@ -72,14 +72,16 @@ def execute_closed(program: str, command: list[str], variables: Mapping[str, str
 def _loader_of(program: str) -> str:
     """The loader that a program names in its PT_INTERP (System V ABI); empty where it names none."""
     with open(program, "rb") as stream:
-        head = stream.read(4096)
-    if not head.startswith(_ELF_64_LITTLE):
-        return ""
-    start, size, count = _number(head, 0x20, 8), _number(head, 0x36, 2), _number(head, 0x38, 2)
-    for entry in range(start, start + size * count, size or 1):
-        if _number(head, entry, 4) == _PT_INTERP:
-            place, length = _number(head, entry + 8, 8), _number(head, entry + 32, 8)
-            return head[place : place + length].rstrip(b"\0").decode()
+        head = stream.read(64)
+        if not head.startswith(_ELF_64_LITTLE):
+            return ""
+        size, count = _number(head, 0x36, 2), _number(head, 0x38, 2)
+        stream.seek(_number(head, 0x20, 8))  # patchelf(1) puts them at the end
+        entries = stream.read(size * count)
+        for entry in range(0, len(entries), size or 1):
+            if _number(entries, entry, 4) == _PT_INTERP:
+                stream.seek(_number(entries, entry + 8, 8))
+                return stream.read(min(_number(entries, entry + 32, 8), 4096)).rstrip(b"\0").decode()
     return ""
 
 

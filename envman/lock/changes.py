@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+from envman.lock.lockfile import Pin
 
 
 @dataclass(frozen=True)
@@ -24,3 +26,31 @@ def package_changes(
         for name in sorted(old.keys() | new.keys())
         if old.get(name, ()) != new.get(name, ())
     )
+
+
+def unfounded(pins: Iterable[Pin], resolved: Iterable[Pin]) -> Iterator[str]:
+    """What a lock holds that resolving does not give, and what it lacks; a sentence's part for each.
+
+    A file that came to the index after the lock was made is no difference.
+    """
+    mine, theirs = _grouped(pins), _grouped(resolved)
+    for key in sorted(mine.keys() | theirs.keys()):
+        text = "==".join(key)
+        if key not in theirs:
+            yield f"{text} is not what resolving gives"
+        elif key not in mine:
+            yield f"{text} is missing"
+        elif mine[key][0] != theirs[key][0]:
+            yield f"{text} has another marker"
+        elif mine[key][1] - theirs[key][1]:
+            yield f"{text} has a hash that no file of the index has"
+
+
+def _grouped(pins: Iterable[Pin]) -> dict[tuple[str, str], tuple[set[str], set[str]]]:
+    """Markers and hashes by package and version."""
+    found: dict[tuple[str, str], tuple[set[str], set[str]]] = {}
+    for pin in pins:
+        markers, hashes = found.setdefault((pin.name, pin.version), (set(), set()))
+        markers.add(pin.marker)
+        hashes.update(pin.hashes)
+    return found

@@ -24,6 +24,8 @@ class LockStatus(str, Enum):
     STALE = "stale"
     MISSING = "missing"
     DAMAGED = "damaged"
+    EDITED = "edited"
+    """It answers its spec, and holds what resolving does not give."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from envman.errors import LockError
-from envman.lock.changes import PackageChange, package_changes
-from envman.lock.lock_state import airflow_problems, read_lock_text
+from envman.errors import LockError, Problem
+from envman.lock.changes import PackageChange, package_changes, unfounded
+from envman.lock.lock_state import LockState, LockStatus, airflow_problems, check_locks, read_lock_text
 from envman.lock.lockfile import Lock, Pin, parse_header, parse_pins, render, versions
 from envman.lock.platforms import lowest_python
 from envman.lock.source_only import SourceOnly, source_only
@@ -92,6 +92,49 @@ def lock(
     if problems := airflow_problems(workspace):
         raise LockError([*outcomes.problems(), *problems])
     return outcomes
+
+
+def check_by_resolving(
+    workspace: Workspace, names: Iterable[str], options: LockOptions, report: Report
+) -> Outcomes[LockState]:
+    """Whether each lock is what resolving gives, where its versions are kept as far as they fit.
+
+    Whoever edits a lock by hand can make it answer its spec. Locks are left as they are. Raises LockError if
+    they disagree about the deployment's Airflow.
+    """
+    states = {state.environment: state for state in check_locks(workspace, names)}
+    environments = {environment.name: environment for environment in workspace.choose(states)}
+    uv = Uv(workspace.processes, options.source)
+
+    def work(name: str) -> LockState:
+        state, environment = states[name], environments[name]
+        if state.status is not LockStatus.FRESH:
+            return state
+        report(Event(name, Stage.RESOLVING))
+        text = read_lock_text(workspace, environment)
+        pins = parse_pins(text, environment.lock_file, name)
+        inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
+        inputs = with_fetched(inputs, _fetched)
+        if _answers(text, environment, inputs):
+            wanted = "".join(
+                f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins
+            )
+            resolved = parse_pins(uv.resolve(inputs, wanted, Upgrade()), environment.lock_file, name)
+            wrong = list(unfounded(pins, resolved))
+        else:
+            wrong = ["what a constraints URL leads to was changed"]
+        report(Event(name, Stage.DONE, f"{len(pins)} packages"))
+        if not wrong:
+            return state
+        what = f"is not what resolving {environment.file} gives: {'; '.join(wrong[:_SHOWN])}"
+        remedy = f"Find out who changed it; remove it, and run: envman lock {name}"
+        problem = Problem(environment.lock_file, what, remedy)
+        return LockState(name, environment.lock_file, LockStatus.EDITED, problem)
+
+    return side_by_side(environments, work, options.jobs, report)
+
+
+_SHOWN = 10
 
 
 def _fetched(url: str) -> str:

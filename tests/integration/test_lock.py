@@ -7,12 +7,15 @@ import io
 import os
 import re
 import tarfile
+from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from envman.lock.lockfile import Lock, Pin, parse_lock, render
 from tests.conftest import Deployment
 from tests.waiting import until
 from tests.wheels import make_wheel
@@ -331,3 +334,75 @@ def test_another_environments_lock_answers_no_spec(deployment: Deployment) -> No
     assert "environments/env_b.lock: is the lock of the environment 'env_a'" in result.stderr
     deployment.ok("lock")
     deployment.ok("lock", "--check")
+
+
+def forged(deployment: Deployment, name: str, change: Callable[[tuple[Pin, ...]], tuple[Pin, ...]]) -> None:
+    """Edit a lock by hand, and make its digest anew."""
+    file = deployment.folder / f"environments/{name}.lock"
+    lock = parse_lock(file.read_text(), file.name, name)
+    file.write_text(render(Lock(name, lock.inputs, change(lock.pins)), f"environments/{name}.toml"))
+
+
+EVIL = Pin("tool", "1.0", "", ("sha256:" + "0" * 64,))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda pins: (*pins, EVIL), "tool==1.0 is not what resolving gives"),
+        (lambda pins: pins[1:], "frame==2.2 is missing"),
+        (
+            lambda pins: (*pins[:-1], replace(pins[-1], version="1.1")),
+            "grid==1.1 is not what resolving gives",
+        ),
+        (
+            lambda pins: (replace(pins[0], hashes=(*pins[0].hashes, *EVIL.hashes)), *pins[1:]),
+            "frame==2.2 has a hash that no file of the index has",
+        ),
+        (
+            lambda pins: (replace(pins[0], hashes=EVIL.hashes), *pins[1:]),
+            "frame==2.2 has a hash that no file",
+        ),
+        (
+            lambda pins: (replace(pins[0], marker="sys_platform == 'linux'"), *pins[1:]),
+            "frame==2.2 has another marker",
+        ),
+    ],
+)
+def test_a_lock_that_was_edited_with_its_digest_is_found_by_resolving(
+    deployment: Deployment, change: Callable[[tuple[Pin, ...]], tuple[Pin, ...]], said: str
+) -> None:
+    deployment.spec("env_a", ["frame>=2"])
+    deployment.spec("env_b", ["frame<2"])
+    deployment.ok("lock")
+    assert "2 of 2 locks" in deployment.ok("lock", "--check", "--resolve").stdout
+    forged(deployment, "env_a", change)
+    before = lock_text(deployment, "env_a")
+    deployment.ok("lock", "--check")
+    result = deployment.run("lock", "--check", "--resolve")
+    assert result.exit_code == 4
+    assert said in result.stderr
+    assert "environments/env_b.lock" not in result.stderr
+    assert lock_text(deployment, "env_a") == before
+    listed = deployment.run("lock", "--check", "--resolve", "--json").json["result"]
+    assert [row["status"] for row in listed] == ["edited", "fresh"]
+
+
+def test_a_lock_with_older_versions_and_fewer_files_is_what_resolving_gives(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """Versions are kept while they fit, and a file may come to the index later."""
+    wheels = tmp_path / "own-wheels"
+    make_wheel(wheels, "grid", "1.0")
+    deployment.write("uv.toml", f'no-index = true\nfind-links = ["{wheels}"]\n')
+    deployment.spec("env_a", ["grid"])
+    deployment.ok("lock")
+    make_wheel(wheels, "grid", "2.0")
+    deployment.ok("lock", "--check", "--resolve")
+
+
+def test_resolve_goes_with_check_alone(deployment: Deployment) -> None:
+    deployment.spec("env_a", ["grid"])
+    result = deployment.run("lock", "--resolve")
+    assert result.exit_code == 2
+    assert "--resolve: goes with --check alone" in result.stderr
