@@ -28,6 +28,8 @@ TELL = f"""
 import ctypes, json, os, sys
 sys.path.insert(0, {str(HOUSE)!r})
 from envman.launch.closed_process import close_process, may_read_anything
+def is_open(number):
+    return os.path.lexists(f"/proc/self/fd/{{number}}")
 before = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
 print(json.dumps({{
     "dumpable": before,
@@ -40,7 +42,7 @@ print(json.dumps({{
     "python": sys.executable,
     "words": sys.argv[1:],
     "variables": dict(os.environ),
-    "descriptors": sorted(os.listdir("/proc/self/fd"))[:-1],
+    "descriptors": [os.readlink(f"/proc/self/fd/{{number}}") for number in range(20) if is_open(number)],
 }}))
 """
 
@@ -76,7 +78,8 @@ def test_a_program_is_closed_from_its_start_on_and_otherwise_as_ever() -> None:
     assert (answer["prefix"], answer["python"]) == (sys.prefix, sys.executable)
     assert (answer["words"], answer["variables"]["SECRET"]) == (["a", ""], "s")
     assert answer["called"] == "called"
-    assert answer["descriptors"] == ["0", "1", "2"]  # the copy is closed
+    assert len(answer["descriptors"]) >= 3
+    assert not any("memfd" in target for target in answer["descriptors"])  # the copy is closed
     assert not answer["may_read_anything"]
 
 
