@@ -63,7 +63,7 @@ LANES = {
     # users and limits, by this machine's kernel
     "limits": Lane(
         ("confine", "deployment/test_confined.py", "store/test_other_users.py"),
-        ("root", "cgroup v1", "setpriv", "bwrap"),
+        ("root", "cgroup v1", "setpriv", "bwrap", "gcc"),
     ),
     # a whole Airflow, component by component
     "airflow": Lane(("e2e",), AIRFLOW_NEEDS),
@@ -88,6 +88,7 @@ DEBIAN = {
     "docker-registry": "docker-registry",
     "dockerd": "docker.io",
     "fish": "fish",
+    "gcc": "gcc",
     "initdb": "postgresql",
     "linux.uml": "user-mode-linux",
     "mke2fs": "e2fsprogs",

@@ -127,13 +127,15 @@ class GenerationBuilder:
 
     def _check(self, plan: Plan, environment: VirtualEnvironment, inventory: Inventory) -> None:
         declared = plan.environment
-        quarantine = self._tools.machine.quarantine(self._guest(plan, environment))
+        bin_folder = str(environment.python.parent)
+        inherits = {
+            name: value for name, value in inherited(os.environ, (), ()).items() if not _is_airflows(name)
+        }
+        variables = child_environment(inherits, bin_folder, declared.keep_out, declared.set_variables)
+        quarantine = self._tools.machine.quarantine(self._guest(plan, environment), variables)
         self._report(_said_of(quarantine, declared.name))
         if self._tools.sandbox_required and quarantine.rights is not GuestRights.SANDBOXED:
             raise BuildError(_not_apart_problem(quarantine))
-        bin_folder = str(environment.python.parent)
-        inherits = inherited(os.environ, (), declared.passed)
-        variables = child_environment(inherits, bin_folder, declared.keep_out, declared.set_variables)
         trial = Trial(environment, quarantine.processes, variables)
         trial.imports(declared.check_imports, "checks.imports")
         trial.imports(declared.preload, "preload")
@@ -150,8 +152,6 @@ class GenerationBuilder:
             environment=plan.environment.name,
             folder=str(environment.folder),
             interpreter=plan.interpreter.executable,
-            user=plan.environment.user,
-            group=plan.environment.group,
             hidden=(str(self._store.root), *(str(cache) for cache in caches if cache)),
             shown=(self._tools.uv.program,),
         )
@@ -193,6 +193,11 @@ class GenerationBuilder:
             self._report(Event(name, Stage.LISTING, f"{what} {remedy}", warning=True))
 
 
+def _is_airflows(name: str) -> bool:
+    """Whether a variable is one that a component of Airflow hands on; a build is none."""
+    return name.startswith("AIRFLOW_")
+
+
 def _changes(folder: Path, inventory: Inventory) -> list[str]:
     """What is no longer as it was packed, although it has the time that it had."""
     found = take_inventory(folder, Digests())
@@ -211,7 +216,8 @@ def _said_of(quarantine: Quarantine, name: str) -> Event:
 
 
 _SANDBOX_REMEDY = (
-    "Install bubblewrap (apt-get install bubblewrap), and allow user namespaces; or build as root."
+    "Install bubblewrap 0.5 or newer (apt-get install bubblewrap), and allow user namespaces; or let root build, "
+    "with an interpreter that everybody may run."
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -39,8 +39,10 @@ class Machine(Protocol):
     def virtualenv(self, interpreter: BaseInterpreter) -> Sequence[str]:
         """The words that start virtualenv for an interpreter."""
 
-    def quarantine(self, guest: Guest) -> Quarantine:
-        """What runs programs of a generation that is being built, kept apart from everything else."""
+    def quarantine(self, guest: Guest, variables: Mapping[str, str]) -> Quarantine:
+        """What runs programs of a generation that is being built, with these variables, kept apart from
+        everything else; raises BuildError where nothing runs there.
+        """
 
 
 class ThisMachine:
@@ -77,6 +79,6 @@ class ThisMachine:
         """The words that start virtualenv: this interpreter's own, which looks at the other one."""
         return sys.executable, "-m", "virtualenv", "--python", interpreter.executable
 
-    def quarantine(self, guest: Guest) -> Quarantine:
+    def quarantine(self, guest: Guest, variables: Mapping[str, str]) -> Quarantine:
         """What runs programs of a generation that is being built, kept as far apart as can be."""
-        return quarantine(guest)
+        return quarantine(guest, variables)

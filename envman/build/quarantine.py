@@ -1,13 +1,19 @@
 """Run what came with packages without the builder's rights: import checks, commands, whatever these start.
 
-Where bubblewrap can work they run in a sandbox: every file is read-only, and other environments, the caches,
-the builder's own files, the network and all other processes are not there. Where the builder is root they run
-as the spec's user, else as nobody, in the sandbox or without one.
+Where bubblewrap can work they run in a sandbox: of the machine's files programs, libraries and settings alone
+are there, read-only; other environments, the caches, the builder's folders, the network and all other
+processes are not. Where the builder is root they run as nobody, in the sandbox or without one.
+
+Neither bubblewrap nor the step behind it has a variable of the guest's, as the loader would obey LD_PRELOAD
+there, with the builder's rights; and both are known by their paths, not looked for among what packages
+brought.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import shutil
 import sys
 import tempfile
@@ -17,15 +23,23 @@ from enum import Enum
 from pathlib import Path
 
 import envman
-from envman.confine.step import Identity, Refused, command, identity
+from envman.confine.step import Identity, Refused, command, identity, variables_file
+from envman.errors import BuildError, Problem
 from envman.system.child_process import Finished
 from envman.system.processes import Processes
 from envman.system.sandbox import PROGRAM as BUBBLEWRAP
 
-NOBODY = "nobody"
+NOT_FOUND = 127
+"""As a shell ends where there is no such program."""
+
 _APART = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try")
-_PRIVATE = ("/home", "/root", "/run", "/var/tmp")  # noqa: S108  # they are hidden
-_SCRATCH = ("/tmp", "/dev/shm")  # noqa: S108  # each guest has its own
+_MACHINE = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/sys"),
+    *("/nix/store", "/gnu/store"),
+)
+"""Where programs, libraries and their settings are."""
+
+_SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # each guest has its own
 _TRIAL = ("-I", "-S", "-c", "import os, sys; os.listdir(sys.argv[1])")
 _PATIENCE = 60.0
 
@@ -42,15 +56,13 @@ class GuestRights(str, Enum):
 class Guest:
     """What is tried out: the generation in a folder, made from an interpreter; `environment` names it.
 
-    `user` and `group` are the spec's, None where it names none. `hidden` are folders that are not there for
-    it, whatever else is: the root folder, the caches. `shown` are files that are there all the same.
+    `hidden` are folders that are not there for it, wherever they lie: the root folder, the caches. `shown`
+    are files that are there all the same.
     """
 
     environment: str
     folder: str
     interpreter: str
-    user: str | None = None
-    group: str | None = None
     hidden: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
 
@@ -64,29 +76,44 @@ class Quarantine:
     why: tuple[str, ...] = ()
 
 
-def quarantine(guest: Guest) -> Quarantine:
-    """As far apart as this machine can keep a guest; each way is tried with a program that nobody brought."""
-    other = _other_user(guest) if os.geteuid() == 0 else None
+def quarantine(guest: Guest, variables: Mapping[str, str]) -> Quarantine:
+    """As far apart as this machine can keep a guest; each way is tried with a program that nobody brought.
+
+    `variables` are those that the guest will have. Raises BuildError where no way works, the last one
+    neither: then something else is wrong.
+    """
+    bubblewrap = shutil.which(BUBBLEWRAP)
+    nobody = _nobody() if os.geteuid() == 0 else None
     why: list[str] = []
-    for rights, lacks in (
-        (GuestRights.SANDBOXED, "" if shutil.which(BUBBLEWRAP) else "bubblewrap is not installed"),
-        (GuestRights.ANOTHERS, "" if other else "this user can't become another one"),
+    for rights, other, lacks in (
+        (GuestRights.SANDBOXED, nobody, "" if bubblewrap else "bubblewrap is not installed"),
+        (GuestRights.SANDBOXED, None, "" if bubblewrap and nobody else "the same without another user"),
+        (GuestRights.ANOTHERS, nobody, "" if nobody else "this user can't become another one"),
+        (GuestRights.BUILDERS, None, ""),
     ):
-        processes = GuestProcesses(guest, rights, other)
-        if problem := lacks or processes.problem():
+        processes = GuestProcesses(guest, rights, other, bubblewrap or "")
+        if problem := lacks or processes.problem(variables):
             why.append(problem)
         else:
-            return Quarantine(processes, rights, tuple(why))
-    return Quarantine(GuestProcesses(guest, GuestRights.BUILDERS), GuestRights.BUILDERS, tuple(why))
+            told = [text for text in why if text != "the same without another user"]
+            return Quarantine(processes, rights, tuple(told))
+    remedy = "Find out what keeps the base interpreter from running; then build again."
+    raise BuildError(Problem("checks", f"nothing can be tried out: {'; '.join(why)}", remedy))
 
 
 class GuestProcesses(Processes):
-    """Runs programs of a guest's with certain rights; those of another user where there is one (`other`)."""
+    """Runs programs of a guest's with certain rights; those of another user where there is one (`other`).
 
-    def __init__(self, guest: Guest, rights: GuestRights, other: Identity | None = None) -> None:
+    `bubblewrap` is its program.
+    """
+
+    def __init__(
+        self, guest: Guest, rights: GuestRights, other: Identity | None = None, bubblewrap: str = ""
+    ) -> None:
         super().__init__()
         self._guest = guest
         self._rights = rights
+        self._bubblewrap_program = bubblewrap
         self.other = other
 
     def run(  # as the processes that it stands in for
@@ -101,104 +128,141 @@ class GuestProcesses(Processes):
     ) -> Finished:
         """Run a program to its end, as `Processes.run` does, with an empty HOME that is removed after it.
 
-        It inherits no descriptor: whose lock it had, it could give up. A program that is not there ends
-        with 127.
+        It inherits no lock: whoever has one can give it up. A program that is not there ends with 127.
         """
         if self._rights is GuestRights.BUILDERS:
             return super().run(command, environment, folder, (), on_line, timeout=timeout)
-        with tempfile.TemporaryDirectory(prefix="envman-guest-", ignore_cleanup_errors=True) as scratch:
-            home = scratch
-            words: list[str] = []
+        path = environment.get("PATH", os.defpath)
+        program = command[0] if "/" in command[0] else shutil.which(command[0], path=path)
+        if program is None:
+            return Finished(NOT_FOUND, "", f"{command[0]}: command not found")
+        with self._home() as home, os.fdopen(variables_file(environment), "rb") as described:
+            words = [*self._step(home, described.fileno()), program, *command[1:]]
             if self._rights is GuestRights.SANDBOXED:
-                home = _SCRATCH[0]
-                words = [*self._bubblewrap(scratch), "--chdir", folder, "--"]
-            elif self.other:
-                os.chown(scratch, self.other.uid, self.other.gid)
-            words += [*self._as_other_user(), "/usr/bin/env", f"HOME={home}", f"TMPDIR={home}", *command]
-            return super().run(words, environment, folder, (), on_line, timeout=timeout)
+                words = [*self._bubblewrap(), "--chdir", folder, "--", *words]
+            return super().run(
+                words, {"PATH": os.defpath}, folder, (described.fileno(),), on_line, timeout=timeout
+            )
 
-    def problem(self) -> str:
+    def problem(self, variables: Mapping[str, str]) -> str:
         """What keeps the base interpreter from reading the guest's folder; empty where nothing does."""
         trial = [self._guest.interpreter, *_TRIAL, self._guest.folder]
-        finished = self.run(trial, {"PATH": os.defpath}, self._guest.folder, timeout=_PATIENCE)
+        try:
+            finished = self.run(trial, variables, self._guest.folder, timeout=_PATIENCE)
+        except OSError as error:
+            return f"{self._rights.value}: {error}"
         if finished.exit_code == 0:
             return ""
         said = (finished.stderr.strip() or f"it ended with {finished.exit_code}").splitlines()[-1]
         return f"{self._rights.value}: {said}"
 
-    def _as_other_user(self) -> list[str]:
-        if self.other is None:
-            return []
-        who = str(self.other.uid), str(self.other.gid)
-        return command(_real(sys.executable), self._guest.environment, who, (), {})
+    @contextlib.contextmanager
+    def _home(self) -> Iterator[str]:
+        """Its HOME, and the folder for its temporary files."""
+        if self._rights is GuestRights.SANDBOXED:
+            yield _SCRATCH[0]
+            return
+        folder = tempfile.mkdtemp(prefix="envman-guest-")
+        try:
+            if self.other:
+                os.chown(folder, self.other.uid, self.other.gid)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _bubblewrap(self, scratch: str) -> Iterator[str]:
-        hidden = sorted({*_hidden(self._guest.hidden)})
-        yield from (BUBBLEWRAP, "--die-with-parent", *_APART, "--cap-drop", "ALL")
+    def _step(self, home: str, variables: int) -> list[str]:
+        who = (str(self.other.uid), str(self.other.gid)) if self.other else None
+        *words, end = command(_real(sys.executable), self._guest.environment, who, (), {}, variables)
+        return [*words, "--guest", home, end]
+
+    def _bubblewrap(self) -> Iterator[str]:
+        yield from (self._bubblewrap_program, "--die-with-parent", *_APART, "--cap-drop", "ALL")
         if self.other:
             yield from ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
-        yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+        for folder in _MACHINE:
+            if Path(folder).is_symlink():
+                yield from ("--symlink", str(Path(folder).readlink()), folder)
+            elif Path(folder).is_dir():
+                yield from ("--ro-bind", folder, folder)
+        yield from ("--dev", "/dev", "--proc", "/proc")
         for folder in _SCRATCH:
-            place = Path(f"{scratch}{folder}")
-            place.mkdir(parents=True)
-            place.chmod(0o1777)  # below a folder of the builder's, which nobody else can enter
-            yield from ("--bind", str(place), folder)
+            yield from ("--perms", "1777", "--tmpfs", folder)
+        hidden = sorted({*_hidden(self._guest.hidden)})
         for folder in hidden:
             yield from ("--tmpfs", folder)
-        yield from _shown(self._wanted(), (*hidden, *_SCRATCH))
+        yield from _shown(self._wanted(hidden), hidden)
         for folder in hidden:
             yield from ("--remount-ro", folder)
+        yield from ("--remount-ro", "/")
 
-    def _wanted(self) -> Iterator[str]:
+    def _wanted(self, hidden: Sequence[str]) -> Iterator[str]:
         """What is there for the guest, wherever it lies."""
         yield self._guest.folder
         yield from self._guest.shown
         yield str(Path(envman.__file__).parent)
-        for interpreter in (self._guest.interpreter, sys.executable):
-            yield str(Path(_real(interpreter)).parents[1])
         yield self._guest.interpreter
+        for interpreter in (self._guest.interpreter, sys.executable):
+            yield from _installation(_real(interpreter), hidden)
 
 
 def _real(path: str) -> str:
     return os.path.realpath(path)
 
 
-def _other_user(guest: Guest) -> Identity | None:
-    """Whom a guest runs as: its spec's user, where this machine has it, else nobody."""
-    for user, group in ((guest.user or NOBODY, guest.group or ""), (NOBODY, ""), ("65534", "65534")):
-        try:
+def _nobody() -> Identity | None:
+    """The user who owns nothing. A spec's own user is the team's to choose, with all that it may read."""
+    for user, group in (("nobody", ""), ("65534", "65534")):
+        with contextlib.suppress(Refused):
             return identity(user, group)
-        except Refused:
-            continue
     return None
 
 
+def _installation(interpreter: str, hidden: Sequence[str]) -> Iterator[str]:
+    """What a Python consists of: the folder that it was installed to, or its own files where that is more."""
+    prefix = Path(interpreter).parent.parent
+    if any(f"{folder}/".startswith(f"{prefix}/".replace("//", "/")) for folder in hidden):
+        yield interpreter
+        for pattern in ("python3*", "libpython3*"):
+            yield from map(str, (prefix / "lib").glob(pattern))
+    else:
+        yield str(prefix)
+
+
 def _hidden(folders: Iterable[str]) -> Iterator[str]:
-    """Folders that are not there for a guest, as they really are; those that there are."""
-    home = os.environ.get("HOME", "")
-    for folder in (*_PRIVATE, home, *folders):
+    """Folders below those of the machine that are not there for a guest; those that there are."""
+    account = ""
+    with contextlib.suppress(KeyError):
+        account = pwd.getpwuid(os.geteuid()).pw_dir
+    for folder in (os.environ.get("HOME", ""), account, str(Path.cwd()), tempfile.gettempdir(), *folders):
         real = _real(folder) if folder else "/"
-        if real != "/" and Path(real).is_dir():
+        if Path(real).is_dir() and f"{real}/".startswith(tuple(f"{one}/" for one in _MACHINE)):
             yield real
 
 
 def _shown(paths: Iterable[str], hidden: Iterable[str]) -> Iterator[str]:
-    """What brings files back that lie in hidden folders: mounted where they really are, linked elsewhere."""
-    places = tuple(f"{folder}/" for folder in hidden)
+    """What mounts files where they really are, and links to them from elsewhere, unless they are there."""
+    visible = tuple(f"{folder}/" for folder in _MACHINE if not Path(folder).is_symlink())
+    covered = tuple(f"{folder}/" for folder in hidden)
     mounted: tuple[str, ...] = ()
+
+    def is_there(path: str) -> bool:
+        if f"{path}/".startswith(mounted):
+            return True
+        return path.startswith(visible) and not path.startswith(covered)
+
     for path in sorted(set(paths), key=len):
         real = _real(path)
-        if real.startswith(places) and not f"{real}/".startswith(mounted):
+        if not is_there(real):
             mounted += (f"{real}/",)
-            yield from _way_to(real, places)
+            yield from _way_to(real, is_there)
             yield from ("--ro-bind", real, real)
-        if path != real and path.startswith(places) and not path.startswith(mounted):
-            yield from _way_to(path, places)
+        if path != real and not is_there(path):
+            yield from _way_to(path, is_there)
             yield from ("--symlink", real, path)
 
 
-def _way_to(path: str, places: tuple[str, ...]) -> Iterator[str]:
+def _way_to(path: str, is_there: Callable[[str], bool]) -> Iterator[str]:
     """Folders down to a path that anybody may enter: those that bubblewrap makes unasked are its user's."""
     for above in reversed(Path(path).parents):
-        if f"{above}/".startswith(places):
+        if str(above) != "/" and not is_there(str(above)):
             yield from ("--dir", str(above))

@@ -14,6 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from envman.build.quarantine import NOT_FOUND
 from envman.errors import BuildError, Problem
 from envman.inside.protocol import IMPORT_CHECK, RUN
 from envman.system.child_process import Finished
@@ -142,8 +143,8 @@ class Trial:
         try:
             finished = self._run([program, *words[1:]])
         except FileNotFoundError:
-            finished = Finished(_NOT_FOUND, "", "")
-        if finished.exit_code == _NOT_FOUND:
+            finished = Finished(NOT_FOUND, "", "")
+        if finished.exit_code == NOT_FOUND:
             raise BuildError(Problem(where, "command not found", "Correct the command."))
         if finished.exit_code:
             what = f"ended with {finished.exit_code}: {_words(finished)}"
@@ -155,10 +156,6 @@ class Trial:
         return self._processes.run(words, self._variables, self._folder)
 
 
-_NOT_FOUND = 127
-"""As a shell and env(1) end where there is no such program."""
-
-
 def _remedy(finished: Finished, otherwise: str) -> str:
     if "No space left on device" in finished.stderr:
         return "The disk is full: free space for the root folder."
@@ -166,5 +163,7 @@ def _remedy(finished: Finished, otherwise: str) -> str:
 
 
 def _words(finished: Finished, most: int = 30) -> str:
-    lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
+    said = finished.stderr.strip() or finished.stdout.strip()
+    shown = (one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in said)
+    lines = "".join(shown).splitlines()  # a terminal would obey its control characters
     return "\n  ".join(lines[-most:]) or "it said nothing"

@@ -66,6 +66,8 @@ def lock_command(
         names = environments or []
         if resolve and not check:
             raise UsageError(Problem("--resolve", "goes with --check alone", "Pass --check, too."))
+        if check and (upgrade or upgrade_package):
+            raise UsageError(Problem("--check", "changes no version", "Leave --upgrade and -P out."))
         if check and not resolve:
             _show_states(reporter, check_locks(workspace, names))
             return

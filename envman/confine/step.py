@@ -8,6 +8,9 @@ stands alone and imports next to nothing, as every start pays for it. Descriptor
 program as they are. Whatever goes wrong is one line on standard error and exit status 125: the program never
 runs without what was asked for.
 
+`--guest HOME` is for what a build tries out: HOME is that folder, no program gives it further rights, and the
+keys of the session that has started it (keyrings(7)) are not its own.
+
 `--variables` is a descriptor with the program's variables (see `variables_file`). They are not this process's
 own, as LD_PRELOAD and its like would then be obeyed here, with the component's rights. Without it the program
 gets the variables of this process. HOME, USER and LOGNAME are the user's where one is given.
@@ -52,12 +55,13 @@ class Identity:
 class StepSettings:
     """What the arguments ask for."""
 
-    __slots__ = ("environment", "group", "procs", "program", "rlimits", "user", "variables")
+    __slots__ = ("environment", "group", "guest", "procs", "program", "rlimits", "user", "variables")
 
     def __init__(self) -> None:
         self.environment = ""
         self.user = ""
         self.group = ""
+        self.guest = ""
         self.procs: list[str] = []
         self.rlimits: dict[str, int] = {}
         self.variables = -1
@@ -192,10 +196,14 @@ def main(words: list[str]) -> NoReturn:
         wanted = identity(settings.user, settings.group) if settings.user else None
         _enter(settings.procs)
         _set_rlimits(settings.rlimits)
+        if settings.guest:
+            _leave_builder()
         if wanted:
             become(wanted)
             variables |= {b"HOME": os.fsencode(wanted.home)}
             variables |= dict.fromkeys((b"USER", b"LOGNAME"), os.fsencode(wanted.name))
+        if settings.guest:
+            variables |= dict.fromkeys((b"HOME", b"TMPDIR"), os.fsencode(settings.guest))
         _execute(settings.program, variables)
     except Refused as refused:
         message = str(refused)
@@ -214,7 +222,7 @@ def parse(words: list[str], settings: StepSettings) -> None:
             settings.program = list(given)
             break
         value = next(given, "")
-        if word in {"--environment", "--user", "--group"}:
+        if word in {"--environment", "--user", "--group", "--guest"}:
             setattr(settings, word[2:], value)
         elif word == "--procs":
             settings.procs.append(value)
@@ -290,6 +298,21 @@ def become(wanted: Identity) -> None:
     if not _is_already(wanted) or _could_go_back():
         remedy = "look at the capabilities and securebits of the component's service"
         raise Refused(f"the user '{wanted.name}' could become another one again; {remedy}")
+
+
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "ppc64le": 271, "s390x": 280}
+"""The number of keyctl(2) where there is no function of the C library for it."""
+
+
+def _leave_builder() -> None:
+    """Gain no rights by setuid programs, and have an empty session keyring."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0):  # PR_SET_NO_NEW_PRIVS
+        raise Refused("it could gain rights by setuid programs; look at the kernel's version")
+    if number := _KEYCTL.get(os.uname().machine):
+        libc.syscall(number, 1, None)  # KEYCTL_JOIN_SESSION_KEYRING; a container may have no keys at all
 
 
 def _could_go_back() -> bool:

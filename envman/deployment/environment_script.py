@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envman.confine.step import Identity, Refused, command, identity
+from envman.confine.step import Identity, Refused, command, identity, variables_file
 from envman.errors import EnvmanError, Problem
 from envman.launch.airflow_configuration import (
     LOCAL_SETTINGS,
@@ -42,6 +42,7 @@ class InsideError(EnvmanError):
 class Inside:
     """An interpreter, the variables that a script gets in it, and whom it runs as (None: as this process)."""
 
+    environment: str
     where: str
     python: str
     variables: Mapping[str, str]
@@ -64,19 +65,16 @@ class Inside:
     ) -> Any:
         """Run a script, given by its path and first arguments, and return its answer; raises InsideError."""
         words = [self.python, *script, json.dumps(request)]
-        if self.who:
-            who = str(self.who.uid), str(self.who.gid)
-            name = self.where.removeprefix("environment ").strip("'")
-            words = [*command(sys.executable, name, who, (), {}), *words]
+        variables = {**NO_THREADS, **self.variables, **_INTERPRETER}
         try:
-            finished = processes.run(
-                words,
-                {**NO_THREADS, **self.variables, **_INTERPRETER},
-                str(Path.cwd()),
-                self.held,
-                on_line,
-                timeout=timeout,
-            )
+            with os.fdopen(variables_file(variables), "rb") as held:
+                if self.who:  # the step has none of them: the loader would obey LD_PRELOAD there, as root
+                    who = str(self.who.uid), str(self.who.gid)
+                    words = [*command(sys.executable, self.environment, who, (), {}, held.fileno()), *words]
+                    variables = {"PATH": os.defpath}
+                finished = processes.run(
+                    words, variables, str(Path.cwd()), (*self.held, held.fileno()), on_line, timeout=timeout
+                )
         except OSError as error:
             raise InsideError(Problem(self.where, f"{self.python} can't be run: {error}", _REMEDY)) from None
         try:
@@ -112,7 +110,7 @@ def inside_environment(
         folder = layout.generation_path(snapshot.root, generation)
         variables = variables_for(snapshot, purpose, f"{folder}/bin", environ)
         variables = without_database(variables, home)
-        inside = Inside(where, f"{folder}/bin/python", variables, (descriptor,), who)
+        inside = Inside(purpose.environment, where, f"{folder}/bin/python", variables, (descriptor,), who)
         inside.give(Path(home))
         yield inside
     finally:

@@ -217,7 +217,7 @@ def confined(
     }
     if not wanted:
         return ()
-    inside = Inside("this host's users and cgroups", sys.executable, environ)
+    inside = Inside("", "this host's users and cgroups", sys.executable, environ)
     answer = inside.ask(processes, (EXPLAIN,), wanted, timeout=EXPLAINING)
     return tuple(
         Confined(name, table.user(name), table.limits(name), **found)

@@ -70,7 +70,7 @@ def _without_arguments(text: str) -> str:
 
     try:
         found = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return "{}"
     classes = found.items() if isinstance(found, dict) else ()
     return json.dumps(

@@ -92,11 +92,11 @@ class Tool:
                     Problem("docker", f"its daemon does not answer\n  {_last(finished, 1)}", NO_DAEMON)
                 )
 
-    def run(self, *words: str, on_line: Callable[[str], None] | None = None) -> Finished:
-        """Run it to its end; what it prints comes as standard error, line by line."""
+    def run(self, *words: str, folder: str = "/", on_line: Callable[[str], None] | None = None) -> Finished:
+        """Run it to its end, in a folder; what it prints comes as standard error, line by line."""
         # buildah and podman print a build's steps to standard output, which is read at the end only
         merged = ["/bin/sh", "-c", 'exec "$@" >&2', "sh", self._program, *words]
-        return self._processes.run(merged, {**os.environ, "DOCKER_BUILDKIT": "1"}, "/", (), on_line)
+        return self._processes.run(merged, {**os.environ, "DOCKER_BUILDKIT": "1"}, folder, (), on_line)
 
     def version(self) -> str:
         """Its version, as it says it."""
@@ -144,7 +144,9 @@ class Tool:
             finished = self.run("load", "--input", str(archive))
             archive.unlink()
         else:
-            finished = self.run("pull", "--quiet", source.transport())
+            # it makes a name of the path, in which not every path may stand
+            relative = layout_reference(Path(layout.name), RESULT).transport()
+            finished = self.run("pull", "--quiet", relative, folder=str(layout.parent))
             if finished.exit_code == 0:
                 finished = self.run("tag", finished.stderr.strip().splitlines()[-1], name)
         if finished.exit_code:

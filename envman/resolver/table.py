@@ -285,8 +285,8 @@ def _are_plain(content: bytes, lines: list[bytes]) -> bool:
         return False
     if b"\\" not in content and b"\r" not in content:
         return True
-    fields = [field for line in lines for field in line.decode().split("\t")]
-    return all(_escaped(_unescaped(field)) == field for field in fields)
+    escaped = (line.decode() for line in lines if b"\\" in line or b"\r" in line)
+    return all(_escaped(_unescaped(field)) == field for line in escaped for field in line.split("\t"))
 
 
 def _limit(key: str, text: str) -> float | None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from envman.errors import Problem, StoreError
+from envman.errors import BuildError, Problem, StoreError
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import Difference, claimed, differences, parse_inventory, take_inventory
@@ -47,7 +47,10 @@ def _verify(store: Store, environment: str) -> VerifyOutcome:
         what = f"the file list of {generation} can't be read: {error}"
         raise StoreError(Problem(f"environment '{environment}'", what, remedy)) from None
     found = take_inventory(folder, Digests())
-    brought = claimed(folder)
+    try:
+        brought = claimed(folder)
+    except BuildError:  # a RECORD that can't be read: it is told of as one that was changed
+        brought = []
     result = (
         *(Difference("replaced", path, package) for path, package in brought),
         *differences(listed, found.entries),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Sandbox(Processes):
     ) -> None:
         super().__init__()
         self._further = further
+        self._covered: list[str] = []
         self._root = root
         self._environ = environ
         self._mounts = sorted(mounts, key=lambda mount: -len(mount.source))  # the most particular path first
@@ -65,7 +66,9 @@ class Sandbox(Processes):
     def showing(self, *paths: str) -> Sandbox:
         """The same with these files and folders alone mounted, where they are, read-only; and no network."""
         mounts = [Mount(path, self.seen(path)) for path in paths]
-        return Sandbox(self._root, self._environ, mounts, ("--unshare-net",))
+        shown = Sandbox(self._root, self._environ, mounts, ("--unshare-net",))
+        shown._covered = [mount.target for mount in self._mounts if mount.writable]  # else made in the image
+        return shown
 
     def run(  # as the processes that it stands in for
         self,
@@ -83,8 +86,10 @@ class Sandbox(Processes):
         if where == folder and folder != "/":
             where = f"{INSIDE}/work"
             mounts.append(Mount(folder, where, writable=True))
+        variables = _options_file(self._variables(environment))
         words = [
             program(),
+            *("--args", str(variables)),
             "--die-with-parent",
             "--unshare-pid",
             "--unshare-ipc",
@@ -97,11 +102,16 @@ class Sandbox(Processes):
         for option, path in _OWN:
             words += [option, self._place(path)]
         words += ["--dir", self._place(HOME)]
+        for path in self._covered:
+            words += ["--tmpfs", self._place(path)]
         mounts += [Mount(os.path.realpath(path), path) for path in _NETWORK if Path(path).exists()]
         for mount in sorted(mounts, key=lambda one: one.target):
             words += ["--bind" if mount.writable else "--ro-bind", mount.source, self._place(mount.target)]
         words += ["--remount-ro", "/", "--chdir", where, "--", *(self.seen(word) for word in command)]
-        return super().run(words, dict(self._variables(environment)), "/", held, on_line, timeout=timeout)
+        try:
+            return super().run(words, {}, "/", (*held, variables), on_line, timeout=timeout)
+        finally:
+            os.close(variables)
 
     def _place(self, path: str) -> str:
         """Where a mount goes, without a link on the way: bubblewrap makes what is missing of its path, and
@@ -115,7 +125,7 @@ class Sandbox(Processes):
             raise ImageError(Problem(str(self._root), what, "Choose another base.")) from None
 
     def _variables(self, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """The variables of a child. They are no options of bubblewrap: a password is on no command line."""
+        """The variables of a child."""
         yield from ((name, value) for name, value in self._environ.items() if name not in environment)
         for name, value in environment.items():
             added = os.environ.get(name) != value
@@ -128,6 +138,21 @@ class Sandbox(Processes):
                 yield name, self.seen(value)
             elif name in self._environ:
                 yield name, self._environ[name]
+
+
+def _options_file(variables: Iterable[tuple[str, str]]) -> int:
+    """A new descriptor of a file in memory with bubblewrap's options for a child's variables.
+
+    They are none of bubblewrap's own: its loader would obey an image's LD_PRELOAD, with the builder's rights.
+    And a password is on no command line. The caller closes it.
+    """
+    words = ["--clearenv", *(word for name, value in variables for word in ("--setenv", name, value))]
+    descriptor = os.memfd_create("options")
+    with open(descriptor, "wb", closefd=False) as stream:
+        stream.write(b"".join(os.fsencode(word) + b"\0" for word in words))
+        stream.flush()
+        stream.seek(0)
+    return descriptor
 
 
 def program() -> str:

@@ -176,12 +176,12 @@ class Doctor:
         if name and not request.airflow:
             with self._inside(name, home, "components") as inside:
                 variables = dict(self.environ) if request.database else inside.variables
-                yield name, Inside("components", inside.python, variables, inside.held)
+                yield name, replace(inside, where="components", variables=variables)
             return
         python = request.airflow or airflows_python(self.environ.get("PATH", ""))
         home = str(_made(home, "components"))
         variables = dict(self.environ) if request.database else without_database(self.environ, home)
-        yield python, Inside("components", python, variables)
+        yield python, Inside("components", "components", python, variables)
 
     @contextmanager
     def _inside(self, name: str, home: str, folder: str = "") -> Iterator[Inside]:

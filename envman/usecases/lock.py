@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envman.errors import LockError, Problem
 from envman.lock.changes import PackageChange, package_changes, unfounded
@@ -99,8 +99,9 @@ def check_by_resolving(
 ) -> Outcomes[LockState]:
     """Whether each lock is what resolving gives, where its versions are kept as far as they fit.
 
-    Whoever edits a lock by hand can make it answer its spec. Locks are left as they are. Raises LockError if
-    they disagree about the deployment's Airflow.
+    Whoever edits a lock by hand can make it answer its spec. Locks are left as they are, and nothing is
+    built: a package that only has a source says so. Raises LockError if they disagree about the deployment's
+    Airflow.
     """
     states = {state.environment: state for state in check_locks(workspace, names)}
     environments = {environment.name: environment for environment in workspace.choose(states)}
@@ -115,11 +116,12 @@ def check_by_resolving(
         pins = parse_pins(text, environment.lock_file, name)
         inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
         inputs = with_fetched(inputs, _fetched)
+        unbuilt = replace(inputs, no_build=True)  # a build runs code, and the lock may be a stranger's
         if _answers(text, environment, inputs):
             wanted = "".join(
                 f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins
             )
-            resolved = parse_pins(uv.resolve(inputs, wanted, Upgrade()), environment.lock_file, name)
+            resolved = parse_pins(uv.resolve(unbuilt, wanted, Upgrade()), environment.lock_file, name)
             wrong = list(unfounded(pins, resolved))
         else:
             wrong = ["what a constraints URL leads to was changed"]

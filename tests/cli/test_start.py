@@ -24,7 +24,7 @@ PUBLISHED = "cli errors names resolver spec store system usecases"
 DECLARED = f"{PUBLISHED} lock"
 UV = f"{DECLARED} uv"
 IMAGES = f"{PUBLISHED} image oci"
-BUILT_IMAGES = f"{UV} build image inside oci"
+BUILT_IMAGES = f"{UV} build confine image inside launch oci"
 
 MAY_LOAD = {
     # command: packages besides typer's own | rooms | use cases, of which one is its own
@@ -33,7 +33,7 @@ MAY_LOAD = {
     "pod-entrypoint": ("", LAUNCH, ""),
     "init": (f"{SPEC} python_discovery", f"{PUBLISHED} build", "init"),
     "lock": (f"{SPEC} uv", UV, "lock"),
-    "build": (f"{SPEC} uv", f"{UV} build inside", "build"),
+    "build": (f"{SPEC} uv", f"{UV} build confine inside launch", "build"),
     "publish": (SPEC, PUBLISHED, "publish"),
     "resolve": ("", f"{PUBLISHED} launch", "resolve"),
     "add": (f"{SPEC} uv tomlkit", UV, "add_remove lock"),
@@ -50,9 +50,9 @@ MAY_LOAD = {
     "audit": (f"{SPEC} tomlkit", f"{DECLARED} launch packages", "audit"),
     "licenses": (SPEC, f"{DECLARED} launch packages", "licenses"),
     "sbom": (SPEC, f"{DECLARED} packages", "sbom"),
-    "doctor": (SPEC, f"{DECLARED} build deployment inside launch", "doctor"),
-    "check": ("", f"{PUBLISHED} deployment inside launch", "check"),
-    "preload": ("", f"{PUBLISHED} deployment inside launch servers", "preload"),
+    "doctor": (SPEC, f"{DECLARED} build confine deployment inside launch", "doctor"),
+    "check": ("", f"{PUBLISHED} confine deployment inside launch", "check"),
+    "preload": ("", f"{PUBLISHED} confine deployment inside launch servers", "preload"),
     "top": ("psutil", f"{LAUNCH} servers usecases", "top"),
     "airflow-config": (SPEC, f"{PUBLISHED} deployment launch", "airflow_config"),
     "schema": (SPEC, PUBLISHED, ""),
@@ -81,7 +81,7 @@ MAY_RUN = {
     "list": (SPEC, f"{DECLARED} launch"),
     "resolve --bundle bundle_a": (SPEC, f"{DECLARED} launch"),
     "lock --check": (f"{SPEC} uv", UV),
-    "build": (f"{SPEC} uv", f"{UV} build inside"),
+    "build": (f"{SPEC} uv", f"{UV} build confine inside"),
     "history env_a": (SPEC, PUBLISHED),
     "publish": (SPEC, DECLARED),
     "verify env_a": (SPEC, PUBLISHED),
@@ -93,7 +93,7 @@ MAY_COMPLETE = {
     # what is on the line: what a press of Tab imports
     "envman ": SHELL,
     "envman image ": SHELL,
-    "envman build ": "cli build errors inside lock names resolver spec store system usecases uv",
+    "envman build ": "cli build confine errors inside lock names resolver spec store system usecases uv",
     "envman exec --bundle ": LAUNCH,
     "envman launch ": LAUNCH,
     "envman resolve --team ": f"{PUBLISHED} launch",

@@ -116,9 +116,9 @@ class World:
             found[str(path)] = (oct(status.st_mode), content)
         return found
 
-    def guest(self, **more: str) -> Guest:
+    def guest(self) -> Guest:
         hidden = (str(self.folder / "root"), str(self.folder / "cache"))
-        return Guest("env_a", str(self.guest_folder), PYTHON, hidden=hidden, **more)
+        return Guest("env_a", str(self.guest_folder), PYTHON, hidden=hidden)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_the_attack_is_a_real_one(world: World) -> None:
 
 
 def test_in_a_sandbox_none_of_it_succeeds(world: World) -> None:
-    found = quarantine(world.guest())
+    found = quarantine(world.guest(), {})
     assert (found.rights, found.why) == (GuestRights.SANDBOXED, ())
     assert isinstance(found.processes, GuestProcesses)
     done, told = attack(world, found.processes)
@@ -170,30 +170,79 @@ def test_in_a_sandbox_none_of_it_succeeds(world: World) -> None:
 
 def test_as_another_user_nothing_is_changed(world: World) -> None:
     processes = GuestProcesses(world.guest(), GuestRights.ANOTHERS, identity("nobody"))
-    assert processes.problem() == ""
+    assert processes.problem({}) == ""
     done, told = attack(world, processes)
     assert done == MINE
     assert told["home"] == ["mine"]
     assert world.state() == world.before
 
 
-@pytest.mark.parametrize("rights", [GuestRights.SANDBOXED, GuestRights.ANOTHERS])
-def test_it_is_the_specs_user_where_the_machine_has_it(world: World, rights: GuestRights) -> None:
-    found = quarantine(world.guest(user="daemon"))
+RIGHTS = {
+    GuestRights.SANDBOXED: lambda guest: quarantine(guest, {}).processes,
+    GuestRights.ANOTHERS: lambda guest: GuestProcesses(guest, GuestRights.ANOTHERS, identity("nobody")),
+}
+
+
+@pytest.mark.parametrize("rights", RIGHTS)
+def test_nothing_that_a_package_brings_runs_on_the_way(world: World, rights: GuestRights) -> None:
+    """Its programs come first on PATH, and a loader would preload its libraries: here a script leaves marks."""
+    programs = world.guest_folder / "bin"
+    programs.mkdir()
+    for name in ("bwrap", "env", "python", "python3", Path(sys.executable).name):
+        (programs / name).write_text(f"#!/bin/sh\nid -u >> {world.folder}/home/ran\n")
+        (programs / name).chmod(0o755)
+    library = world.guest_folder / "evil.so"
+    mark = f'open("{world.folder}/home/ran", O_CREAT | O_WRONLY, 0666)'
+    source = f"__attribute__((constructor)) static void run(void) {{ {mark}; }}"
+    words = ["gcc", "-shared", "-fPIC", "-include", "fcntl.h", "-x", "c", "-", "-o", str(library)]
+    subprocess.run(words, input=source, text=True, check=True)
+    variables = {
+        "PATH": f"{programs}:{os.defpath}",
+        "LD_PRELOAD": str(library),
+        "LD_LIBRARY_PATH": str(programs),
+    }
+    processes = RIGHTS[rights](world.guest())
+    finished = processes.run(
+        [PYTHON, "-c", "import os; print(os.environ['LD_PRELOAD'])"], variables, str(world.guest_folder)
+    )
+    assert (finished.exit_code, finished.stdout) == (0, f"{library}\n"), finished.stderr
+    assert not (world.folder / "home/ran").exists()
+
+
+@pytest.mark.parametrize("rights", RIGHTS)
+def test_it_gains_no_rights_by_setuid_programs(world: World, rights: GuestRights) -> None:
+    code = "print(open('/proc/self/status').read().split('NoNewPrivs:')[1].split()[0])"
+    finished = RIGHTS[rights](world.guest()).run([PYTHON, "-c", code], {}, str(world.guest_folder))
+    assert finished.exit_code == 0, finished.stderr
+    assert finished.stdout == "1\n"
+
+
+@pytest.mark.parametrize("words", [["no=program"], ["-i"], ["nothing-of-this-name"]])
+def test_a_program_that_is_not_there_is_no_option_of_anything(world: World, words: list[str]) -> None:
+    finished = RIGHTS[GuestRights.SANDBOXED](world.guest()).run(words, {}, str(world.guest_folder))
+    assert finished.exit_code == 127
+
+
+def test_a_generation_that_only_root_may_read_is_sandboxed_all_the_same(world: World) -> None:
+    """As with the umask 077: root without any capability, where nobody can't read it."""
+    world.guest_folder.chmod(0o700)
+    found = quarantine(world.guest(), {})
+    assert found.rights is GuestRights.SANDBOXED
     assert isinstance(found.processes, GuestProcesses)
-    processes = GuestProcesses(world.guest(), rights, found.processes.other)
-    assert attack(world, processes)[1]["uid"] == identity("daemon").uid
-    elsewhere = quarantine(world.guest(user="of_another_machine"))
-    assert isinstance(elsewhere.processes, GuestProcesses)
-    assert elsewhere.processes.other
-    assert elsewhere.processes.other.uid == identity("nobody").uid
+    assert found.processes.other is None
+    before = world.state()
+    assert attack(world, found.processes)[0] <= {
+        "read what is the builder's alone",
+        "publish",
+    }  # in its scratch
+    assert world.state() == before
 
 
 def test_without_bubblewrap_it_says_so_and_takes_the_next_best(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = quarantine(world.guest())
+    found = quarantine(world.guest(), {})
     assert (found.rights, found.why) == (GuestRights.ANOTHERS, ("bubblewrap is not installed",))
 
 
@@ -205,7 +254,7 @@ def test_an_interpreter_that_nobody_may_run_is_no_way_out_of_the_sandbox(
     shutil.copy(os.path.realpath(sys.executable), own)
     guest = Guest("env_a", str(world.guest_folder), str(own))
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = quarantine(guest)
+    found = quarantine(guest, {})
     assert found.rights is GuestRights.BUILDERS
     assert found.why[0] == "bubblewrap is not installed"
     assert found.why[1].startswith("as another user: ")
@@ -216,12 +265,13 @@ def test_a_sandbox_needs_no_root(world: World) -> None:
     """As a builder of CI has it: a user without rights, in whose own folders everything lies."""
     for path in (world.folder, *world.folder.rglob("*")):
         shutil.chown(path, "daemon", "daemon")
+    before = world.state()
     house = Path(__file__).parents[2]
     code = (
         "import json, sys\n"
         "from envman.build.quarantine import Guest, quarantine\n"
         "guest = Guest(**json.loads(sys.argv[1]))\n"
-        "found = quarantine(guest)\n"
+        "found = quarantine(guest, {})\n"
         "done = found.processes.run(json.loads(sys.argv[2]), {'PATH': '/usr/bin:/bin'}, guest.folder)\n"
         "print(json.dumps([found.rights.value, found.why, json.loads(done.stdout)['done']]))\n"
     )
@@ -247,4 +297,6 @@ def test_a_sandbox_needs_no_root(world: World) -> None:
             check=False,
         )
     assert finished.returncode == 0, finished.stderr
-    assert json.loads(finished.stdout) == ["in a sandbox", [], []]
+    # what it has published stands in its own scratch folder, where the way to the root folder is made
+    assert json.loads(finished.stdout) == ["in a sandbox", [], ["publish"]]
+    assert world.state() == before

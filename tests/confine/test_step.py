@@ -299,7 +299,7 @@ def test_the_step_stands_alone() -> None:
     """It runs with the component's rights: nothing that is installed may come to it."""
     tree = ast.parse(Path(step.__file__).read_text(encoding="utf-8"))
     imported = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    assert imported == {"os", "sys", "pwd", "grp", "resource", "_signal"}
+    assert imported == {"os", "sys", "pwd", "grp", "resource", "_signal", "ctypes"}
     code = "import sys; print(*sys.path)"
     finished = subprocess.run(
         [*words(), sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True

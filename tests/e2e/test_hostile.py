@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from envman.store.folder import Store
+from envman.store import layout
+from envman.store.locks import locked
 from tests.e2e.airflow import AirflowDeployment, another_root, reached_by_all
 from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, SOURCE, Deploy, Estate
 from tests.e2e.kinds import envman
@@ -180,7 +181,7 @@ def attack(
     idle = root / "idle"  # nobody runs in it, whatever else uses the estate
     idle.mkdir()
     shutil.copy(estate.root / "env_c/envman.json", idle)
-    with Store(str(root)).locked():  # as a build does
+    with locked(layout.lock_path(str(root), "store")):  # as a build does
         pass
     inside = launcher(estate, airflow, database, case)
     (notes / "database").write_text(json.dumps(str(next(database.glob("*.db")))))

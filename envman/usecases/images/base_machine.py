@@ -71,13 +71,13 @@ class BaseMachine:
         """The words that start virtualenv, in the interpreter itself."""
         return interpreter.executable, self.virtualenv_folder
 
-    def quarantine(self, guest: Guest) -> Quarantine:
+    def quarantine(self, guest: Guest, variables: Mapping[str, str]) -> Quarantine:
         """What runs programs of a generation that is being built, kept as far apart as can be."""
         if isinstance(self.processes, Sandbox):
             return Quarantine(
                 self.processes.showing(guest.folder, SCRIPTS, *guest.shown), GuestRights.SANDBOXED
             )
-        return quarantine(guest)
+        return quarantine(guest, variables)
 
     def newest(self) -> BaseInterpreter:
         """The interpreter that the launcher runs in; raises ImageError where none is new enough."""
