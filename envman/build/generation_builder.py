@@ -216,8 +216,8 @@ def _said_of(quarantine: Quarantine, name: str) -> Event:
 
 
 _SANDBOX_REMEDY = (
-    "Install bubblewrap 0.5 or newer (apt-get install bubblewrap), and allow user namespaces; or let root build, "
-    "with an interpreter that everybody may run."
+    "Install bubblewrap 0.5 or newer (apt-get install bubblewrap), and allow user namespaces; or let root "
+    "build, with an interpreter that everybody may run."
 )
 
 
