@@ -120,11 +120,9 @@ def _resolved(root: int, path: str, resolve: int, flags: int) -> int:
 
 
 def _walked(root: int, path: str, resolve: int, flags: int) -> int:
-    """The same, step by step, where no link is followed at all."""
-    path = _place(root, path) if resolve == RESOLVE_IN_ROOT else path
-    *folders, name = [part for part in path.split("/") if part not in {"", "."}] or ["."]
-    if ".." in {*folders, name} or path.startswith("/"):
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
+    """The same, step by step: links are followed beforehand, and one that is new by then is not."""
+    place = _place(root, path, may_lead_out=resolve == RESOLVE_IN_ROOT)
+    *folders, name = place.split("/") if place else ["."]
     at = os.dup(root)
     try:
         for part in folders:
@@ -136,12 +134,16 @@ def _walked(root: int, path: str, resolve: int, flags: int) -> int:
         os.close(at)
 
 
-def _place(root: int, path: str) -> str:
+def _place(root: int, path: str, may_lead_out: bool = True) -> str:
+    """Where a path leads; one that leads out of the root goes on from there, or is an error."""
     at: list[str] = []
-    left, links = path.split("/"), 0
+    left, links, leads_out = path.split("/"), 0, path.startswith("/")
     while left:
         part = left.pop(0)
+        if leads_out and not may_lead_out:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
         if part == "..":
+            leads_out = not at
             at = at[:-1]
         elif part not in {"", "."}:
             try:
@@ -152,8 +154,11 @@ def _place(root: int, path: str) -> str:
             links += 1
             if links > MOST_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-            at = [] if target.startswith("/") else at
+            leads_out = target.startswith("/")
+            at = [] if leads_out else at
             left = [*target.split("/"), *left]
+    if leads_out and not may_lead_out:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
     return "/".join(at)
 
 

@@ -122,7 +122,7 @@ def test_a_base_is_given_under_a_name(tools: Tools, tmp_path: Path) -> None:
     tools.add("podman", inspect="exit 125", pull="echo note >&2; echo 3f9c", tag="exit 0")
     Tool(Engine.PODMAN, Processes()).load(tmp_path, "localhost/base:1", tmp_path)
     assert tools.calls()[1:] == [
-        f"podman pull --quiet oci:{tmp_path}:image",
+        f"podman pull --quiet oci:{tmp_path.name}:image",
         "podman tag 3f9c localhost/base:1",
     ]
 
