@@ -84,19 +84,19 @@ def quarantine(guest: Guest, variables: Mapping[str, str]) -> Quarantine:
     """
     bubblewrap = shutil.which(BUBBLEWRAP)
     nobody = _nobody() if os.geteuid() == 0 else None
-    why: list[str] = []
-    for rights, other, lacks in (
-        (GuestRights.SANDBOXED, nobody, "" if bubblewrap else "bubblewrap is not installed"),
-        (GuestRights.SANDBOXED, None, "" if bubblewrap and nobody else "the same without another user"),
-        (GuestRights.ANOTHERS, nobody, "" if nobody else "this user can't become another one"),
-        (GuestRights.BUILDERS, None, ""),
-    ):
+    why = [] if bubblewrap else ["bubblewrap is not installed"]
+    ways: list[tuple[GuestRights, Identity | None]] = []
+    if bubblewrap:
+        ways += [(GuestRights.SANDBOXED, nobody)] if nobody else []
+        ways.append((GuestRights.SANDBOXED, None))  # root's, too, without capabilities
+    if nobody:
+        ways.append((GuestRights.ANOTHERS, nobody))
+    for rights, other in (*ways, (GuestRights.BUILDERS, None)):
         processes = GuestProcesses(guest, rights, other, bubblewrap or "")
-        if problem := lacks or processes.problem(variables):
+        if problem := processes.problem(variables):
             why.append(problem)
         else:
-            told = [text for text in why if text != "the same without another user"]
-            return Quarantine(processes, rights, tuple(told))
+            return Quarantine(processes, rights, tuple(why))
     remedy = "Find out what keeps the base interpreter from running; then build again."
     raise BuildError(Problem("checks", f"nothing can be tried out: {'; '.join(why)}", remedy))
 
