@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -77,10 +78,8 @@ def checking(project: Deployment, _announced: Path) -> Blocked:
 
 def checks(project: Deployment) -> bool:
     """Whether the check itself runs, and not only what starts it."""
-    words = f" sh -c : {project.folder}/"
-    return any(
-        words in f" {line.partition(' ')[2]}"[: len(words)] for line in processes_of(project.folder, ())
-    )
+    words = re.compile(rf"[0-9]+ \S*/sh -c : {re.escape(str(project.folder))}/")
+    return any(words.match(line) for line in processes_of(project.folder, ()))
 
 
 DEAF = """\
