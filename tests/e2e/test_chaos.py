@@ -244,7 +244,7 @@ class Chaos:
 
 
 def is_worker(words: str) -> bool:
-    return words.startswith("airflow worker -- LocalExecutor")
+    return "airflow worker -- LocalExecutor" in words
 
 
 def is_server(words: str) -> bool:
