@@ -123,7 +123,7 @@ def test_who_may_only_read_a_manifest_keeps_it_from_collection_at_most_and_is_na
     assert ("first" in outcome) == (way in LIVES)
     if way in LIVES:
         assert f"process {pid} (" in outcome["first"]
-        assert "stranger.py" in outcome["first"]
+        assert f": {sys.executable[:40]}" in outcome["first"]
         assert kept(collect(store, 0, dry_run=False)) == {"second": "current of env_a"}
 
 
@@ -225,7 +225,7 @@ def test_who_holds_a_lock_for_too_long_is_named(store: Store) -> None:
     assert (problem.where, waited) == (path, [True])
     assert problem.what.startswith("has been locked for 0 s by process ")
     assert f"process {pid} (" in problem.what
-    assert "stranger.py flock" in problem.what
+    assert f": {sys.executable[:40]}" in problem.what  # a long command line is cut
     with locked(path):
         pass
 
