@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -66,8 +67,8 @@ def world() -> Iterator[Path]:
         yield folder
 
 
-def asked(world: Path, record: str) -> dict[str, object]:
-    table = Table(with_first_line(f"environment\tenv_a\t\n{record}"))
+def asked(world: Path, record: str, variables: str = "") -> dict[str, object]:
+    table = Table(with_first_line(f"environment\tenv_a\t{variables}\n{record}"))
     snapshot = Snapshot(str(world), table, lambda: AirflowBundles("", {}), lambda _: "g")
     home = world / "home"
     with inside_environment(snapshot, Purpose("env_a"), {"PATH": os.defpath}, str(home)) as inside:
@@ -93,3 +94,18 @@ def test_without_a_user_of_its_own_it_has_this_ones(world: Path) -> None:
 def test_a_user_that_is_not_there_is_never_replaced_by_root(world: Path) -> None:
     with pytest.raises(InsideError, match="environment 'env_a': the user 'no-such-user' does not exist"):
         asked(world, "user\tenv_a\tno-such-user:\n")
+
+
+def test_what_a_spec_preloads_is_not_loaded_before_the_user_is_given_up(world: Path) -> None:
+    """A loader obeys LD_PRELOAD, with the rights of whoever it starts."""
+    closed = world / "closed"
+    closed.mkdir(mode=0o700)
+    library = world / "evil.so"
+    mark = f'open("{closed}/ran", O_CREAT | O_WRONLY, 0666)'
+    source = f"__attribute__((constructor)) static void run(void) {{ {mark}; }}"
+    words = ["gcc", "-shared", "-fPIC", "-include", "fcntl.h", "-x", "c", "-", "-o", str(library)]
+    subprocess.run(words, input=source, text=True, check=True)
+    asked(world, "user\tenv_a\tnobody:daemon\n", f"+LD_PRELOAD={library}")
+    assert not (closed / "ran").exists()
+    asked(world, "", f"+LD_PRELOAD={library}")  # root's own, which shows that the library does it
+    assert (closed / "ran").exists()
