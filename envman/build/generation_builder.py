@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import time
@@ -147,14 +148,19 @@ class GenerationBuilder:
             raise BuildError(_changed_problem(changes))
 
     def _guest(self, plan: Plan, environment: VirtualEnvironment) -> Guest:
-        caches = (self._tools.uv.cache_folder(), self._tools.bytecode.folder)
         return Guest(
             environment=plan.environment.name,
             folder=str(environment.folder),
             interpreter=plan.interpreter.executable,
-            hidden=(str(self._store.root), *(str(cache) for cache in caches if cache)),
+            hidden=(str(self._store.root), *map(str, self._caches)),
             shown=(self._tools.uv.program,),
         )
+
+    @functools.cached_property
+    def _caches(self) -> tuple[Path, ...]:
+        """uv's and the bytecode's; uv is run to say where its own is."""
+        caches = (self._tools.uv.cache_folder(), self._tools.bytecode.folder)
+        return tuple(cache for cache in caches if cache)
 
     def _write_manifest(self, plan: Plan, inventory: Inventory, started: float) -> None:
         folder = self._store.folder(plan.generation)
@@ -184,8 +190,7 @@ class GenerationBuilder:
         """Say what it costs that files could not be linked, unless somebody has chosen that."""
         if not self._tools.machine.links:
             return
-        caches = (self._tools.uv.cache_folder(), self._tools.bytecode.folder)
-        elsewhere = [str(one) for one in caches if one and _device(one) != _device(folder)]
+        elsewhere = [str(one) for one in self._caches if _device(one) != _device(folder)]
         if elsewhere and "UV_LINK_MODE" not in os.environ:
             what = f"{inventory.unshared / 1e6:.0f} MB are copies, not links, since {' and '.join(elsewhere)}"
             root = self._store.root

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,14 @@ class Inside:
         words = [self.python, *script, json.dumps(request)]
         variables = {**NO_THREADS, **self.variables, **_INTERPRETER}
         try:
-            with os.fdopen(variables_file(variables), "rb") as held:
+            with ExitStack() as stack:
+                held = self.held
                 if self.who:  # the step has none of them: the loader would obey LD_PRELOAD there, as root
+                    described = stack.enter_context(os.fdopen(variables_file(variables), "rb")).fileno()
                     who = str(self.who.uid), str(self.who.gid)
-                    words = [*command(sys.executable, self.environment, who, (), {}, held.fileno()), *words]
-                    variables = {"PATH": os.defpath}
-                finished = processes.run(
-                    words, variables, str(Path.cwd()), (*self.held, held.fileno()), on_line, timeout=timeout
-                )
+                    words = [*command(sys.executable, self.environment, who, (), {}, described), *words]
+                    variables, held = {"PATH": os.defpath}, (*held, described)
+                finished = processes.run(words, variables, str(Path.cwd()), held, on_line, timeout=timeout)
         except OSError as error:
             raise InsideError(Problem(self.where, f"{self.python} can't be run: {error}", _REMEDY)) from None
         try:
