@@ -69,7 +69,9 @@ class Field:
         if not rival.launched:
             return [str(deployment.stock / "airflow"), *words]
         cold = [COLD_OPTION] if self._has_cold_option and not rival.warm else []
-        return [str(self._settings.envman), "launch", *cold, "--", "airflow", *words]
+        component = next(word for word in words[:2] if word not in {"celery", "edge"})
+        rest = words[words.index(component) + 1 :]
+        return [str(self._settings.envman), "launch", component, *cold, "--", *rest]
 
 
 def _launch_help(settings: Settings) -> str:

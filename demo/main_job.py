@@ -74,7 +74,7 @@ class MainJob:
         self._complain_about_imports()
         with self._component("exec", "--environment", "env_a", "--", "airflow", "api-server"):
             wait_for_port(int(self._variables["AIRFLOW__API__PORT"]))
-            with self._component("launch", "--", "airflow", "scheduler"):
+            with self._component("launch", "scheduler"):
                 for dag in RUN.values():
                     self._airflow("dags", "trigger", dag)
                 return [self._done(bundle, dag) for bundle, dag in RUN.items()]

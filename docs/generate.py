@@ -29,7 +29,8 @@ from envman.launch.pod import HELP as POD_HELP
 from envman.names import MAX_LENGTH, RESERVED
 from envman.spec import model, values
 
-LAUNCH_PATH = {"exec": EXEC_HELP, "launch": LAUNCH_HELP, "pod-entrypoint": POD_HELP}
+UP_HELP = "envman up [OPTION ...] is: envman launch standalone [OPTION ...]\n"
+LAUNCH_PATH = {"exec": EXEC_HELP, "launch": LAUNCH_HELP, "up": UP_HELP, "pod-entrypoint": POD_HELP}
 """The commands that have no typer, and a help text of their own."""
 
 DOCS = Path(__file__).parent
@@ -283,6 +284,10 @@ _UPSTREAM_COMPONENTS = {
         "Triggerer",
         "The triggerer's job drives several runners, asks a configured class which runner a trigger belongs\n"
         "to, and lets it start that runner; a trigger's row holds its bundle.",
+    ),
+    "standalone": (
+        "airflow standalone",
+        "The program that it starts its components with is a setting.",
     ),
     "doctor": (
         "envman doctor --database",

@@ -10,6 +10,9 @@ import sys
 def main() -> None:
     """Run envman with the process's arguments and end the process with its exit code."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command == "up":
+        command = "launch"
+        sys.argv[1:2] = ["launch", "standalone"]
     if command == "launch":  # before all else: its variables are the components' secrets
         from envman.launch.closed_process import close_process
 

@@ -1,6 +1,6 @@
 """Kubernetes pods: each bundle's pods get the image of the bundle's environment.
 
-Through Airflow's public policies: `envman launch -- airflow scheduler` registers this module, and where
+Through Airflow's public policies: `envman launch scheduler` registers this module, and where
 envman is installed beside Airflow its `airflow.policy` entry point does. Where envman.toml names no images,
 every pod keeps its image, whose entrypoint (`envman pod-entrypoint`) finds the environment.
 """

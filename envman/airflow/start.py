@@ -37,6 +37,14 @@ OPEN_START = (
 )
 
 PREIMPORT = "AIRFLOW__DAG_PROCESSOR__PARSING_PRE_IMPORT_MODULES"
+NEW_INTERPRETER = "AIRFLOW__CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER"
+
+WITHOUT_BUNDLES = {
+    "api-server": "it runs no bundle's code",
+    "standalone": "its components say what runs where",
+}
+"""Components that run no workload in their own process, and what is said of each."""
+
 START_METHODS = tuple(
     f"AIRFLOW__{section}__MP_START_METHOD"
     for section in ("CORE", "SCHEDULER", "TRIGGERER", "DAG_PROCESSOR", "CELERY")
@@ -51,27 +59,12 @@ def main(arguments: list[str], was_closed: bool) -> int:
     """
     if not was_closed and not may_read_anything():
         tell(f"envman launch: warning: {OPEN_START}\n")
-    home = os.environ.get(HOME_VARIABLE, "")
-    if not home:  # there tasks are forks of this process, and start programs as in stock Airflow
-        started_programs.install()
-    second_start.install()
     try:
-        kind, install = _hooks(arguments)
-        _prepare()
-        _see_to_local_settings()
-        unguarded = _check_upstream(kind, home)
-        snapshot = look()
-        named = bundles_at_home(snapshot, home) if home else _bundle_names(arguments)
-        rows = check_bundles(snapshot, named, with_images=arguments[0] == "scheduler")
-        _say(arguments[0], rows)
-        if unguarded:
-            tell(f"envman launch: {unguarded}\n")
+        component = _component(arguments)
+        if component in WITHOUT_BUNDLES:
+            _start_without_bundles(component)
         else:
-            _warn_of_other_languages(home)
-            install()
-        if kind == "dag-processor":  # it needs all of them in its first second, and waits for each
-            _start_fork_servers(snapshot, (row[0] for row in rows))
-            _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})
+            _start(component, arguments)
     except EnvmanError as error:
         for problem in error.problems:
             tell(f"envman launch: {problem}\n")
@@ -82,20 +75,49 @@ def main(arguments: list[str], was_closed: bool) -> int:
     return ExitCode.OK
 
 
-def _hooks(arguments: list[str]) -> tuple[str, Callable[[], None]]:
-    """A component's kind, and what puts the hooks into its process. Raises UsageError for an unknown one."""
-    command = " ".join(arguments[:2]) if arguments[:1] == ["celery"] else " ".join(arguments[:1])
-    if command == "dag-processor":
-        return "dag-processor", _install_dag_processor
-    if command == "triggerer":
-        return "triggerer", _install_triggerer
-    if command == "scheduler":
-        return "worker", _install_scheduler
-    if command == "celery worker":
-        return "worker", _install_worker
-    what = f"'airflow {command}' is no component that runs workloads of bundles below itself"
-    remedy = "Launch scheduler, celery worker, dag-processor or triggerer; for all else: envman exec."
-    raise UsageError(Problem("", what, remedy))
+def _component(arguments: list[str]) -> str:
+    """A component, by Airflow's words for it. Raises UsageError for an unknown one."""
+    words = 2 if arguments[0] in {"celery", "edge"} else 1
+    component = " ".join(arguments[:words])
+    if component in KINDS or component in WITHOUT_BUNDLES:
+        return component
+    what = f"'airflow {component}' is none of the components that run workloads of bundles below themselves"
+    raise UsageError(Problem("", what, "Run: envman launch --help; for all else there is envman exec."))
+
+
+def _start_without_bundles(component: str) -> None:
+    """Get a component ready that runs no workload in its own process."""
+    _prepare()
+    _see_to_local_settings()
+    if component == "standalone":
+        _check_upstream(component, "")
+        from envman.airflow.standalone import install
+
+        install()
+    tell(f"envman launch: {component}, {_airflow()}: {WITHOUT_BUNDLES[component]}\n")
+
+
+def _start(component: str, arguments: list[str]) -> None:
+    """Get a component ready that does: check every bundle, say what runs where, install the hooks."""
+    home = os.environ.get(HOME_VARIABLE, "")
+    if not home:  # there tasks are forks of this process, and start programs as in stock Airflow
+        started_programs.install()
+    second_start.install()
+    _prepare()
+    _see_to_local_settings()
+    unguarded = _check_upstream(KINDS[component], home)
+    snapshot = look()
+    named = bundles_at_home(snapshot, home) if home else _bundle_names(arguments)
+    rows = check_bundles(snapshot, named, with_images=component == "scheduler")
+    _say(component, rows)
+    if unguarded:
+        tell(f"envman launch: {unguarded}\n")
+    else:
+        _warn_of_other_languages(home)
+        INSTALL[component]()
+    if component == "dag-processor":  # it needs all of them in its first second, and waits for each
+        _start_fork_servers(snapshot, (row[0] for row in rows))
+        _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})
 
 
 def _see_to_local_settings() -> None:
@@ -152,11 +174,39 @@ def _install_scheduler() -> None:
     local_executor.install()
 
 
+def _install_edge_worker() -> None:
+    """Tasks are forks of this process, whatever Airflow's configuration says: others would have no hooks."""
+    import multiprocessing
+
+    set_for_component(NEW_INTERPRETER, "False")
+    multiprocessing.set_start_method("fork", force=True)
+    _install_worker()
+
+
 def _install_worker() -> None:
     from envman.airflow import pods, worker
 
     worker.install()
     pods.install()
+
+
+KINDS = {
+    "dag-processor": "dag-processor",
+    "triggerer": "triggerer",
+    "scheduler": "worker",
+    "celery worker": "worker",
+    "edge worker": "worker",
+}
+"""What the hooks of a component stand on, by the names of `upstream.py`."""
+
+INSTALL: Mapping[str, Callable[[], None]] = {
+    "dag-processor": _install_dag_processor,
+    "triggerer": _install_triggerer,
+    "scheduler": _install_scheduler,
+    "celery worker": _install_worker,
+    "edge worker": _install_edge_worker,
+}
+"""What puts the hooks into a component's process."""
 
 
 def _prepare() -> None:
@@ -276,7 +326,11 @@ def _check_environment(snapshot: Snapshot, environment: str, with_images: bool) 
 def _say(component: str, rows: Sequence[tuple[str, ...]]) -> None:
     table = [("bundle", "environment", "interpreter", "generation"), *rows]
     widths = [max(len(row[column]) for row in table) for column in range(4)]
-    tell(f"envman launch: {component}, Airflow {own_airflow()}, in {sys.executable}\n")
+    tell(f"envman launch: {component}, {_airflow()}\n")
     for row in table:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         tell(f"  {line.rstrip()}\n")
+
+
+def _airflow() -> str:
+    return f"Airflow {own_airflow()}, in {sys.executable}"

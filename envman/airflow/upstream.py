@@ -296,6 +296,12 @@ _WORKER = (
         ("BaseExecutor.run_workload", "all that an executor runs", REPEATED),
     ),
     *names_of(
+        "standalone",
+        "airflow.cli.commands.standalone_command",
+        ("subprocess", "start each component with envman's hooks", REPLACED),
+        ("SubCommand.run", "what it asks of `subprocess`", REPEATED),
+    ),
+    *names_of(
         "worker",
         "airflow.executors.local_executor",
         ("LocalExecutor.end", "tells some of its processes to end, and waits for all", REPLACED, _WAITS),

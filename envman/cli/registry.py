@@ -42,6 +42,10 @@ COMMANDS = (
         "Start an Airflow component whose parses, tasks and triggers run in their bundles' interpreters.",
     ),
     CommandEntry(
+        "up",
+        "Start a whole Airflow on this machine, to try things out: the same as `envman launch standalone`.",
+    ),
+    CommandEntry(
         "pod-entrypoint", "Entrypoint of an image with several environments, for Airflow's Kubernetes pods."
     ),
     CommandEntry("init", "Write a starter: envman.toml, two environments, two small bundles."),

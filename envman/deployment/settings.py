@@ -174,9 +174,7 @@ def _pods(root: str, table: Table) -> tuple[list[Setting], list[str]]:
             notes.append("One image with all environments: its entrypoint is `envman pod-entrypoint`.")
         return [], notes
     repository, tag = _image(image)
-    notes.append(
-        "Each environment is an image: start the scheduler with `envman launch -- airflow scheduler`."
-    )
+    notes.append("Each environment is an image: start the scheduler with `envman launch scheduler`.")
     return [
         Setting(section, "worker_container_repository", repository),
         Setting(section, "worker_container_tag", tag),

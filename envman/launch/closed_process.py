@@ -62,11 +62,26 @@ def execute_closed(program: str, command: list[str], variables: Mapping[str, str
     """
     if "/" not in program:
         program = f"./{program}"  # a loader looks for a mere name among the libraries
+    loader = closed_program(program)
+    if loader is None:
+        return
+    try:
+        os.execve(loader, ["envman", program, *command[1:]], variables)
+    except OSError:
+        os.close(loader)
+
+
+def closed_program(program: str) -> int | None:
+    """A descriptor to execute in a program's place, with the program's path before its arguments.
+
+    None where that can't be had, as `execute_closed` says.
+    """
     try:
         if os.access(program, os.X_OK) and (loader := _loader_of(program)):
-            os.execve(_unreadable_copy(loader), ["envman", program, *command[1:]], variables)
+            return _unreadable_copy(loader)
     except (AttributeError, OSError):
-        return
+        return None
+    return None
 
 
 def _loader_of(program: str) -> str:

@@ -17,15 +17,25 @@ if TYPE_CHECKING:
     from envman.resolver.snapshot import Snapshot
     from envman.resolver.table import Table
 
-USAGE = "envman launch [OPTION ...] (dag-processor | worker | triggerer | -- airflow COMPONENT) [-- ARG ...]"
+USAGE = "envman launch COMPONENT [OPTION ...] [-- ARG ...]"
 HELP = f"""Usage: {USAGE}
 
 Start one of Airflow's components; every parse, task, callback and trigger runs in its bundle's interpreter.
 
+Components:
+  scheduler         with LocalExecutor its tasks run below it; pods get their images from it
+  dag-processor     parses
+  triggerer         triggers
+  worker            of Celery: tasks
+  edge-worker       of the Edge executor: tasks
+  api-server        runs no bundle's code
+  standalone        a scheduler, Dag processor, triggerer and API server, to try things out on one machine
+
 Without --bundle and --team: one shared component for all bundles (Airflow 3.3 and 3.4). It runs in the
 deployment's own environment, and starts each workload in the interpreter of its bundle. It says at the start
 which bundle goes where, and refuses to start on a bundle without an environment.
-With --bundle or --team: the stock component (any Airflow 3), inside that environment, for its bundles alone.
+With --bundle or --team: the stock component (any Airflow 3), inside that environment, for its bundles alone:
+dag-processor, triggerer, worker, edge-worker.
 All that follows -- goes to Airflow's command unchanged.
 
 Options:
@@ -40,21 +50,34 @@ Options:
 Exit codes: the component's own; 125 envman refused to start it, 126 and 127 as a shell has them.
 
 Examples:
+  envman launch scheduler
   envman launch dag-processor
   envman launch dag-processor -- --num-runs 1
   envman launch worker -- --concurrency 8
-  envman launch triggerer
-  envman launch -- airflow scheduler
   envman launch dag-processor --bundle bundle_a
   envman launch worker --team team_b
+  envman launch standalone
 """
 
-COMPONENTS = {"dag-processor": ["dag-processor"], "worker": ["celery", "worker"], "triggerer": ["triggerer"]}
+COMPONENTS = {
+    "scheduler": ["scheduler"],
+    "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer"],
+    "worker": ["celery", "worker"],
+    "edge-worker": ["edge", "worker"],
+    "api-server": ["api-server"],
+    "standalone": ["standalone"],
+}
+"""Components by their names here, and the words of Airflow's command for each."""
+
+OWN_COMPONENTS = ("dag-processor", "triggerer", "worker", "edge-worker")
+"""Those that there can be one of for each bundle or team."""
+
 _OPTIONS = ("bundle", "team", "environment", "python", "root")
 
 
 class LaunchRequest:
-    """What was asked on the command line: a component by envman's name, or Airflow's words for one."""
+    """What was asked on the command line: a component, and further words for Airflow's command."""
 
     __slots__ = ("bundles", "cold", "component", "options", "words")
 
@@ -92,13 +115,15 @@ def _launch(request: LaunchRequest) -> int:
             snapshot, configuration, request.component, request.bundles, team, request.words
         )
         command = ["airflow", *words]
-        is_guarded = request.component == "worker" and knows_coordinators(snapshot, environment)
+        is_guarded = request.component in {"worker", "edge-worker"} and knows_coordinators(
+            snapshot, environment
+        )
         if is_guarded:
             variables[HOME_VARIABLE] = environment
             command = ["python", component_script(), *words]
         addition = Addition("launch", {"ENVMAN_ROOT": root, **variables}, is_component=is_guarded)
         return replace_process(snapshot, environment, command, addition)
-    words = [*COMPONENTS.get(request.component, []), *request.words]
+    words = [*COMPONENTS[request.component], *request.words]
     if request.component == "worker" and not names_queues(words):
         words += all_queues(snapshot.table, configuration)
     return _shared(snapshot, request, words)
@@ -220,11 +245,9 @@ def _set(request: LaunchRequest, option: str, value: str) -> None:
 def _check(request: LaunchRequest) -> None:
     own = bool(request.bundles) or "team" in request.options
     if not request.component:
-        if request.words[:1] != ["airflow"] or len(request.words) == 1:
-            raise _usage("which component?")
-        if own:
-            raise _usage("--bundle and --team go with dag-processor, worker or triggerer")
-        request.words = request.words[1:]
+        raise _usage(f"which component? One of: {', '.join(COMPONENTS)}")
+    if own and request.component not in OWN_COMPONENTS:
+        raise _usage(f"--bundle and --team go with {', '.join(OWN_COMPONENTS)}")
     if own and {"environment", "python"} & request.options.keys():
         raise _usage("a component for a bundle or team runs in their environment: name no other")
     if own and request.cold:

@@ -23,6 +23,8 @@ COLD_VARIABLE = "ENVMAN_COLD"
 HOME_VARIABLE = "ENVMAN_HOME"
 """Names, to a worker of one's own, the environment whose bundles' tasks it runs, and no others."""
 
+NO_QUEUE = "Give the bundle or team a 'queue' in envman.toml, or pass one: -- --queues Q"
+
 
 def own_component(
     snapshot: Snapshot,
@@ -50,6 +52,8 @@ def own_component(
     multi_team = bool(team) and configuration.is_on("core", "multi_team")
     if component == "worker":
         return environment, ["celery", "worker", *_worker_words(home, words, multi_team), *words], {}
+    if component == "edge-worker":
+        return environment, ["edge", "worker", *_edge_words(home, words, multi_team), *words], {}
     if snapshot.table.has("trigger"):
         what = "the stock triggerer knows no list of allowed trigger classes"
         raise ResolveError(Problem("envman.toml: triggerer.allow", what, "Run: envman launch triggerer"))
@@ -136,8 +140,18 @@ def _worker_words(home: Home, words: list[str], multi_team: bool) -> list[str]:
         home.check_team()
         return own
     what = "its worker would take everybody's tasks from the default queue"
-    remedy = "Give the bundle or team a 'queue' in envman.toml, or pass one: -- --queues Q"
-    raise ResolveError(Problem("", what, remedy))
+    raise ResolveError(Problem("", what, NO_QUEUE))
+
+
+def _edge_words(home: Home, words: list[str], multi_team: bool) -> list[str]:
+    own = ["--team-name", home.team] if multi_team else []
+    if names_queues(words):
+        return own
+    if home.queue:
+        home.check_queue()
+        return [*own, "--queues", home.queue]
+    what = "its edge worker would take tasks from everybody's queues"
+    raise ResolveError(Problem("", what, NO_QUEUE))
 
 
 def _triggerer_words(home: Home, words: list[str], multi_team: bool, by_queue: bool) -> list[str]:

@@ -11,7 +11,7 @@ from envman.airflow.upstream import NAMES, OVERRIDDEN, REPEATED, REPLACED, USED,
 from tests.airflow import names_in_use
 from tests.airflow.names_in_use import House
 
-COMPONENTS = {"all", "dag-processor", "worker", "triggerer", "doctor", "check"}
+COMPONENTS = {"all", "dag-processor", "worker", "triggerer", "standalone", "doctor", "check"}
 
 
 def test_every_name_stands_there_once_with_its_reason() -> None:

@@ -30,6 +30,7 @@ MAY_LOAD = {
     # command: packages besides typer's own | rooms | use cases, of which one is its own
     "exec": ("", LAUNCH, ""),
     "launch": ("", LAUNCH, ""),
+    "up": ("", LAUNCH, ""),
     "pod-entrypoint": ("", LAUNCH, ""),
     "init": (f"{SPEC} python_discovery", f"{PUBLISHED} build", "init"),
     "lock": (f"{SPEC} uv", UV, "lock"),

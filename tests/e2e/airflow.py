@@ -138,9 +138,13 @@ class AirflowDeployment:
         self._running[name] = process
         return process
 
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """A component that runs."""
+        return self._running[name]
+
     def start_api_server(self) -> None:
         self.start("api-server", f"{self.stock}/airflow", "api-server")
-        self.wait_for("the API server", self._healthy)
+        self.wait_for("the API server", self.is_healthy)
 
     def stop(self, name: str, how: int = signal.SIGTERM, patience: float = 30) -> int:
         """End a component and what it has started; returns its exit status."""
@@ -213,7 +217,8 @@ class AirflowDeployment:
 
         return until(answered, lambda: f"there is no sign of {what}\n{tails()}", timeout)
 
-    def _healthy(self) -> bool:
+    def is_healthy(self) -> bool:
+        """Whether the API server answers."""
         try:
             return bool(self.api("GET", "/api/v2/version", authorized=False))
         except OSError:

@@ -46,7 +46,7 @@ def airflow(estate: Estate, deploy: Deploy) -> Iterator[AirflowDeployment]:
 def kinds(airflow: AirflowDeployment) -> Kinds:
     """Every kind of Dag: the tasks of bundle_b on a worker of its own, all others on the shared one."""
     airflow.start("dag-processor", *envman("launch", "dag-processor"))
-    airflow.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
+    airflow.start("scheduler", *envman("launch", "scheduler"))
     queues = "default,queue-that-nobody-configured-a"
     airflow.start("worker", *envman("launch", "worker", "--", "--queues", queues))
     own = ["--skip-serve-logs", "--queues", "default,queue-that-nobody-configured-b"]

@@ -52,7 +52,7 @@ SETTINGS = {
 }
 COMMANDS = {
     "dag-processor": ("launch", "dag-processor"),
-    "scheduler": ("launch", "--", "airflow", "scheduler"),
+    "scheduler": ("launch", "scheduler"),
 }
 ENDS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM)
 

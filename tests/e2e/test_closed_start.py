@@ -38,7 +38,7 @@ AS_USER = ["chroot", f"--userspec={USER}:{USER}", "--groups=", "--skip-chdir", "
 
 ROOT = Path(__file__).parents[2]
 COMPONENTS = {
-    "scheduler": (["--", "airflow", "scheduler"], "Adopting or resetting"),
+    "scheduler": (["scheduler"], "Adopting or resetting"),
     "dag-processor": (["dag-processor"], "Not time to refresh|Found 0|Number of|DAG File Processing Stats"),
     "triggerer": (["triggerer"], "Starting the triggerer"),
     "worker": (["worker"], "ready[.]"),

@@ -187,8 +187,8 @@ def attack(
     (notes / "database").write_text(json.dumps(str(next(database.glob("*.db")))))
 
     airflow.start("api-server", *inside, f"{airflow.stock}/airflow", "api-server")
-    airflow.wait_for("the API server", airflow._healthy, 120)
-    airflow.start("scheduler", *inside, *envman("launch", "--", "airflow", "scheduler"))
+    airflow.wait_for("the API server", airflow.is_healthy, 120)
+    airflow.start("scheduler", *inside, *envman("launch", "scheduler"))
     airflow.start("dag-processor-b", *inside, *envman("launch", "dag-processor", "--", "-B", "bundle_b"))
     airflow.wait_for("the victim's Dag", lambda: "victim" in airflow.dag_ids())
     victim = airflow.trigger("victim")

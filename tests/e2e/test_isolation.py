@@ -66,7 +66,7 @@ def airflow(estate: Estate, deploy: Deploy) -> Iterator[AirflowDeployment]:
         inside += ["setpriv", "--groups", "0,4"]  # which the user must not keep
         made.start_api_server()
         made.start("dag-processor", *inside, *envman("launch", "dag-processor"))
-        made.start("scheduler", *inside, *envman("launch", "--", "airflow", "scheduler"))
+        made.start("scheduler", *inside, *envman("launch", "scheduler"))
         made.wait_for("all Dags", lambda: {"eats", "bombs", "modest", "neighbour", "who"} <= made.dag_ids())
         yield made
         made.stop_all()
@@ -184,7 +184,7 @@ def test_a_task_runs_as_the_environments_user(airflow: AirflowDeployment, way: s
 
 COMPONENTS = {
     "dag-processor": ("launch", "dag-processor", "--", "--num-runs", "1"),
-    "scheduler": ("launch", "--", "airflow", "scheduler", "--num-runs", "1"),
+    "scheduler": ("launch", "scheduler", "--num-runs", "1"),
 }
 by_component = pytest.mark.parametrize("component", COMPONENTS)
 

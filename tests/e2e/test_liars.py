@@ -92,7 +92,7 @@ def attack(deploy: Deploy, estate: Estate, tmp_path_factory: pytest.TempPathFact
     )
     airflow.start_api_server()
     airflow.start("dag-processor", *envman("launch", "dag-processor"))
-    airflow.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
+    airflow.start("scheduler", *envman("launch", "scheduler"))
     airflow.start("triggerer", *envman("launch", "triggerer"))
     streams = airflow.home / "notes/streams"
     estate.in_the_component(streams, "tests.door.streams", str(streams), str(LIARS), SEED)

@@ -29,7 +29,7 @@ def kinds(deploy: Deploy) -> Kinds:
     put_another_python_first(airflow)
     airflow.start_api_server()
     airflow.start("dag-processor", *envman("launch", "dag-processor"))
-    airflow.start("scheduler", *with_another_user(airflow), *envman("launch", "--", "airflow", "scheduler"))
+    airflow.start("scheduler", *with_another_user(airflow), *envman("launch", "scheduler"))
     airflow.start("triggerer", *envman("launch", "triggerer"))
     return Kinds(airflow).run()
 

@@ -48,7 +48,7 @@ def airflow(deploy: Deploy, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     node.chmod(0o755)
     made.start_api_server()
     made.start("dag-processor", *envman("launch", "dag-processor"))
-    made.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
+    made.start("scheduler", *envman("launch", "scheduler"))
     made.wait_for("the Dag", lambda: "routed" in made.dag_ids())
     yield made
     assert not (made.home / "notes/ran").exists()

@@ -165,7 +165,7 @@ def airflow(estate: Estate, deploy: Deploy, repository: GitBundle) -> Iterator[A
         file.write_text(ALERTS.format(letter=letter))
     made.start_api_server()
     made.start("dag-processor", *envman("launch", "dag-processor"))
-    made.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
+    made.start("scheduler", *envman("launch", "scheduler"))
     made.start("triggerer", *envman("launch", "triggerer"))
     made.wait_for(
         "all Dags",

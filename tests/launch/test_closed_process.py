@@ -22,7 +22,7 @@ HOUSE = Path(envman.__file__).parents[1]
 BEGIN = f"""
 import os, sys
 sys.path.insert(0, {str(HOUSE)!r})
-from envman.launch.closed_process import close_process, execute_closed
+from envman.launch.closed_process import close_process, closed_program, execute_closed
 """
 TELL = f"""
 import ctypes, json, os, sys
@@ -81,6 +81,21 @@ def test_a_program_is_closed_from_its_start_on_and_otherwise_as_ever() -> None:
     assert len(answer["descriptors"]) >= 3
     assert not any("memfd" in target for target in answer["descriptors"])  # the copy is closed
     assert not answer["may_read_anything"]
+
+
+CHILD = """
+import subprocess
+close_process()
+loader = closed_program(sys.argv[1])
+words = ["envman", *sys.argv[1:]]
+subprocess.run(words, executable=f"/proc/self/fd/{loader}", pass_fds=(loader,), env={"SECRET": "s"}, check=True)
+"""
+
+
+def test_a_child_is_closed_from_its_start_on() -> None:
+    answer = told(CHILD, sys.executable, "-c", TELL, "a")
+    assert (answer["dumpable"], answer["was_closed"]) == (0, True)
+    assert (answer["prefix"], answer["words"], answer["variables"]["SECRET"]) == (sys.prefix, ["a"], "s")
 
 
 def test_the_usual_way_it_is_open_until_it_has_asked() -> None:

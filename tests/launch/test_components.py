@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from envman.errors import ExitCode, ResolveError, UsageError
 from envman.launch.airflow_configuration import AirflowConfiguration
-from envman.launch.components import COMPONENTS, HELP, USAGE, airflows_python, all_queues, main, parse
+from envman.launch.components import (
+    COMPONENTS,
+    HELP,
+    OWN_COMPONENTS,
+    USAGE,
+    airflows_python,
+    all_queues,
+    main,
+    parse,
+)
 from envman.resolver.table import Table, render_table
 from tests.strategies import law
 from tests.wheels import make_wheel
@@ -55,22 +64,14 @@ def test_bundles_are_collected_in_their_order() -> None:
     assert parse(["--bundle", "b", "dag-processor", "--bundle=a"]).bundles == ["b", "a"]
 
 
-def test_any_command_of_airflows_stands_behind_the_double_dash() -> None:
-    request = parse(["--environment", "core", "--", "airflow", "scheduler", "--num-runs", "2"])
-    assert (request.component, request.words) == ("", ["scheduler", "--num-runs", "2"])
-    assert parse(["--python=/x/python", "--", "airflow", "celery", "worker"]).options == {
-        "python": "/x/python"
-    }
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--"], "which component?"),
         (["--bundle", "b"], "which component?"),
-        (["--", "airflow"], "which component?"),
+        (["--", "airflow", "scheduler"], "which component? One of: scheduler, dag-processor, "),
         (["--", "scheduler"], "which component?"),
-        (["scheduler"], "'scheduler' is neither"),
+        (["celery", "worker"], "'celery' is neither"),
         (["airflow", "scheduler"], "'airflow' is neither"),
         (["worker", "triggerer"], "'triggerer' is neither"),
         (["worker", "worker"], "'worker' is neither"),
@@ -90,8 +91,10 @@ def test_any_command_of_airflows_stands_behind_the_double_dash() -> None:
         (["worker", "--environment", "e", "--python", "p"], "--environment and --python are both given"),
         (["worker", "--bundle", "b", "--environment", "e"], "name no other"),
         (["worker", "--team", "t", "--python", "p"], "name no other"),
-        (["--bundle", "b", "--", "airflow", "scheduler"], "go with dag-processor, worker or triggerer"),
-        (["--team", "t", "--", "airflow", "scheduler"], "go with dag-processor, worker or triggerer"),
+        (["--bundle", "b", "scheduler"], "go with dag-processor, triggerer, worker, edge-worker"),
+        (["--bundle", "b", "api-server"], "go with dag-processor, triggerer, worker, edge-worker"),
+        (["--team", "t", "scheduler"], "go with dag-processor, triggerer, worker, edge-worker"),
+        (["--team", "t", "api-server"], "go with dag-processor, triggerer, worker, edge-worker"),
     ],
 )
 def test_what_does_not_fit_together_is_a_usage_error(arguments: list[str], said: str) -> None:
@@ -103,7 +106,7 @@ words = st.text(min_size=1, max_size=6).filter(lambda word: word != "--")
 
 @law
 @given(
-    st.sampled_from(sorted(COMPONENTS)),
+    st.sampled_from(sorted(OWN_COMPONENTS)),
     st.lists(words, max_size=3),
     st.none() | words,
     st.lists(st.text(max_size=4), max_size=4),
@@ -130,10 +133,10 @@ def test_help_is_shown_on_demand_and_without_any_argument(capsys: pytest.Capture
 def test_an_error_is_told_on_standard_error_with_envmans_own_exit_code(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["scheduler"]) == ExitCode.LAUNCH
+    assert main(["skeduler"]) == ExitCode.LAUNCH
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("envman launch: 'scheduler' is neither")
+    assert captured.err.startswith("envman launch: 'skeduler' is neither")
 
 
 def command(folder: Path, text: str | bytes, mode: int = 0o755) -> str:

@@ -100,9 +100,7 @@ def test_the_root_may_be_named(airflow_teams: Deployment, tmp_path: Path) -> Non
     assert told["variables"]["ENVMAN_ROOT"] == str(airflow_teams.root)
 
 
-@pytest.mark.parametrize(
-    "words", [["worker"], ["dag-processor"], ["triggerer"], ["--", "airflow", "scheduler"]]
-)
+@pytest.mark.parametrize("words", [["worker"], ["dag-processor"], ["triggerer"], ["scheduler"]])
 def test_the_shared_component_starts_in_the_named_environment(
     airflow_teams: Deployment, words: list[str]
 ) -> None:
@@ -132,9 +130,7 @@ def test_an_airflow_environment_of_envman_toml_comes_before_the_path(
     assert f"there is no Airflow in {root}/.gen/{airflow_teams.current('env_b')}/bin/python" in said
 
 
-def test_only_components_are_launched(airflow_teams: Deployment) -> None:
-    said = refused(airflow_teams, "--environment", "env_a", "--", "airflow", "db", "migrate")
-    assert "'airflow db' is no component" in said
+def test_the_shared_component_needs_an_environment(airflow_teams: Deployment) -> None:
     assert "not known" in refused(airflow_teams, "worker", PATH="/usr/bin:/bin")
 
 

@@ -194,6 +194,16 @@ class Long(BaseOperator):
 with dag("long"):
     Long(task_id="wait", queue=f"queue-that-nobody-configured-{LETTER}")
 
+with dag("held"):
+
+    @task
+    def until_told():
+        note("held")
+        while not (Path(os.environ["E2E_NOTES"]) / "go on").exists():
+            time.sleep(0.1)
+
+    until_told()
+
 with dag("impersonated"):
 
     @task(run_as_user="e2e-runner")
