@@ -7,9 +7,14 @@ import os
 _operators: dict[str, str | None] = {}
 
 
+def leave_to_component(name: str) -> None:
+    """Whatever the component sets a variable to from now on, its workloads have the operator's value."""
+    _operators.setdefault(name, os.environ.get(name))
+
+
 def set_for_component(name: str, value: str) -> None:
     """Set a variable of this process that its workloads shall not see."""
-    _operators.setdefault(name, os.environ.get(name))
+    leave_to_component(name)
     os.environ[name] = value
 
 

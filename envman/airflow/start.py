@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from envman.airflow import second_start, started_programs
 from envman.airflow.built_airflow import built_interpreter, own_airflow
 from envman.airflow.bundle_interpreter import acquire, look
-from envman.airflow.own_variables import operators_variables, set_for_component
+from envman.airflow.own_variables import leave_to_component, operators_variables, set_for_component
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 from envman.inside import local_settings
 from envman.launch.airflow_configuration import AirflowConfiguration, remedy_of_local_settings
@@ -38,6 +38,8 @@ OPEN_START = (
 
 PREIMPORT = "AIRFLOW__DAG_PROCESSOR__PARSING_PRE_IMPORT_MODULES"
 NEW_INTERPRETER = "AIRFLOW__CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER"
+HOSTNAME_CALLABLE = "AIRFLOW__CORE__HOSTNAME_CALLABLE"
+"""An edge worker sets it to a function of its provider's, which teams' environments do not have."""
 
 WITHOUT_BUNDLES = {
     "api-server": "it runs no bundle's code",
@@ -179,6 +181,7 @@ def _install_edge_worker() -> None:
     import multiprocessing
 
     set_for_component(NEW_INTERPRETER, "False")
+    leave_to_component(HOSTNAME_CALLABLE)
     multiprocessing.set_start_method("fork", force=True)
     _install_worker()
 

@@ -22,8 +22,12 @@ COMPONENTS = {
     "dag-processor-of-bundle_a.service": "Processing files using",
 }
 ENABLED = (PROCESSOR, "airflow-triggerer.service")
-WITHOUT_AIRFLOW = ("airflow-celery-worker.service", "airflow-scheduler-with-the-kubernetesexecutor.service")
-"""They need a broker and a cluster, so that a stand-in takes the component's place."""
+WITHOUT_AIRFLOW = (
+    "airflow-celery-worker.service",
+    "airflow-edge-worker.service",
+    "airflow-scheduler-with-the-kubernetesexecutor.service",
+)
+"""They need a broker, an API server or a cluster, so that a stand-in takes the component's place."""
 
 STAND_IN = '''
 import os, signal, subprocess, sys
@@ -38,7 +42,8 @@ while not Path("/tmp/task.may-end").exists():
     time.sleep(0.1)
 Path("/tmp/task.ended").touch()
 """])
-signal.signal(signal.SIGTERM, lambda *_: Path("/tmp/component.stops").touch())
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: Path("/tmp/component.stops").touch())
 while child.poll() is None:
     signal.sigtimedwait([signal.SIGCHLD], 0.2)
 '''
