@@ -23,6 +23,7 @@ class ExitCode:
     RESOLVE = 7
     STORE = 8
     IMAGE = 9
+    POLICY = 10
     LAUNCH = 125
     NOT_EXECUTABLE = 126
     NOT_FOUND = 127
@@ -112,6 +113,12 @@ class ImageError(EnvmanError):
     """An image could not be read, built or pushed; what was there before is as it was."""
 
     exit_code = ExitCode.IMAGE
+
+
+class PolicyError(EnvmanError):
+    """The host's policy refuses it: it is not signed by whom it has to be, or the policy can't be read."""
+
+    exit_code = ExitCode.POLICY
 
 
 class InterruptedByUserError(EnvmanError):

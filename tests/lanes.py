@@ -55,10 +55,10 @@ LANES = {
     "real": Lane(
         (
             *("build", "cli", "inside", "integration", "registry", "upstream", "airflow/test_child_start.py"),
-            *("airflow/test_lying_servers.py",),
+            *("airflow/test_lying_servers.py", "signing"),
             *("launch/test_launched.py", "launch/test_pod.py", "servers/test_status.py"),
         ),
-        ("Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "zsh", "fish"),
+        ("Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "zsh", "fish", "ssh-keygen"),
     ),
     # users and limits, by this machine's kernel
     "limits": Lane(
@@ -100,6 +100,7 @@ DEBIAN = {
     "runc": "runc",
     "setpriv": "util-linux",
     "skopeo": "skopeo",
+    "ssh-keygen": "openssh-client",
     "sudo": "sudo",
     "systemd-analyze": "systemd",
     "umoci": "umoci",

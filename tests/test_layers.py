@@ -27,26 +27,29 @@ ARROWS = {
     "names": "",
     "system": "errors",
     "resolver": "errors names",
+    "signing": "errors system",
     "spec": "errors names resolver system",
-    "lock": "errors spec",
+    "lock": "errors signing spec",
     "uv": "errors lock spec system",
-    "store": "errors names resolver spec system",
+    "store": "errors names resolver signing spec system",
     "image": "errors",
     "packages": "errors lock names store system",
     "servers": "inside",
     "oci": "errors image spec system",
     "build": "confine errors inside lock resolver spec store system uv",
-    "launch": "errors inside resolver store system",
+    "launch": "errors inside resolver signing store system",
     "deployment": "build confine errors launch lock resolver spec store system",
     "confine": "errors launch system",
     "door": "inside",
     "airflow": "confine door errors inside launch resolver store system",
     "inside": "",
     "usecases": (
-        "build deployment errors image inside launch lock names oci packages resolver servers spec store "
-        "system uv"
+        "build deployment errors image inside launch lock names oci packages resolver servers signing spec "
+        "store system uv"
     ),
-    "cli": "build deployment errors image launch lock oci packages servers spec store system usecases uv",
+    "cli": (
+        "build deployment errors image launch lock oci packages servers signing spec store system usecases uv"
+    ),
     "__main__": "cli launch",
     "image_main": "__main__",
 }

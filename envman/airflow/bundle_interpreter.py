@@ -17,7 +17,7 @@ from envman.confine.step import refusal, variables_file
 from envman.errors import Problem, ResolveError
 from envman.inside.protocol import HELD_DESCRIPTOR, VARIABLES_DESCRIPTOR
 from envman.launch.airflow_configuration import AirflowConfiguration
-from envman.launch.process import hold_generation
+from envman.launch.process import check_held, hold_generation
 from envman.launch.purpose import Purpose, purpose_of_bundle
 from envman.resolver.snapshot import Snapshot
 from envman.store import layout
@@ -46,10 +46,11 @@ class BundleInterpreter:
 
         `seeded` has the order of its sets be the generation's. `leads` has it lead a process group of its
         own, which is there when this returns. Returns the process ID; raises OSError, and ConfinementError
-        where its limits can't be set. It is posix_spawn because that neither copies this process's page
-        tables nor runs Python before the exec.
+        where its limits can't be set, PolicyError where the policy refuses its files. It is
+        posix_spawn because that neither copies this process's page tables nor runs Python before the exec.
         """
         runtime = self.runtime
+        check_held(runtime.root, runtime.environment, runtime.generation, self.held, with_files=True)
         variables = {**runtime.variables, **(runtime.added if seeded else {})}
         command = [runtime.python, *arguments]
         copies = [(_out_of_the_way(source), number) for source, number in places]
@@ -108,7 +109,7 @@ def acquire(snapshot: Snapshot, purpose: Purpose) -> BundleInterpreter:
     """Hold an environment's current generation; the caller closes what it gets.
 
     Raises ResolveError where the environment is not published or not built, holds another Airflow than this
-    component's, or has a user that this process can't become.
+    component's, or has a user that this process can't become; PolicyError where the policy refuses it.
     """
     environment = purpose.environment
     if snapshot.table.environment(environment) is None:
@@ -120,6 +121,7 @@ def acquire(snapshot: Snapshot, purpose: Purpose) -> BundleInterpreter:
         raise ResolveError(Problem(f"environment '{environment}': user", what, remedy))
     generation, held = hold_generation(snapshot, environment)
     with _closed_on_error(held):
+        check_held(snapshot.root, environment, generation, held, with_files=False)
         built = built_interpreter(layout.manifest_path(snapshot.root, generation))
         check_airflow(environment, built.airflow)
         return BundleInterpreter(runtime_of(snapshot, purpose, generation, operators_variables()), held)

@@ -15,6 +15,7 @@ from envman.cli.options import (
     ProjectOption,
     PythonOption,
     RootOption,
+    SignOption,
     WheelhouseOption,
     jobs_or_default,
     require_workspace,
@@ -23,6 +24,8 @@ from envman.cli.options import (
 from envman.cli.output import Reporter, size_text
 from envman.cli.progress import progress
 from envman.cli.several_outcomes import fail_if_any, outcomes_as_json
+from envman.signing.policy_file import policy_file
+from envman.store.sealing import Seal
 from envman.usecases.build import BuildOptions, BuildOutcome, BuildStatus, build
 
 
@@ -34,6 +37,7 @@ def build_command(
     ] = False,
     offline: OfflineOption = False,
     wheelhouse: WheelhouseOption = None,
+    sign: SignOption = None,
     jobs: JobsOption = None,
     project: ProjectOption = None,
     root: RootOption = None,
@@ -43,13 +47,17 @@ def build_command(
 
     Each build is an immutable generation; the environment's name is switched to it once it is whole.
 
-    Examples: envman build · envman build env_a --python 3.12 · envman build --wheelhouse wheels
+    Examples: envman build · envman build env_a --python 3.12 · envman build --sign ci_key
     """
     reporter = Reporter("build", as_json)
     with reporter.errors():
         workspace = require_workspace(project, root)
         options = BuildOptions(
-            source(workspace, offline, wheelhouse), jobs_or_default(jobs), ThisMachine(python), rebuild
+            source(workspace, offline, wheelhouse),
+            jobs_or_default(jobs),
+            ThisMachine(python),
+            rebuild,
+            Seal(sign, policy_file()),
         )
         with progress(reporter) as report:
             outcomes = build(workspace, environments or [], options, report)

@@ -39,7 +39,11 @@ UpgradePackageOption = Annotated[
 def lock_command(
     environments: Environments = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether every lock answers its spec; no network.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Only say whether locks answer their specs, and are signed if a policy asks for it; no network.",
+        ),
     ] = False,
     resolve: Annotated[
         bool,
@@ -99,5 +103,6 @@ def _show_states(reporter: Reporter, states: tuple[LockState, ...]) -> None:
         reporter.problems(problems)
         fresh = sum(state.status is LockStatus.FRESH for state in states)
         reporter.say(f"{fresh} of {len(states)} locks answer their specs")
-    if problems:
-        raise typer.Exit(ExitCode.LOCK)
+    failed = next((state.status for state in states if state.problem), None)
+    if failed:
+        raise typer.Exit(ExitCode.POLICY if failed is LockStatus.UNSIGNED else ExitCode.LOCK)

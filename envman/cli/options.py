@@ -73,6 +73,10 @@ PythonOption = Annotated[
     str | None,
     typer.Option("--python", metavar="PYTHON", help="Version or path of the base interpreter to use."),
 ]
+SignOption = Annotated[
+    str | None,
+    typer.Option("--sign", metavar="KEY", help="Sign what is published, with this key; see: envman sign"),
+]
 
 
 def project_folder(option: Path | None) -> Path | None:

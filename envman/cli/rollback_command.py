@@ -15,6 +15,7 @@ from envman.cli.options import (
     root_folder,
 )
 from envman.cli.output import Reporter
+from envman.signing.policy_file import policy_file
 from envman.usecases.rollback import rollback
 
 
@@ -42,7 +43,7 @@ def rollback_command(
     """
     reporter = Reporter("rollback", as_json)
     with reporter.errors():
-        outcome = rollback(root_folder(root, project), environment, to)
+        outcome = rollback(root_folder(root, project), environment, to, policy_file())
         if as_json:
             reporter.result(outcome)
         else:

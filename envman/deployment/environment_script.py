@@ -22,7 +22,7 @@ from envman.launch.airflow_configuration import (
     AirflowConfiguration,
     remedy_of_local_settings,
 )
-from envman.launch.process import hold_generation
+from envman.launch.process import check_held, hold_generation
 from envman.launch.purpose import NO_DATABASE, Purpose, variables_for
 from envman.resolver.snapshot import Snapshot
 from envman.resolver.variables import NO_THREADS
@@ -101,12 +101,13 @@ def inside_environment(
 
     `environ` are those of the components. There is no database. Where this process is root, scripts run as
     the environment's user, whom `home` is given to. Raises ResolveError, InsideError where there is no such
-    user.
+    user, PolicyError where the policy refuses it.
     """
     where = f"environment '{purpose.environment}'"
     who = _user(snapshot, purpose.environment, where)
     generation, descriptor = hold_generation(snapshot, purpose.environment)
     try:
+        check_held(snapshot.root, purpose.environment, generation, descriptor, with_files=True)
         folder = layout.generation_path(snapshot.root, generation)
         variables = variables_for(snapshot, purpose, f"{folder}/bin", environ)
         variables = without_database(variables, home)

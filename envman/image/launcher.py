@@ -30,7 +30,8 @@ LAUNCHED = (
 """What of envman starts workloads; the standard library is all that it needs."""
 
 LAUNCHED_ALSO = (
-    *("store/__init__.py", "store/layout.py", "store/root.py"),
+    *("signing/__init__.py", "signing/keygen.py", "signing/policy_file.py", "signing/signers.py"),
+    *("store/__init__.py", "store/layout.py", "store/listed_files.py", "store/root.py", "store/signed.py"),
     *("system/__init__.py", "system/beneath.py", "system/lock_holders.py"),
 )
 

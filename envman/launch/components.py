@@ -9,6 +9,7 @@ from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.own_component import COLD_VARIABLE, HOME_VARIABLE, names_queues, own_component
 from envman.launch.process import Addition, become, replace_process, show_help, tell
 from envman.resolver.variables import NO_PYTHONPATH, PYTHONPATH_REMEDY
+from envman.signing.policy_file import VARIABLE
 from envman.store import layout
 from envman.store.root import find_root, take_snapshot
 
@@ -121,12 +122,18 @@ def _launch(request: LaunchRequest) -> int:
         if is_guarded:
             variables[HOME_VARIABLE] = environment
             command = ["python", component_script(), *words]
-        addition = Addition("launch", {"ENVMAN_ROOT": root, **variables}, is_component=is_guarded)
+        addition = Addition("launch", {**_of_launch(root), **variables}, is_component=is_guarded)
         return replace_process(snapshot, environment, command, addition)
     words = [*COMPONENTS[request.component], *request.words]
     if request.component == "worker" and not names_queues(words):
         words += all_queues(snapshot.table, configuration)
     return _shared(snapshot, request, words)
+
+
+def _of_launch(root: str) -> dict[str, str]:
+    """What a component goes on with: the root, and the policy, whatever its environment keeps out or sets."""
+    policy = os.environ.get(VARIABLE)
+    return {"ENVMAN_ROOT": root, **({VARIABLE: policy} if policy else {})}
 
 
 def component_script() -> str:
@@ -160,7 +167,7 @@ def _shared(snapshot: Snapshot, request: LaunchRequest, words: list[str]) -> int
     """Become the shared component, in the deployment's own environment."""
     script = component_script()
     cold = {COLD_VARIABLE: "1"} if request.cold else {}
-    addition = Addition("launch", {"ENVMAN_ROOT": snapshot.root, **cold}, is_component=True)
+    addition = Addition("launch", {**_of_launch(snapshot.root), **cold}, is_component=True)
     environment = request.options.get("environment") or snapshot.table.components()
     if environment and "python" not in request.options:
         return replace_process(snapshot, environment, ["python", script, *words], addition)

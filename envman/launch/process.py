@@ -16,6 +16,7 @@ import time
 from envman.errors import ExitCode, Problem, ResolveError, StoreError
 from envman.inside.protocol import HELD_DESCRIPTOR
 from envman.resolver.variables import child_environment
+from envman.signing.policy_file import policy_file
 from envman.store import layout
 from envman.store.root import current_generation
 
@@ -86,13 +87,15 @@ def replace_process(
 ) -> int:
     """Become the command; returns an exit code (126, 127) only where that fails.
 
-    Raises ResolveError where the environment is not declared or not built.
+    Raises ResolveError where the environment is not declared or not built, PolicyError where the policy
+    refuses it.
     """
     declared = snapshot.table.environment(environment)
     if declared is None:
         remedy = "Publish envman.toml anew: envman build"
         raise ResolveError(Problem(f"environment '{environment}'", "is not in the published table", remedy))
     generation, descriptor = hold_generation(snapshot, environment)
+    check_held(snapshot.root, environment, generation, descriptor, with_files=True)
     _make_inheritable(descriptor)
     bin_folder = f"{layout.generation_path(snapshot.root, generation)}/bin"
     variables = child_environment(os.environ, bin_folder, *declared)
@@ -130,6 +133,19 @@ def hold_generation(snapshot: Snapshot, environment: str) -> tuple[str, int]:
             break
     what = f"its current generation in {snapshot.root} is not whole"
     raise ResolveError(Problem(f"environment '{environment}'", what, f"Run: envman build {environment}"))
+
+
+def check_held(root: str, environment: str, generation: str, held: int, with_files: bool) -> None:
+    """Where a policy stands: raises PolicyError unless a held generation is signed for the environment.
+
+    `with_files`: and all of its files are as they were signed. Each start of an interpreter looks for that; a
+    fork of a server's is of what was started.
+    """
+    if policy := policy_file():
+        from envman.store.signed import check_files, check_generation
+
+        check = check_files if with_files else check_generation
+        check(policy, root, environment, generation, held)
 
 
 def _locked(path: str) -> int | None:

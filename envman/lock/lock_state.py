@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from envman.errors import LockError, Problem
+from envman.errors import LockError, PolicyError, Problem
 from envman.lock.lockfile import parse_header
+from envman.signing.policy_file import policy_file
+from envman.signing.signers import LOCK, Statement, check_signed
 from envman.spec.inputs import CORE, changed_inputs
 from envman.spec.load import load_inputs
 from envman.spec.project import Environment
@@ -26,6 +28,8 @@ class LockStatus(str, Enum):
     DAMAGED = "damaged"
     EDITED = "edited"
     """It answers its spec, and holds what resolving does not give."""
+    UNSIGNED = "unsigned"
+    """It answers its spec, and the policy refuses it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,44 @@ def read_lock_text(workspace: Workspace, environment: Environment) -> str:
 
 
 def lock_state(workspace: Workspace, environment: Environment) -> LockState:
+    """Compare an environment's lock with its spec and the files that the spec names; where a policy stands,
+    its signature has to be one that it allows.
+    """
+    state = state_to_spec(workspace, environment)
+    policy = policy_file()
+    if policy is None or state.problem:
+        return state
+    try:
+        statement = lock_statement(environment, read_lock_text(workspace, environment))
+        check_signed(policy, statement, _signature(workspace, environment))
+    except PolicyError as error:
+        return LockState(environment.name, environment.lock_file, LockStatus.UNSIGNED, error.problems[0])
+    return state
+
+
+def signature_file(environment: Environment) -> str:
+    """Where the signature of a lock stands, relative to the project."""
+    return f"{environment.lock_file}.sig"
+
+
+def lock_statement(environment: Environment, text: str) -> Statement:
+    """What is signed of a lock: its text, which names its environment."""
+    return Statement(environment.lock_file, LOCK, environment.name, text.encode())
+
+
+def _signature(workspace: Workspace, environment: Environment) -> bytes | None:
+    file = signature_file(environment)
+    try:
+        return workspace.files.read(file).encode()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or error
+        remedy = f"Sign it again: envman sign {environment.name}"
+        raise PolicyError(Problem(file, f"can't be read: {why}", remedy)) from None
+
+
+def state_to_spec(workspace: Workspace, environment: Environment) -> LockState:
     """Compare an environment's lock with its spec and the files that the spec names."""
     name, file = environment.name, environment.lock_file
     remedy = f"Run: envman lock {name}"
@@ -74,10 +116,12 @@ def lock_state(workspace: Workspace, environment: Environment) -> LockState:
 
 
 def fresh_lock_text(workspace: Workspace, environment: Environment) -> str:
-    """The text of a lock that answers its spec; raises LockError for any other."""
+    """The text of a lock that answers its spec; raises LockError for any other, PolicyError for one that the
+    policy refuses.
+    """
     state = lock_state(workspace, environment)
     if state.problem:
-        raise LockError(state.problem)
+        raise PolicyError(state.problem) if state.status is LockStatus.UNSIGNED else LockError(state.problem)
     return read_lock_text(workspace, environment)
 
 

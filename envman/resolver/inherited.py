@@ -72,6 +72,7 @@ SYSTEM = (
     "KRB5CCNAME",
     "KRB5_CONFIG",
     "ENVMAN_ROOT",
+    "ENVMAN_ALLOWED_SIGNERS",
 )
 """What the machine and its operator set for every program; a `*` at the end stands for any ending."""
 

@@ -3,6 +3,8 @@
     /venv/env_a -> .gen/3f9c2a7b10de     the environment's name: a link to its current generation
     /venv/.gen/3f9c2a7b10de/             a generation; whole once envman.json stands in it
     /venv/.state/table                   the published table
+    /venv/.state/table.5f0c....sig       the signature of the table with that digest
+    /venv/.state/env_a@3f9c2a7b10de.sig  the signature of the generation, as one of env_a
     /venv/.state/env_a.history           which generations the name pointed to, when and why
     /venv/.lock/                         files that builders hold locks on
 
@@ -48,6 +50,16 @@ def table_path(root: str) -> str:
 def history_path(root: str, environment: str) -> str:
     """The environment's history."""
     return f"{root}/{STATE}/{environment}.history"
+
+
+def table_signature_path(root: str, digest: str) -> str:
+    """The signature of the table with a digest: it is there before the table is."""
+    return f"{root}/{STATE}/table.{digest}.sig"
+
+
+def signature_path(root: str, environment: str, generation: str) -> str:
+    """The signature of a generation as one of an environment's; no name has an `@`."""
+    return f"{root}/{STATE}/{environment}@{generation}.sig"
 
 
 def lock_path(root: str, name: str) -> str:

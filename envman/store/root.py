@@ -8,6 +8,7 @@ import stat
 from envman.errors import Problem, ResolveError, SpecError, StoreError
 from envman.resolver.snapshot import Snapshot
 from envman.resolver.table import Table
+from envman.signing.policy_file import policy_file
 from envman.store import layout
 
 TYPE_CHECKING = False
@@ -140,7 +141,9 @@ def take_snapshot(
 
 
 def read_table(root: str) -> Table:
-    """The published table; raises ResolveError where nothing is published, StoreError where it is damaged."""
+    """The published table; raises ResolveError where nothing is published, StoreError where it is damaged,
+    PolicyError where a policy stands and it is not signed.
+    """
     return _published(root, layout.table_path(root))[0]
 
 
@@ -152,7 +155,7 @@ def _stamp(status: os.stat_result) -> tuple[int, int]:
 def _published(root: str, path: str) -> tuple[Table, tuple[int, int]]:
     try:
         with open(path, "rb", buffering=0) as stream:
-            return Table(stream.readall(), path), _stamp(os.fstat(stream.fileno()))
+            content, stamp = stream.readall(), _stamp(os.fstat(stream.fileno()))
     except FileNotFoundError:
         raise ResolveError(
             Problem(root, "no environments are published there", "Run: envman build")
@@ -160,6 +163,11 @@ def _published(root: str, path: str) -> tuple[Table, tuple[int, int]]:
     except OSError as error:
         what = f"the published table can't be read: {error}"
         raise StoreError(Problem(path, what, "Publish it anew: envman publish")) from None
+    if policy := policy_file():
+        from envman.store.signed import check_table  # what is needed where a policy stands, and only there
+
+        check_table(policy, root, content)
+    return Table(content, path), stamp
 
 
 def current_generation(root: str, environment: str) -> str:

@@ -21,6 +21,7 @@ from envman.spec.workspace import Workspace
 from envman.store.failures import files_of_root
 from envman.store.folder import Store
 from envman.store.manifest import Manifest, options_digest
+from envman.store.sealing import NO_SEAL, Seal
 from envman.store.switches import Action
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
@@ -51,12 +52,15 @@ class BuildOutcome:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build: from where, how many at once, for which machine; `rebuild`: what is there, too."""
+    """How to build: from where, how many at once, for which machine; `rebuild`: what is there, too; `seal`:
+    how it gets signed.
+    """
 
     source: Source
     jobs: int
     machine: Machine
     rebuild: bool = False
+    seal: Seal = NO_SEAL
 
 
 def build(
@@ -78,6 +82,7 @@ def build(
         with files_of_root(store.root, f"environment '{name}'"):
             text = fresh_lock_text(workspace, environment)
             if (manifest := _unchanged(store, environment, text, options)) is not None:
+                options.seal.generation(store, name, manifest.generation)
                 report(Event(name, Stage.DONE, "nothing to do"))
                 return _outcome(name, BuildStatus.UNCHANGED, manifest, time.monotonic() - started)
             chosen = options.machine.choose(environment)
@@ -89,6 +94,7 @@ def build(
 
     outcomes = side_by_side(environments, work, options.jobs, report)
     if not outcomes.errors:
+        options.seal.table(store, workspace.table())
         store.publish_table(workspace.table())
     return outcomes
 
@@ -123,6 +129,7 @@ def _built(
 
     with store.locked(plan.generation, waiting) as held:
         if not store.is_whole(plan.generation):
+            options.seal.check_key(name)
             uv = Uv(workspace.processes, options.source)
             tools = BuildTools(
                 workspace.processes, uv, options.machine, bytecode, workspace.project.sandbox_required
@@ -130,6 +137,7 @@ def _built(
             GenerationBuilder(store, tools, held, report).make(plan)
             status = BuildStatus.BUILT
         report(Event(name, Stage.PUBLISHING))
+        options.seal.generation(store, name, plan.generation)  # before the name leads to it
         switched = store.publish(name, plan.generation, Action.BUILD)
     if not switched and status is BuildStatus.SWITCHED:
         status = BuildStatus.UNCHANGED

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 
 from envman.errors import LockError, Problem
 from envman.lock.changes import PackageChange, package_changes, unfounded
-from envman.lock.lock_state import LockState, LockStatus, airflow_problems, check_locks, read_lock_text
+from envman.lock.lock_state import (
+    LockState,
+    LockStatus,
+    airflow_problems,
+    check_locks,
+    read_lock_text,
+    signature_file,
+)
 from envman.lock.lockfile import Lock, Pin, parse_header, parse_pins, render, versions
 from envman.lock.platforms import lowest_python
 from envman.lock.source_only import SourceOnly, source_only
@@ -75,6 +82,7 @@ def lock(
         rendered = render(Lock(name, inputs.digests(), pins), environment.file)
         if rendered != text:
             write_atomic(workspace.lock_path(environment), rendered)
+            (workspace.files.directory / signature_file(environment)).unlink(missing_ok=True)
         outcome = LockOutcome(
             environment=name,
             file=environment.lock_file,

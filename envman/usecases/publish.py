@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from envman.spec.workspace import Workspace
 from envman.store import layout
 from envman.store.folder import Store
+from envman.store.sealing import Seal
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class PublishOutcome:
     not_built: tuple[str, ...]
 
 
-def publish(workspace: Workspace) -> PublishOutcome:
-    """Write the table of a project below its root, without building anything; raises OSError."""
+def publish(workspace: Workspace, seal: Seal) -> PublishOutcome:
+    """Write the table of a project below its root, without building anything; raises OSError, PolicyError."""
     project = workspace.project
     store = Store(project.root)
-    changed = store.publish_table(workspace.table())
+    table = workspace.table()
+    seal.table(store, table)
+    changed = store.publish_table(table)
     return PublishOutcome(
         root=project.root,
         table=layout.table_path(project.root),

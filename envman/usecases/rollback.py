@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from envman.errors import Problem, StoreError, UsageError
 from envman.names import nearest
 from envman.store.folder import Store
+from envman.store.sealing import Seal
 from envman.store.switches import Action, standing
 
 
@@ -47,10 +48,13 @@ def rollback_target(store: Store, environment: str, to: str | None) -> str:
     return target
 
 
-def rollback(store: Store, environment: str, to: str | None) -> RollbackOutcome:
-    """Point an environment back to an earlier generation; raises UsageError, StoreError."""
+def rollback(store: Store, environment: str, to: str | None, policy: str | None = None) -> RollbackOutcome:
+    """Point an environment back to an earlier generation; raises UsageError, StoreError, and PolicyError for
+    one that the policy refuses.
+    """
     started = time.perf_counter()
     target = rollback_target(store, environment, to)
+    Seal(policy=policy).generation(store, environment, target)
     old = store.current(environment)
     store.publish(environment, target, Action.ROLLBACK)
     milliseconds = (time.perf_counter() - started) * 1000

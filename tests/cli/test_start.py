@@ -19,8 +19,8 @@ SPEC = "annotated_types packaging pydantic pydantic_core tomli typing_extensions
 """What it takes to read a spec; packaging alone reads versions and requirements."""
 SHELL = "cli errors system"
 """The owner of children and signals is there from the first line on."""
-LAUNCH = f"{SHELL} inside launch resolver store"
-PUBLISHED = "cli errors names resolver spec store system usecases"
+LAUNCH = f"{SHELL} inside launch resolver signing store"
+PUBLISHED = "cli errors names resolver signing spec store system usecases"
 DECLARED = f"{PUBLISHED} lock"
 UV = f"{DECLARED} uv"
 IMAGES = f"{PUBLISHED} image oci"
@@ -34,6 +34,7 @@ MAY_LOAD = {
     "pod-entrypoint": ("", LAUNCH, ""),
     "init": (f"{SPEC} python_discovery", f"{PUBLISHED} build", "init"),
     "lock": (f"{SPEC} uv", UV, "lock"),
+    "sign": (SPEC, DECLARED, "sign"),
     "build": (f"{SPEC} uv", f"{UV} build confine inside launch", "build"),
     "publish": (SPEC, PUBLISHED, "publish"),
     "resolve": ("", f"{PUBLISHED} launch", "resolve"),
@@ -94,7 +95,9 @@ MAY_COMPLETE = {
     # what is on the line: what a press of Tab imports
     "envman ": SHELL,
     "envman image ": SHELL,
-    "envman build ": "cli build confine errors inside lock names resolver spec store system usecases uv",
+    "envman build ": (
+        "cli build confine errors inside lock names resolver signing spec store system usecases uv"
+    ),
     "envman exec --bundle ": LAUNCH,
     "envman launch ": LAUNCH,
     "envman resolve --team ": f"{PUBLISHED} launch",

@@ -62,12 +62,14 @@ def test_nothing_else_of_envman_is_in_an_image(tmp_path: Path) -> None:
     rooms = {path.relative_to(tmp_path / "envman").parts[0] for path in tmp_path.rglob("*.py")}
     assert rooms == {
         *("__init__.py", "__main__.py", "errors.py", "names.py", "airflow", "confine", "door", "inside"),
-        *("launch", "resolver", "store", "system"),
+        *("launch", "resolver", "signing", "store", "system"),
     }
     assert sorted(path.name for path in (tmp_path / "envman/store").iterdir()) == [
         "__init__.py",
         "layout.py",
+        "listed_files.py",
         "root.py",
+        "signed.py",
     ]
     assert sorted(path.name for path in (tmp_path / "envman/system").iterdir()) == [
         "__init__.py",

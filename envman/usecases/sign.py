@@ -1,0 +1,56 @@
+"""`envman sign`: sign locks, or what is published below a root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from envman.errors import LockError
+from envman.lock.lock_state import lock_statement, read_lock_text, signature_file, state_to_spec
+from envman.signing.keys import sign
+from envman.signing.signers import check_signed
+from envman.spec.workspace import Workspace
+from envman.store.folder import Store
+from envman.store.sealing import Seal, seal_published
+from envman.system.files import write_atomic
+
+
+@dataclass(frozen=True)
+class SignOutcome:
+    """What was signed: a lock's file, a generation, or the table (whose `environment` is None)."""
+
+    environment: str | None
+    signed: str
+
+
+def sign_locks(
+    workspace: Workspace, names: Iterable[str], key: str, policy: str | None
+) -> tuple[SignOutcome, ...]:
+    """Sign locks, of all environments where none is named; all of them or none.
+
+    Raises LockError for a lock that does not answer its spec, PolicyError where the key can't sign or where
+    the policy does not allow it, UsageError.
+    """
+    environments = workspace.choose(names)
+    states = [state_to_spec(workspace, environment) for environment in environments]
+    if problems := [state.problem for state in states if state.problem]:
+        raise LockError(problems)
+    statements = [lock_statement(one, read_lock_text(workspace, one)) for one in environments]
+    signatures = sign(key, statements) if statements else []
+    if policy:
+        for statement, signature in zip(statements, signatures, strict=True):
+            check_signed(policy, statement, signature)
+    for environment, signature in zip(environments, signatures, strict=True):
+        write_atomic(workspace.files.directory / signature_file(environment), signature.decode())
+    return tuple(SignOutcome(one.name, one.lock_file) for one in environments)
+
+
+def sign_published(
+    store: Store, names: Iterable[str], key: str, policy: str | None
+) -> tuple[SignOutcome, ...]:
+    """Sign the current generations, of all environments where none is named, and the table.
+
+    Raises as `seal_published` does.
+    """
+    done = seal_published(store, names, Seal(key, policy))
+    return (*(SignOutcome(name, generation) for name, generation in done), SignOutcome(None, "table"))

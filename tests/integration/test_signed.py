@@ -1,0 +1,456 @@
+"""Under a policy: locks, generations and the table, changed by who may write them, and put in each other's place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from envman.lock.lockfile import body_digest, parse_pins
+from envman.resolver.table import with_first_line
+from envman.signing.policy_file import VARIABLE
+from tests.conftest import Deployment
+from tests.ssh_keys import fingerprint, line, make_key, signature, write_policy
+
+EXEC = ("exec", "--bundle", "bundle_a", "--", "python", "-c", "print('ran')")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    make_key(folder, "ci")
+    make_key(folder, "stranger")
+    write_policy(folder / "allowed_signers", line(folder / "ci"))
+    return folder
+
+
+@pytest.fixture
+def signed(two_teams: Deployment, keys: Path) -> Deployment:
+    """Two teams, built and signed by CI; from here on each command runs under the policy."""
+    two_teams.ok("sign", "--key", str(keys / "ci"))
+    two_teams.ok("sign", "--published", "--key", str(keys / "ci"))
+    two_teams.environment[VARIABLE] = str(keys / "allowed_signers")
+    return two_teams
+
+
+def refused(deployment: Deployment, *words: str, code: int) -> str:
+    result = deployment.run(*words)
+    assert result.exit_code == code, result.stdout + result.stderr
+    assert "ran" not in result.stdout.split()
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_what_is_signed_is_built_and_run(signed: Deployment, keys: Path) -> None:
+    assert signed.ok("lock", "--check").stdout == "2 of 2 locks answer their specs\n"
+    assert signed.ok("build").stdout == "2 unchanged\n"
+    assert signed.ok("build", "--sign", str(keys / "ci")).stdout == "2 unchanged\n"
+    assert signed.ok(*EXEC).stdout == "ran\n"
+    assert signed.ok("publish").exit_code == 0
+    assert {item["status"] for item in signed.ok("lock", "--check", "--json").json["result"]} == {"fresh"}
+
+
+def test_sign_says_what_it_has_signed(two_teams: Deployment, keys: Path) -> None:
+    locks = two_teams.ok("sign", "env_a", "--key", str(keys / "ci"), "--json").json["result"]
+    assert locks == [{"environment": "env_a", "signed": "environments/env_a.lock"}]
+    said = two_teams.ok("sign", "--published", "--key", str(keys / "ci")).stdout.splitlines()
+    assert said == [
+        f"env_a: {two_teams.current('env_a')}, signed",
+        f"env_b: {two_teams.current('env_b')}, signed",
+        "the table, signed",
+    ]
+
+
+def test_anybody_can_check_a_lock_without_envman(signed: Deployment, keys: Path) -> None:
+    file = signed.folder / "environments/env_a.lock"
+    words = ["-I", "env_a", "-n", "envman-lock", "-s", f"{file}.sig", "-f", str(keys / "allowed_signers")]
+    with file.open("rb") as text:
+        subprocess.run(["ssh-keygen", "-Y", "verify", *words], stdin=text, check=True, timeout=60)
+
+
+# locks
+
+
+def edited(deployment: Deployment) -> None:
+    """A lock with another version, and the digest of its pins made anew, as somebody who means it would."""
+    file = deployment.folder / "environments/env_a.lock"
+    text = file.read_text()
+    old = body_digest(parse_pins(text, "", "env_a"))
+    text = text.replace("grid==2.0", "grid==2.1")
+    file.write_text(text.replace(old, body_digest(parse_pins(text, "", "env_a"))))
+
+
+def anothers(deployment: Deployment) -> None:
+    folder = deployment.folder / "environments"
+    shutil.copy(folder / "env_b.lock.sig", folder / "env_a.lock.sig")
+
+
+def none(deployment: Deployment) -> None:
+    (deployment.folder / "environments/env_a.lock.sig").unlink()
+
+
+def empty(deployment: Deployment) -> None:
+    (deployment.folder / "environments/env_a.lock.sig").write_text("")
+
+
+def a_link_out(deployment: Deployment) -> None:
+    none(deployment)
+    (deployment.folder / "environments/env_a.lock.sig").symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize("attack", [edited, anothers, none, empty, a_link_out])
+def test_a_lock_that_is_not_signed_as_it_is_builds_nothing(
+    signed: Deployment, keys: Path, attack: Callable[[Deployment], None]
+) -> None:
+    before = signed.generations()
+    attack(signed)
+    assert "env_a.lock" in refused(signed, "lock", "--check", code=10)
+    states = {
+        item["environment"]: item["status"]
+        for item in json.loads(signed.run("lock", "--check", "--json").stdout)["result"]
+    }
+    assert states == {"env_a": "unsigned", "env_b": "fresh"}
+    said = refused(signed, "build", "--rebuild", "--sign", str(keys / "ci"), code=10)
+    assert "env_a.lock" in said
+    assert "envman sign env_a" in said
+    assert signed.current("env_a") in before
+    refused(signed, "export", "env_a", code=10)
+
+
+def test_a_lock_is_not_signed_by_whom_the_policy_does_not_allow(signed: Deployment, keys: Path) -> None:
+    file = signed.folder / "environments/env_a.lock.sig"
+    before = file.read_bytes()
+    said = refused(signed, "sign", "env_a", "--key", str(keys / "stranger"), code=10)
+    assert fingerprint(keys / "stranger") in said
+    assert file.read_bytes() == before
+    del signed.environment[VARIABLE]  # as on the stranger's own machine
+    signed.ok("sign", "env_a", "--key", str(keys / "stranger"))
+    signed.environment[VARIABLE] = str(keys / "allowed_signers")
+    assert fingerprint(keys / "stranger") in refused(signed, "build", code=10)
+
+
+def test_a_new_lock_has_no_signature_of_the_old_one(signed: Deployment) -> None:
+    signed.spec("env_a", ["frame>=2", "tool"])
+    signed.ok("lock")
+    assert not (signed.folder / "environments/env_a.lock.sig").exists()
+    assert (signed.folder / "environments/env_b.lock.sig").exists()
+    assert "it is not signed" in refused(signed, "build", code=10)
+
+
+def test_a_stale_lock_is_not_signed(two_teams: Deployment, keys: Path) -> None:
+    two_teams.spec("env_a", ["frame>=2", "tool"])
+    result = two_teams.run("sign", "--key", str(keys / "ci"))
+    assert result.exit_code == 4
+    assert not list((two_teams.folder / "environments").glob("*.sig"))
+
+
+def test_a_key_that_is_none_signs_nothing(two_teams: Deployment, keys: Path, tmp_path: Path) -> None:
+    (tmp_path / "damaged").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    (tmp_path / "damaged").chmod(0o600)
+    for key in (tmp_path / "missing", tmp_path / "damaged", tmp_path):
+        for words in (["sign"], ["sign", "--published"]):
+            result = two_teams.run(*words, "--key", str(key))
+            assert result.exit_code == 10, result.stderr
+            assert f"{key}: can't be signed with" in result.stderr
+            assert "Traceback" not in result.stderr
+    assert not list(two_teams.folder.rglob("*.sig"))
+
+
+def test_an_agents_key_signs(two_teams: Deployment, keys: Path, tmp_path: Path) -> None:
+    """By its public part, as where the private one never is on a disk."""
+    socket = tmp_path / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert agent.stdout is not None
+        agent.stdout.readline()  # it listens
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        subprocess.run(["ssh-add", "-q", str(keys / "ci")], check=True, env=environment, timeout=60)
+        (tmp_path / "ci.pub").write_bytes((keys / "ci.pub").read_bytes())
+        two_teams.environment["SSH_AUTH_SOCK"] = str(socket)
+        two_teams.environment[VARIABLE] = str(keys / "allowed_signers")
+        two_teams.ok("sign", "--key", str(tmp_path / "ci.pub"))
+    finally:
+        agent.kill()
+        agent.wait()
+        assert agent.stdout is not None
+        agent.stdout.close()
+
+
+# the table
+
+
+def test_a_table_that_ci_has_not_published_is_refused(signed: Deployment) -> None:
+    file = signed.root / ".state/table"
+    records = file.read_text().partition("\n")[2]
+    file.write_text(with_first_line(records.replace("bundle_a\tenv_a", "bundle_a\tenv_b")))
+    assert "table: refused by the policy" in refused(signed, *EXEC, code=125)
+    assert "table" in refused(signed, "launch", "dag-processor", code=125)
+    refused(signed, "resolve", "--bundle", "bundle_a", code=10)
+
+
+@pytest.mark.parametrize("command", [["publish"], ["build"]])
+def test_a_table_that_changes_is_signed_before_it_is_published(
+    signed: Deployment, keys: Path, command: list[str]
+) -> None:
+    text = (signed.folder / "envman.toml").read_text()
+    signed.write(
+        "envman.toml", text.replace("bundle_a = ", 'bundle_c = { environment = "env_b" }\nbundle_a = ')
+    )
+    before = (signed.root / ".state/table").read_bytes()
+    refused(signed, *command, code=10)
+    refused(signed, *command, "--sign", str(keys / "stranger"), code=10)
+    assert (signed.root / ".state/table").read_bytes() == before
+    assert signed.ok(*EXEC).stdout == "ran\n"
+    signed.ok(*command, "--sign", str(keys / "ci"))
+    assert signed.ok("exec", "--bundle", "bundle_c", "--", "python", "-c", "print(1)").stdout == "1\n"
+
+
+def test_a_table_of_another_root_is_refused(signed: Deployment, keys: Path, tmp_path: Path) -> None:
+    """Signed by the same CI, for the same bundles: its signature names its root."""
+    other = tmp_path / "other"
+    del signed.environment[VARIABLE]
+    signed.ok("build", "--root", str(other), "--sign", str(keys / "ci"))
+    signed.environment[VARIABLE] = str(keys / "allowed_signers")
+    assert signed.ok("exec", "--root", str(other), *EXEC[1:]).stdout == "ran\n"
+    for file in (signed.root / ".state").glob("table*"):
+        file.unlink()
+    for file in (other / ".state").glob("table*"):
+        shutil.copy(file, signed.root / ".state")
+    assert "table" in refused(signed, *EXEC, code=125)
+
+
+# generations
+
+
+def test_a_link_to_an_unsigned_generation_is_refused(signed: Deployment, keys: Path) -> None:
+    del signed.environment[VARIABLE]
+    signed.ok("build", "env_a", "--rebuild")
+    signed.environment[VARIABLE] = str(keys / "allowed_signers")
+    said = refused(signed, *EXEC, code=125)
+    assert "as it is not signed" in said
+    assert signed.current("env_a") in said
+
+
+def test_a_link_to_another_environments_generation_is_refused(signed: Deployment) -> None:
+    target = signed.current("env_b")
+    (signed.root / "env_a").unlink()
+    (signed.root / "env_a").symlink_to(f".gen/{target}")
+    refused(signed, *EXEC, code=125)
+    state = signed.root / ".state"
+    shutil.copy(state / f"env_b@{target}.sig", state / f"env_a@{target}.sig")
+    assert "incorrect signature" in refused(signed, *EXEC, code=125)
+
+
+def changed(folder: Path) -> None:
+    """A file is another one, of the same size and the same times."""
+    file = next(folder.glob("lib/python3*/site-packages/frame/__init__.py"))
+    status, text = file.stat(), file.read_bytes()
+    file.unlink()  # it is a hard link
+    file.write_bytes(bytes([text[0] ^ 1]) + text[1:] if text else b"")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def added(folder: Path) -> None:
+    (next(folder.glob("lib/python3*/site-packages")) / "evil.pth").write_text("import sys; print('ran')\n")
+
+
+def removed(folder: Path) -> None:
+    next(folder.glob("lib/python3*/site-packages/frame/__init__.py")).unlink()
+
+
+def led_elsewhere(folder: Path) -> None:
+    link = folder / "bin/python"
+    link.unlink()
+    link.symlink_to("/bin/echo")
+
+
+def made_executable(folder: Path) -> None:
+    file = folder / "pyvenv.cfg"
+    file.chmod(0o755)
+
+
+def a_pipe(folder: Path) -> None:
+    file = folder / "pyvenv.cfg"
+    file.unlink()
+    os.mkfifo(file)
+
+
+def with_its_list(folder: Path) -> None:
+    """A file is added, and the list of the files is made to know it."""
+    added(folder)
+    listing = folder / "envman.files"
+    path = next(folder.glob("lib/python3*/site-packages/evil.pth"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    entry = json.dumps([f"{path.lstat().st_mode:o}", digest, str(path.relative_to(folder))])
+    lines = sorted([*listing.read_text().splitlines(), entry], key=lambda one: json.loads(one)[2])
+    listing.write_text("".join(f"{one}\n" for one in lines))
+
+
+def with_its_manifest(folder: Path) -> None:
+    """The manifest is made to know the new list, too: all of it is consistent."""
+    with_its_list(folder)
+    manifest = folder / "envman.json"
+    data = json.loads(manifest.read_text())
+    data["files"] = f"sha256:{hashlib.sha256((folder / 'envman.files').read_bytes()).hexdigest()}"
+    manifest.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n")
+
+
+def without_list(folder: Path) -> None:
+    (folder / "envman.files").unlink()
+
+
+def with_garbage_for_a_list(folder: Path) -> None:
+    (folder / "envman.files").write_bytes(b"\xff[[[")
+
+
+ATTACKS = [
+    *(changed, added, removed, led_elsewhere, made_executable, a_pipe),
+    *(with_its_list, with_its_manifest, without_list, with_garbage_for_a_list),
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_generation_that_was_changed_is_refused(
+    signed: Deployment, keys: Path, attack: Callable[[Path], None]
+) -> None:
+    attack(signed.root / ".gen" / signed.current("env_a"))
+    said = refused(signed, *EXEC, code=125)
+    assert "refused by the policy" in said
+    assert signed.ok("exec", "--bundle", "bundle_b", "--", "python", "-c", "print(1)").stdout == "1\n"
+    if attack is not with_its_manifest:  # which only the policy can tell
+        del signed.environment[VARIABLE]
+        said = refused(signed, "sign", "--published", "--key", str(keys / "ci"), code=8)
+        assert "is not signed" in said
+
+
+def test_the_whole_root_by_a_stranger_is_refused(signed: Deployment, keys: Path) -> None:
+    """Who writes the root builds what they want, and signs all of it with their own key."""
+    del signed.environment[VARIABLE]
+    signed.ok("build", "--rebuild", "--sign", str(keys / "stranger"))
+    assert signed.ok(*EXEC).stdout == "ran\n"
+    signed.environment[VARIABLE] = str(keys / "allowed_signers")
+    assert fingerprint(keys / "stranger") in refused(signed, *EXEC, code=125)
+
+
+def test_a_git_signature_of_the_same_words_does_not_count(
+    signed: Deployment, keys: Path, tmp_path: Path
+) -> None:
+    file = signed.folder / "environments/env_a.lock"
+    Path(f"{file}.sig").write_bytes(signature(keys / "ci", "git", file.read_bytes()))
+    assert "namespace does not match" in refused(signed, "build", code=10)
+
+
+def test_a_build_signs_before_the_name_leads_there(signed: Deployment, keys: Path) -> None:
+    before = signed.current("env_a")
+    refused(signed, "build", "env_a", "--rebuild", code=10)
+    refused(signed, "build", "env_a", "--rebuild", "--sign", str(keys / "stranger"), code=10)
+    assert signed.current("env_a") == before
+    assert signed.ok(*EXEC).stdout == "ran\n"
+    signed.ok("build", "env_a", "--rebuild", "--sign", str(keys / "ci"))
+    assert signed.current("env_a") != before
+    assert signed.ok(*EXEC).stdout == "ran\n"
+
+
+def test_on_call_people_roll_back_without_a_key_and_to_signed_generations_only(
+    signed: Deployment, keys: Path
+) -> None:
+    first = signed.current("env_a")
+    signed.ok("build", "env_a", "--rebuild", "--sign", str(keys / "ci"))
+    signed.ok("rollback", "env_a")
+    assert signed.current("env_a") == first
+    assert signed.ok(*EXEC).stdout == "ran\n"
+    del signed.environment[VARIABLE]
+    signed.ok("build", "env_a", "--rebuild")
+    unsigned = signed.current("env_a")
+    signed.ok("rollback", "env_a")
+    signed.environment[VARIABLE] = str(keys / "allowed_signers")
+    assert "not signed" in refused(signed, "rollback", "env_a", "--to", unsigned, code=10)
+    assert signed.current("env_a") == first
+
+
+def test_signatures_go_with_their_generations(signed: Deployment, keys: Path) -> None:
+    first = signed.current("env_a")
+    for _ in range(2):
+        signed.ok("build", "env_a", "--rebuild", "--sign", str(keys / "ci"))
+    signed.ok("gc", "--keep", "1")
+    left = {file.name for file in (signed.root / ".state").glob("*@*.sig")}
+    assert left == {f"{name}@{signed.current(name)}.sig" for name in ("env_a", "env_b")}
+    assert first not in signed.generations()
+
+
+def test_two_that_sign_at_once_leave_what_is_good(signed: Deployment, keys: Path) -> None:
+    started = [signed.start("build", "--sign", str(keys / "ci")) for _ in range(2)]
+    started += [signed.start("publish", "--sign", str(keys / "ci"))]
+    started += [signed.start("sign", "--published", "--key", str(keys / "ci"))]
+    assert [one.wait(120) for one in started] == [0, 0, 0, 0]
+    assert signed.ok(*EXEC).stdout == "ran\n"
+
+
+def test_a_signer_that_is_killed_leaves_the_old_signature(
+    signed: Deployment, keys: Path, tmp_path: Path
+) -> None:
+    """Killed as it is about to replace it."""
+    state = signed.root / ".state"
+    before = {file.name: file.read_bytes() for file in state.glob("*.sig")}
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from envman.__main__ import main\n"
+        f"sys.argv = ['envman', 'sign', '--published', '--key', {str(keys / 'ci')!r}]\n"
+        "main()\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code], cwd=signed.folder, env=signed.environment, timeout=120, check=False
+    )
+    assert killed.returncode == -9
+    assert {file.name: file.read_bytes() for file in state.glob("*.sig")} == before
+    assert signed.ok(*EXEC).stdout == "ran\n"
+
+
+# the policy
+
+
+def test_a_policy_that_is_not_there_refuses_everything(signed: Deployment, tmp_path: Path) -> None:
+    signed.environment[VARIABLE] = str(tmp_path / "nothing")
+    assert f"{tmp_path}/nothing: the policy can't be read" in refused(signed, *EXEC, code=125)
+    refused(signed, "build", code=10)
+    refused(signed, "lock", "--check", code=10)
+    refused(signed, "rollback", "env_a", code=2)
+
+
+def test_the_hosts_own_policy_is_not_turned_off_by_a_variable(
+    signed: Deployment, keys: Path, tmp_path: Path
+) -> None:
+    """In a mount namespace of its own, as the file is everybody's."""
+    inner = (
+        "cp /etc/passwd {folder} && mount -t tmpfs -o mode=755 none /etc && cp {folder}/passwd /etc"
+        " && mkdir /etc/envman && cp {policy} /etc/envman/allowed_signers"
+        " && chmod 644 /etc/envman/allowed_signers && exec {command}"
+    )
+    strangers = write_policy(keys / "of_a_stranger", line(keys / "stranger"))
+    words = " ".join(f"'{word}'" for word in signed.command(*EXEC[:-1], "print(1)"))
+
+    def run(policy: Path, variable: Path) -> subprocess.CompletedProcess[str]:
+        script = inner.format(folder=tmp_path, policy=policy, command=words)
+        return subprocess.run(
+            ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script],
+            cwd=signed.folder,
+            env={**signed.environment, VARIABLE: str(variable)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    good = run(keys / "allowed_signers", Path("/nowhere"))
+    assert (good.returncode, good.stdout) == (0, "1\n"), good.stderr
+    bad = run(strangers, keys / "allowed_signers")
+    assert (bad.returncode, bad.stdout) == (125, ""), bad.stderr
+    assert "/etc/envman/allowed_signers" in bad.stderr
