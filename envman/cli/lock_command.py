@@ -42,7 +42,7 @@ def lock_command(
         bool,
         typer.Option(
             "--check",
-            help="Only say whether locks answer their specs, and are signed if a policy asks for it; no network.",
+            help="Only say whether locks answer their specs, and the policy if there is one; no network.",
         ),
     ] = False,
     resolve: Annotated[

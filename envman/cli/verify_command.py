@@ -13,6 +13,8 @@ from envman.cli.options import (
 )
 from envman.cli.output import Reporter
 from envman.errors import ExitCode, Problem
+from envman.signing.policy_file import policy_file
+from envman.store.sealing import refusals
 from envman.store.verification import VerifyOutcome, verify
 
 
@@ -25,14 +27,18 @@ def verify_command(
     """Read every file of the current generations, and say what changed since the build.
 
     Names each changed, missing or added file, and each of the environment's own that a package has replaced;
-    ends with 8 if there is any.
+    ends with 8 if there is any. Where a policy stands, it ends with 10 if they are not signed.
 
     Example: envman verify env_a
     """
     reporter = Reporter("verify", as_json)
     with reporter.errors():
-        outcomes = verify(root_folder(root, project), environments or [])
+        store = root_folder(root, project)
+        outcomes = verify(store, environments or [])
         problems = [problem for outcome in outcomes for problem in _verify_problems(outcome)]
+        code = ExitCode.STORE if problems else ExitCode.POLICY
+        if policy := policy_file():
+            problems += refusals(store, ((one.environment, one.generation) for one in outcomes), policy)
         if as_json:
             reporter.json([_verify_row(outcome) for outcome in outcomes], problems, ok=not problems)
         else:
@@ -41,7 +47,7 @@ def verify_command(
                 reporter.say(f"{outcome.environment}: {outcome.generation}, {outcome.files} files, {state}")
             reporter.problems(problems)
         if problems:
-            raise typer.Exit(ExitCode.STORE)
+            raise typer.Exit(code)
 
 
 def _verify_row(outcome: VerifyOutcome) -> dict[str, object]:

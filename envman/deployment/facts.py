@@ -127,6 +127,7 @@ class Facts:
 
     `changes` are the kinds of what envman.toml says differently from what is published. `components` is the
     interpreter of Airflow's components, None where it is not known; `database` is None where nobody asked.
+    `policy` is the file that says who may sign, empty where there is none.
     `confined` are the environments with a user or limits; `has_pythonpath` is of the components, and so are
     the names of variables that are `not_handed_on` to any environment.
     """
@@ -145,6 +146,7 @@ class Facts:
     kept_back: tuple[KeptBack, ...] = ()
     not_handed_on: tuple[str, ...] = ()
     has_pythonpath: bool = False
+    policy: str = ""
     problems: tuple[Problem, ...] = ()
 
     @cached_property

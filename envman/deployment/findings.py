@@ -368,6 +368,12 @@ def _amount(limit: str, value: float) -> str:
     return f"{value:g}"
 
 
+def _policy(facts: Facts) -> Found:
+    if facts.policy:
+        what = "a policy stands: what runs from here has to be signed by its keys"
+        yield Level.INFORMATION, Problem(facts.policy, what, "")
+
+
 CHECKS: dict[str, Callable[[Facts], Found]] = {
     "published": _published,
     "bundles": _bundles,
@@ -384,5 +390,6 @@ CHECKS: dict[str, Callable[[Facts], Found]] = {
     "queues": _queues,
     "triggerer": _triggerers,
     "confinement": _confined,
+    "policy": _policy,
 }
 """What is looked at, by the name that a finding carries."""

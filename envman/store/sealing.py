@@ -105,6 +105,17 @@ def seal_published(store: Store, names: Iterable[str], seal: Seal) -> list[tuple
     return done
 
 
+def refusals(store: Store, generations: Iterable[tuple[str, str]], policy: str) -> list[Problem]:
+    """What the policy has against these generations of environments; not whether their files were changed."""
+    found: list[Problem] = []
+    for environment, generation in generations:
+        try:
+            Seal(policy=policy).generation(store, environment, generation)
+        except PolicyError as error:
+            found += error.problems
+    return list(dict.fromkeys(found))
+
+
 def _check_files(store: Store, environment: str, generation: str, manifest: bytes) -> None:
     """Nothing is signed that is not as it was built; raises StoreError."""
     folder = store.folder(generation)

@@ -27,9 +27,11 @@ from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.components import airflows_python
 from envman.launch.purpose import purpose_of_environment
 from envman.lock.lock_state import airflow_problems
+from envman.signing.policy_file import policy_file
 from envman.spec.workspace import Workspace
 from envman.store.folder import Store
 from envman.store.root import take_snapshot
+from envman.store.sealing import refusals
 from envman.system.events import silent
 from envman.system.processes import Processes
 from envman.system.side_by_side import default_jobs, side_by_side
@@ -100,6 +102,9 @@ class Doctor:
     def _gather(self, workspace: Workspace | None, request: DoctorRequest) -> Facts:
         environments, problems = environment_facts(self.store, self.table, workspace, request.verify)
         problems += airflow_problems(workspace) if workspace else []
+        if policy := policy_file(self.environ):
+            whole = ((item.name, item.generation or "") for item in environments if item.whole)
+            problems += refusals(self.store, whole, policy)
         facts = Facts(
             root=self.store.root,
             table=self.table,
@@ -108,6 +113,7 @@ class Doctor:
             airflow_version=workspace.project.airflow_version if workspace else None,
             changes=changes(self.table, workspace) if workspace else (),
             exposed=tuple(exposed(self.store, environments)),
+            policy=policy or "",
             has_pythonpath=bool(self.environ.get("PYTHONPATH")),
             kept_back=tuple(variables_kept_back(self.snapshot, self.configuration, self.environ)),
             not_handed_on=variables_not_handed_on(self.snapshot, self.environ),
