@@ -25,7 +25,7 @@ class Lane:
 
 AIRFLOW_NEEDS = (
     *("root", "Python 3.10", "Python 3.11", "Python 3.12", "Python 3.13"),
-    *("unshare", "mount", "setpriv", "sudo", "initdb", "redis-server"),
+    *("unshare", "mount", "setpriv", "sudo", "initdb", "redis-server", "ssh-keygen"),
 )
 
 LANES = {
@@ -50,7 +50,7 @@ LANES = {
         )
     ),
     # the documentation: generated pages, links, examples as they stand
-    "docs": Lane(("docs",), ("systemd-analyze",)),
+    "docs": Lane(("docs",), ("systemd-analyze", "ssh-keygen")),
     # real uv, real builds, the package registry, interpreters of several versions
     "real": Lane(
         (

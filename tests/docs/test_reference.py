@@ -28,6 +28,7 @@ from envman.usecases.images.image_push import PushOutcome
 from envman.usecases.images.image_stage import StageOutcome
 from envman.usecases.prune import PruneOutcome, Unused
 from tests.conftest import Deployment
+from tests.ssh_keys import make_key
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs/reference"
 
@@ -35,6 +36,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "init": ("init", "new"),
     "lock": ("lock", "env_a", "-P", "frame"),
     "lock --check": ("lock", "--check"),
+    "sign": ("sign", "env_b", "--key", "ci"),
     "build": ("build",),
     "resolve": ("resolve", "--bundle", "bundle_b"),
     "add, remove": ("add", "env_a", "tool"),
@@ -89,9 +91,10 @@ def agree(documented: Any, real: Any) -> bool:
 
 @pytest.fixture
 def altered(two_teams: Deployment) -> Deployment:
-    """Two built environments, a second generation of env_a, and a file that was changed after the build."""
+    """Two built environments, a second generation of env_a, a file that was changed after the build; a key."""
     two_teams.ok("build", "env_a", "--rebuild")
     (two_teams.root / "env_a" / "added").touch()
+    make_key(two_teams.folder, "ci")
     return two_teams
 
 

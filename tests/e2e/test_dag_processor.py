@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from envman.resolver.table import with_first_line
 from tests.e2e.airflow import AirflowDeployment
 from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, Deploy, Estate
 from tests.e2e.kinds import envman
+from tests.ssh_keys import line, make_key, write_policy
 from tests.waiting import until
 
 pytestmark = pytest.mark.registry
@@ -226,6 +228,37 @@ def test_a_bundle_that_loses_its_environment_later_has_import_errors(
     assert "This file was not parsed." in found["fine.py"]
     assert "environment 'gone'" in found["fine.py"]
     (root / ".state/table").write_text(table)
+    airflow.wait_for("the error to go", lambda: not errors(airflow))
+
+
+def test_under_a_policy_what_is_not_signed_is_its_files_error(
+    estate: Estate, deploy: Deploy, tmp_path: Path
+) -> None:
+    """It is signed at the start; then a signature goes, as where somebody switches to what they have built."""
+    root = tmp_path / "root"
+    (root / ".gen").mkdir(parents=True)
+    (root / ".state").mkdir()
+    shutil.copy(estate.root / ".state/table", root / ".state/table")
+    for name in ("env_a", "core"):
+        generation = (estate.root / name).resolve()
+        (root / ".gen" / generation.name).symlink_to(generation)
+        (root / name).symlink_to(f".gen/{generation.name}")
+    key = make_key(tmp_path, "ci")
+    estate.ok("sign", "--published", "--root", str(root), "--key", str(key))
+    airflow = deploy([bundle(tmp_path, "bundle_a", {"fine.py": DAG.format(name="fine")})])
+    policy = write_policy(tmp_path / "allowed_signers", line(key))
+    airflow.environ |= {"ENVMAN_ROOT": str(root), "ENVMAN_ALLOWED_SIGNERS": str(policy)}
+    airflow.environ["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] = "1"
+    airflow.start("dag-processor", *envman("launch", "dag-processor"))
+    airflow.wait_for("the first parse", lambda: dags(airflow) == {"fine"})
+    signature = next((root / ".state").glob("env_a@*.sig"))
+    signature.rename(tmp_path / "signature")
+    found = airflow.wait_for("the import error", lambda: errors(airflow))
+    assert "refused by the policy, as it is not signed" in found["fine.py"]
+    finished = once(airflow)
+    assert finished.returncode == 125
+    assert "refused by the policy, as it is not signed" in finished.stderr
+    (tmp_path / "signature").rename(signature)
     airflow.wait_for("the error to go", lambda: not errors(airflow))
 
 
