@@ -58,16 +58,21 @@ def lock_state(workspace: Workspace, environment: Environment) -> LockState:
     """Compare an environment's lock with its spec and the files that the spec names; where a policy stands,
     its signature has to be one that it allows.
     """
-    state = state_to_spec(workspace, environment)
+    return _checked(workspace, environment)[0]
+
+
+def _checked(workspace: Workspace, environment: Environment) -> tuple[LockState, str]:
+    """The state of a lock, and the text that has it: it is read once, so that no other one is built."""
+    state, text = state_to_spec(workspace, environment)
     policy = policy_file()
     if policy is None or state.problem:
-        return state
+        return state, text
     try:
-        statement = lock_statement(environment, read_lock_text(workspace, environment))
-        check_signed(policy, statement, _signature(workspace, environment))
+        check_signed(policy, lock_statement(environment, text), _signature(workspace, environment))
     except PolicyError as error:
-        return LockState(environment.name, environment.lock_file, LockStatus.UNSIGNED, error.problems[0])
-    return state
+        problem = error.problems[0]
+        return LockState(environment.name, environment.lock_file, LockStatus.UNSIGNED, problem), text
+    return state, text
 
 
 def signature_file(environment: Environment) -> str:
@@ -92,15 +97,25 @@ def _signature(workspace: Workspace, environment: Environment) -> bytes | None:
         raise PolicyError(Problem(file, f"can't be read: {why}", remedy)) from None
 
 
-def state_to_spec(workspace: Workspace, environment: Environment) -> LockState:
-    """Compare an environment's lock with its spec and the files that the spec names."""
-    name, file = environment.name, environment.lock_file
-    remedy = f"Run: envman lock {name}"
+def state_to_spec(workspace: Workspace, environment: Environment) -> tuple[LockState, str]:
+    """Compare an environment's lock with its spec and the files that the spec names; with the lock's text,
+    whoever has signed it.
+    """
     try:
         text = read_lock_text(workspace, environment)
-        if not text:
-            problem = Problem(file, f"the environment '{name}' has no lock", remedy)
-            return LockState(name, file, LockStatus.MISSING, problem)
+    except LockError as error:
+        damaged = LockState(environment.name, environment.lock_file, LockStatus.DAMAGED, error.problems[0])
+        return damaged, ""
+    return _compared(workspace, environment, text), text
+
+
+def _compared(workspace: Workspace, environment: Environment, text: str) -> LockState:
+    name, file = environment.name, environment.lock_file
+    remedy = f"Run: envman lock {name}"
+    if not text:
+        problem = Problem(file, f"the environment '{name}' has no lock", remedy)
+        return LockState(name, file, LockStatus.MISSING, problem)
+    try:
         header = parse_header(text, file, name)
         if header.environment != name:
             raise LockError(Problem(file, f"is the lock of the environment '{header.environment}'", remedy))
@@ -119,10 +134,10 @@ def fresh_lock_text(workspace: Workspace, environment: Environment) -> str:
     """The text of a lock that answers its spec; raises LockError for any other, PolicyError for one that the
     policy refuses.
     """
-    state = lock_state(workspace, environment)
+    state, text = _checked(workspace, environment)
     if state.problem:
         raise PolicyError(state.problem) if state.status is LockStatus.UNSIGNED else LockError(state.problem)
-    return read_lock_text(workspace, environment)
+    return text
 
 
 def check_locks(workspace: Workspace, names: Iterable[str]) -> tuple[LockState, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import time
 from collections.abc import Callable
@@ -99,7 +100,7 @@ class Store:
         folder = self.folder(generation)
         folder.rename(folder.with_name(f"{layout.TRASH_PREFIX}{generation}-{os.getpid()}-{time.time_ns()}"))
         sync_folder(folder.parent)  # before any of its files goes
-        self._unsign(f"*@{generation}.sig")
+        self._unsign(f"*@{glob.escape(generation)}.sig")
 
     def remove_leftovers(self) -> list[str]:
         """Remove what killed builds and collections left, unless somebody works there; returns the names.
@@ -193,7 +194,7 @@ class Store:
         """Take away an environment's name and history; its generations stay until they are collected."""
         Path(layout.link_path(self.root, environment)).unlink(missing_ok=True)
         Path(layout.history_path(self.root, environment)).unlink(missing_ok=True)
-        self._unsign(f"{environment}@*.sig")
+        self._unsign(f"{glob.escape(environment)}@*.sig")
 
     def _unsign(self, pattern: str) -> None:
         for signature in Path(self.root, layout.STATE).glob(pattern):

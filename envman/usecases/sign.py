@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from envman.errors import LockError
-from envman.lock.lock_state import lock_statement, read_lock_text, signature_file, state_to_spec
+from envman.lock.lock_state import lock_statement, signature_file, state_to_spec
 from envman.signing.keys import sign
 from envman.signing.signers import check_signed
 from envman.spec.workspace import Workspace
@@ -33,9 +33,9 @@ def sign_locks(
     """
     environments = workspace.choose(names)
     states = [state_to_spec(workspace, environment) for environment in environments]
-    if problems := [state.problem for state in states if state.problem]:
+    if problems := [state.problem for state, _ in states if state.problem]:
         raise LockError(problems)
-    statements = [lock_statement(one, read_lock_text(workspace, one)) for one in environments]
+    statements = [lock_statement(one, text) for one, (_, text) in zip(environments, states, strict=True)]
     signatures = sign(key, statements) if statements else []
     if policy:
         for statement, signature in zip(statements, signatures, strict=True):
