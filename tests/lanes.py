@@ -74,7 +74,7 @@ LANES = {
         ("images",),
         (
             *("root", "Python 3.12", "unshare", "buildah", "podman", "skopeo", "umoci", "runc", "bwrap"),
-            *("mmdebstrap", "dockerd", "docker-registry"),
+            *("mmdebstrap", "dockerd", "docker-registry", "gpg"),
         ),
     ),
     # a Debian with systemd and cgroup v2, in user-mode Linux
@@ -89,6 +89,7 @@ DEBIAN = {
     "dockerd": "docker.io",
     "fish": "fish",
     "gcc": "gcc",
+    "gpg": "gpg",
     "initdb": "postgresql",
     "linux.uml": "user-mode-linux",
     "mke2fs": "e2fsprogs",

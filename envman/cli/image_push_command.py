@@ -27,6 +27,12 @@ def image_push_command(
             autocompletion=complete_image,
         ),
     ] = None,
+    sign_by: Annotated[
+        str | None,
+        typer.Option(
+            "--sign-by", metavar="FINGERPRINT", help="Sign the images with this GPG key, as skopeo does."
+        ),
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,7 +49,7 @@ def image_push_command(
             remedy = "Name a tag, or the images of the environments in [images] of envman.toml."
             raise UsageError(Problem("", "there is no image to push", remedy))
         with progress(reporter) as report:
-            outcomes = push_images(names, report)
+            outcomes = push_images(names, report, sign_by)
         if as_json:
             reporter.result(outcomes)
             return

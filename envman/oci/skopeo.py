@@ -61,10 +61,25 @@ class Skopeo:
         return self._run([*words, image.transport()])
 
     def copy(
-        self, source: Reference, target: Reference, on_line: Callable[[str], None] | None = None
+        self,
+        source: Reference,
+        target: Reference,
+        on_line: Callable[[str], None] | None = None,
+        sign_by: str | None = None,
     ) -> None:
-        """Copy an image, or an index with its images; what is there is not sent again. Raises ImageError."""
-        words = ["copy", "--all", "--quiet", "--retry-times", "2"]
+        """Copy an image, or an index with its images; what is there is not sent again.
+
+        `sign_by` is the fingerprint of a GPG key that it is signed with (containers-signature(5)). Raises
+        ImageError.
+        """
+        words = [
+            "copy",
+            "--all",
+            "--quiet",
+            "--retry-times",
+            "2",
+            *(["--sign-by", sign_by] if sign_by else []),
+        ]
         words += [*_tls("--src-tls-verify", source), *_tls("--dest-tls-verify", target)]
         words += [*_daemon("--src-daemon-host", source), *_daemon("--dest-daemon-host", target)]
         finished = self._run([*words, source.transport(), target.transport()], on_line)

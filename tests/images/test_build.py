@@ -160,6 +160,51 @@ def test_pushed_pulled_and_the_same(images: Deployment, registry: str) -> None:
     ]
 
 
+def test_an_image_is_pushed_signed_and_again_where_it_was_not(
+    images: Deployment, registry: str, tmp_path: Path
+) -> None:
+    """By GPG, as podman's and CRI-O's policies know it; the signature stands where registries.d says."""
+    tag = f"{registry}/team/signed:1"
+    build(images, "env_a", "--tag", tag)
+    home, gnupg = tmp_path / "home", tmp_path / "gnupg"
+    settings = home / ".config/containers/registries.d/own.yaml"
+    settings.parent.mkdir(parents=True)
+    place = (tmp_path / "signatures").as_uri()
+    settings.write_text(f"docker:\n  {registry}:\n    sigstore: {place}\n    sigstore-staging: {place}\n")
+    gnupg.mkdir(mode=0o700)
+    images.environment |= {"HOME": str(home), "GNUPGHOME": str(gnupg)}
+    policy = tmp_path / "policy.json"
+    trusted = {"type": "signedBy", "keyType": "GPGKeys", "keyPath": str(tmp_path / "key.gpg")}
+    policy.write_text(
+        json.dumps({"default": [{"type": "reject"}], "transports": {"docker": {registry: [trusted]}}})
+    )
+
+    def gpg(*words: str) -> bytes:
+        command = ["gpg", "--batch", *words]
+        return subprocess.run(
+            command, env=images.environment, check=True, capture_output=True, timeout=60
+        ).stdout
+
+    def pulled() -> bool:
+        words = ["--quiet", "--src-tls-verify=false", f"docker://{tag}", f"dir:{tmp_path}/pulled"]
+        command = ["skopeo", "--policy", str(policy), "copy", *words]
+        return subprocess.run(command, env=images.environment, check=False, timeout=60).returncode == 0
+
+    try:
+        gpg("--passphrase", "", "--quick-gen-key", "ci@company.example", "ed25519", "sign", "never")
+        (tmp_path / "key.gpg").write_bytes(gpg("--export"))
+        listed = gpg("--list-keys", "--with-colons").decode().splitlines()
+        fingerprint = next(line.split(":")[9] for line in listed if line.startswith("fpr"))
+        images.ok("image", "push", tag)
+        assert not pulled()
+        assert images.run("image", "push", tag, "--sign-by", "0" * 40).exit_code == 9
+        assert not pulled()
+        images.ok("image", "push", tag, "--sign-by", fingerprint)
+        assert pulled()
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], env=images.environment, check=True, timeout=60)
+
+
 def test_what_prune_has_removed_is_made_again(images: Deployment, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     images.environment["ENVMAN_CACHE_DIR"] = str(cache)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -181,6 +182,49 @@ def test_an_agents_key_signs(two_teams: Deployment, keys: Path, tmp_path: Path) 
         agent.wait()
         assert agent.stdout is not None
         agent.stdout.close()
+
+
+def test_a_passphrase_is_asked_for_on_the_terminal(two_teams: Deployment, keys: Path, tmp_path: Path) -> None:
+    shutil.copy(keys / "ci", tmp_path / "ci")
+    shutil.copy(keys / "ci.pub", tmp_path / "ci.pub")
+    change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "of a person", "-f", str(tmp_path / "ci")]
+    subprocess.run(change, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    two_teams.environment[VARIABLE] = str(keys / "allowed_signers")
+    ours, theirs = pty.openpty()
+    command = ["setsid", "--ctty", "--wait", *two_teams.command("sign", "--key", str(tmp_path / "ci"))]
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=two_teams.folder, env=two_teams.environment
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "r+b", buffering=0) as terminal:
+        said = b""
+        while b"passphrase" not in said:
+            said += terminal.read(1)
+        terminal.write(b"of a person\n")
+        assert process.wait(60) == 0
+    assert two_teams.ok("lock", "--check").stdout == "2 of 2 locks answer their specs\n"
+
+
+def test_without_a_terminal_nobody_waits_for_a_passphrase(
+    two_teams: Deployment, keys: Path, tmp_path: Path
+) -> None:
+    shutil.copy(keys / "ci", tmp_path / "ci")
+    change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", "of a person", "-f", str(tmp_path / "ci")]
+    subprocess.run(change, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    words = ["setsid", "--wait", *two_teams.command("sign", "--key", str(tmp_path / "ci"))]
+    ended = subprocess.run(
+        words,
+        cwd=two_teams.folder,
+        env=two_teams.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 10, ended.stderr
+    assert "can't be signed with" in ended.stderr
+    assert "ssh-agent" in ended.stderr
 
 
 # the table

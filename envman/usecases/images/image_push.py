@@ -28,17 +28,18 @@ class PushOutcome:
     size: int
 
 
-def push_images(names: Sequence[str], report: Report) -> tuple[PushOutcome, ...]:
-    """Push images of the cache one after the other; the first that fails ends it.
+def push_images(names: Sequence[str], report: Report, sign_by: str | None = None) -> tuple[PushOutcome, ...]:
+    """Push images of the cache one after the other; the first that fails ends it. With `sign_by` skopeo signs
+    them by that GPG key.
 
     Raises UsageError for a tag that is not in the cache, ImageError.
     """
     processes = Processes()
     images, skopeo = Images(processes), Skopeo(processes)
-    return tuple(_push(name, images, skopeo, report) for name in names)
+    return tuple(_push(name, images, skopeo, report, sign_by) for name in names)
 
 
-def _push(name: str, images: Images, skopeo: Skopeo, report: Report) -> PushOutcome:
+def _push(name: str, images: Images, skopeo: Skopeo, report: Report, sign_by: str | None) -> PushOutcome:
     """Copy an image of the cache to the registry that its tag names; the tag is there once all is."""
     names, layout = images.names(), images.layout
     if name not in names:
@@ -48,13 +49,13 @@ def _push(name: str, images: Images, skopeo: Skopeo, report: Report) -> PushOutc
     manifest = parse_manifest(layout.read(found.digest), name)
     size = sum(blob.size for blob in (*manifest.layers, manifest.config, found))
     target = reference_of(name)
-    if not target.is_local and skopeo.digest(target) == found.digest:
+    if not (target.is_local or sign_by) and skopeo.digest(target) == found.digest:
         report(Event(name, Stage.DONE, f"{found.digest}, which is there"))
         return PushOutcome(name, found.digest, size)
     report(Event(name, Stage.PUSHING, f"{size / 1e6:.0f} MB, less what the registry has"))
     if not target.is_local and referrers_tag(found.digest) in layout.names():
         _push_referrers(layout, skopeo, target, found.digest)
-    skopeo.copy(layout_reference(layout.folder, name), target)
+    skopeo.copy(layout_reference(layout.folder, name), target, sign_by=sign_by)
     report(Event(name, Stage.DONE, f"{found.digest}, {size / 1e6:.0f} MB"))
     return PushOutcome(name, found.digest, size)
 
