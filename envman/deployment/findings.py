@@ -40,14 +40,16 @@ class Finding:
 
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
-    """All findings: errors, warnings, information; each in the order of the checks."""
+    """All findings: errors, warnings, information; each in the order of the checks, and told once."""
     found = [
         Finding(level, check, problem.where, problem.what, problem.remedy)
         for check, rule in CHECKS.items()
         for level, problem in rule(facts)
     ]
-    unique = list(dict.fromkeys(found))
-    return tuple(sorted(unique, key=lambda finding: [*Level].index(finding.level)))
+    unique: dict[tuple[Level, Problem], Finding] = {}
+    for finding in found:
+        unique.setdefault((finding.level, finding.problem()), finding)
+    return tuple(sorted(unique.values(), key=lambda finding: [*Level].index(finding.level)))
 
 
 Found = Iterator[tuple[Level, Problem]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from envman.airflow.bundle_interpreter import BundleInterpreter, look, of_bundle
 from envman.airflow.start import check_bundles
-from envman.errors import PolicyError, ResolveError
+from envman.errors import EnvmanError, PolicyError, ResolveError
 from envman.signing import keygen, signers
 from envman.signing.policy_file import VARIABLE
 from envman.store import layout
@@ -156,6 +157,43 @@ def test_no_interpreter_starts_from_files_that_were_changed(
     with pytest.raises(PolicyError, match="its files are not those that were signed"):
         started(interpreter)
     assert not (tmp_path / "ran").exists()
+
+
+def refused_start() -> bool:
+    try:
+        started(of_bundle("bundle_a"))
+    except EnvmanError:
+        return True
+    return False
+
+
+def test_mutations_of_what_was_signed_start_nothing(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the table, the manifest, the list and a file; each as it was is good again."""
+    monkeypatch.setattr(signers, "_why", lambda *_: "refused")  # twice as fast
+    folder = signing.published.root / ".gen/first"
+    files = [
+        Path(layout.table_path(signing.root)),
+        *(folder / name for name in ("envman.json", "envman.files", "bin/python")),
+    ]
+    seed = random.randrange(2**32)
+    draw = random.Random(seed)
+    for file in files:
+        content = file.read_bytes()
+        for _ in range(150):
+            mutated = bytearray(content)
+            place = draw.randrange(len(content))
+            if draw.random() < 0.5:
+                mutated[place] ^= 1 << draw.randrange(8)
+            else:
+                mutated[place : place + draw.randrange(1, 40)] = draw.randbytes(draw.randrange(9))
+            if mutated == content:
+                continue
+            file.write_bytes(mutated)
+            assert refused_start(), (seed, file.name, bytes(mutated))
+        file.write_bytes(content)
+        assert started(of_bundle("bundle_a")) == 7
 
 
 def test_a_key_that_leaves_the_policy_starts_nothing_more(signing: Signing, tmp_path: Path) -> None:

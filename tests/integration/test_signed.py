@@ -383,6 +383,20 @@ def test_the_whole_root_by_a_stranger_is_refused(signed: Deployment, keys: Path)
     assert fingerprint(keys / "stranger") in refused(signed, *EXEC, code=125)
 
 
+def test_doctor_and_verify_say_what_would_be_refused(signed: Deployment, keys: Path) -> None:
+    signed.ok("verify")
+    findings = signed.run("doctor", "--json").json["result"]["findings"]
+    assert [one["level"] for one in findings if one["check"] == "policy"] == ["information"]
+    assert not [one for one in findings if "refused by the policy" in one["what"]]
+    (signed.root / f".state/env_a@{signed.current('env_a')}.sig").unlink()
+    assert "env_a" in refused(signed, "verify", code=10)
+    findings = signed.run("doctor", "--json").json["result"]["findings"]
+    (found,) = (one for one in findings if "refused by the policy" in one["what"])
+    assert (found["level"], found["where"].partition(":")[0]) == ("error", "environment 'env_a'")
+    (signed.root / "env_b" / "added").touch()
+    assert "env_b/added" in refused(signed, "verify", code=8)
+
+
 def test_a_git_signature_of_the_same_words_does_not_count(
     signed: Deployment, keys: Path, tmp_path: Path
 ) -> None:

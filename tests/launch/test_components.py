@@ -18,6 +18,7 @@ from envman.launch.components import (
     HELP,
     OWN_COMPONENTS,
     USAGE,
+    _of_launch,
     airflows_python,
     all_queues,
     main,
@@ -263,3 +264,11 @@ def test_the_shared_worker_serves_the_queues_of_envman_toml_and_airflows_default
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_QUEUE", "b")
     assert queues_of(records) == ["--queues", "b,etl"]
     assert queues_of([]) == []
+
+
+def test_a_component_keeps_its_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its environment's spec keeps out: it wins over that as the root does."""
+    monkeypatch.setenv("ENVMAN_ALLOWED_SIGNERS", "/etc/signers")
+    assert _of_launch("/venv") == {"ENVMAN_ROOT": "/venv", "ENVMAN_ALLOWED_SIGNERS": "/etc/signers"}
+    monkeypatch.delenv("ENVMAN_ALLOWED_SIGNERS")
+    assert _of_launch("/venv") == {"ENVMAN_ROOT": "/venv"}

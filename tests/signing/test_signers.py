@@ -304,7 +304,9 @@ def test_another_answer_than_good_is_none(
 
 
 def test_one_that_hangs_is_ended(policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keygen, "PROGRAM", program(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 1000"))
+    monkeypatch.setattr(
+        keygen, "PROGRAM", program(tmp_path, f"echo $$ > {tmp_path}/pid; exec tail -f /dev/null")
+    )
     monkeypatch.setattr(keygen, "PATIENCE", 0.3)
     assert "was not done after" in refusal(policy, statement(), b"signature")
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
