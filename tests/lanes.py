@@ -74,7 +74,7 @@ LANES = {
         ("images",),
         (
             *("root", "Python 3.12", "unshare", "buildah", "podman", "skopeo", "umoci", "runc", "bwrap"),
-            *("mmdebstrap", "dockerd", "docker-registry", "gpg"),
+            *("mmdebstrap", "dockerd", "docker-registry", "gpg", "ssh-keygen"),
         ),
     ),
     # a Debian with systemd and cgroup v2, in user-mode Linux

@@ -130,13 +130,20 @@ def _compared(workspace: Workspace, environment: Environment, text: str) -> Lock
     return LockState(name, file, LockStatus.STALE, problem)
 
 
+def check_states(states: Iterable[LockState]) -> None:
+    """Raises LockError, or PolicyError if the policy refuses the first that is not as it should be."""
+    wrong = [state for state in states if state.problem]
+    problems = [state.problem for state in wrong if state.problem]
+    if wrong:
+        raise PolicyError(problems) if wrong[0].status is LockStatus.UNSIGNED else LockError(problems)
+
+
 def fresh_lock_text(workspace: Workspace, environment: Environment) -> str:
     """The text of a lock that answers its spec; raises LockError for any other, PolicyError for one that the
     policy refuses.
     """
     state, text = _checked(workspace, environment)
-    if state.problem:
-        raise PolicyError(state.problem) if state.status is LockStatus.UNSIGNED else LockError(state.problem)
+    check_states([state])
     return text
 
 

@@ -14,6 +14,7 @@ from tests.conftest import PYTHON, Deployment
 from tests.images.conftest import locked
 from tests.images.own_base import make_base
 from tests.interpreters import interpreter
+from tests.ssh_keys import line, make_key, write_policy
 
 IMAGE_ERROR = 9
 
@@ -203,6 +204,21 @@ def test_an_image_is_pushed_signed_and_again_where_it_was_not(
         assert pulled()
     finally:
         subprocess.run(["gpgconf", "--kill", "all"], env=images.environment, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("engine", ["envman", "buildah"])
+def test_an_image_is_built_from_signed_locks_only_where_a_policy_stands(
+    images: Deployment, tmp_path: Path, engine: str
+) -> None:
+    key = make_key(tmp_path, "ci")
+    images.environment["ENVMAN_ALLOWED_SIGNERS"] = str(write_policy(tmp_path / "signers", line(key)))
+    result = images.run("image", "build", "env_a", "--tag", "team/unsigned:1", "--engine", engine)
+    assert result.exit_code == 10, result.stderr
+    assert "environments/env_a.lock: refused by the policy, as it is not signed" in result.stderr
+    assert "team/unsigned:1" not in images.ok("image", "list").stdout
+    if engine == "envman":
+        images.ok("sign", "env_a", "--key", str(key))
+        images.ok("image", "build", "env_a", "--tag", "team/signed:1", "--engine", engine)
 
 
 def test_what_prune_has_removed_is_made_again(images: Deployment, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from envman.build.venv import portable_virtualenv
-from envman.errors import LockError, Problem, UsageError
+from envman.errors import Problem, UsageError
 from envman.image.containerfile import containerfile_text
 from envman.image.launcher import FOLDER
 from envman.image.oci_values import (
@@ -25,7 +25,7 @@ from envman.image.oci_values import (
     parse_config,
     parse_manifest,
 )
-from envman.lock.lock_state import lock_state
+from envman.lock.lock_state import check_states, lock_state
 from envman.oci.bases import Base, fetched
 from envman.oci.engines import RESULT, Engine, Job, Tool, spoken
 from envman.oci.image_layout import Layout
@@ -59,14 +59,12 @@ def build_images_with(
     """Build an image for each environment, or one for all, with a tool of this machine.
 
     The images are in envman's cache, under their tags, as those of envman's own engine are. Raises
-    UsageError, LockError, ImageError.
+    UsageError, LockError, PolicyError, ImageError.
     """
     _check_options(options)
     wanted = plan_images(workspace, names, options)
     check_library()
-    stale = [lock_state(workspace, one).problem for image in wanted for one in image.environments]
-    if problems := [problem for problem in stale if problem]:
-        raise LockError(problems)
+    check_states(lock_state(workspace, one) for image in wanted for one in image.environments)
     builder = _Builder(workspace, Tool(engine, workspace.processes), options, report)
     return tuple(builder.image(image) for image in wanted)
 
