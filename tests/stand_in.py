@@ -207,6 +207,7 @@ class Workload:
             "folder": "/",
             "added": [],
             "component": [],
+            "credentials": False,
             **request,
         }
         self.connection = server.connect()

@@ -59,7 +59,7 @@ PURE = {
     "errors": "",
     "names": "",
     "system": "events redaction",
-    "resolver": "airflow_options inherited snapshot table variables",
+    "resolver": "airflow_options credential inherited snapshot table variables",
     "spec": "dependencies image_names inputs merge model parse project publication requirement_text schema sources starter values",
     "lock": "changes lockfile platforms source_only",
     "store": "layout manifest switches",
@@ -81,6 +81,7 @@ WINGS = {
 }
 SAID_ALOUD = {
     *(
+        "envman.inside.credential_values",
         "envman.inside.local_settings",
         "envman.inside.peers",
         "envman.inside.protocol",

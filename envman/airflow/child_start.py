@@ -28,8 +28,9 @@ from airflow.sdk.execution_time.supervisor import ProcessTracker, PsutilTracker,
 from envman.airflow import server_client
 from envman.airflow.bundle_interpreter import BundleInterpreter
 from envman.airflow.checked_pipes import AnswerQueue, CheckedPipe
+from envman.airflow.handed_credentials import HandedCredentials
 from envman.airflow.memory import WithinMemory
-from envman.airflow.own_masks import BoundedMasker, of_a_child, within
+from envman.airflow.own_masks import BoundedMasker, everybodys, of_a_child, within
 from envman.airflow.pending_child import NO_PROCESS, PendingChild
 from envman.airflow.runtime import Runtime
 from envman.airflow.server_child import keeps_its_number
@@ -38,7 +39,7 @@ from envman.door.frames import Frames
 from envman.door.lines import Lines
 from envman.door.rules import ALONE, SHARED, Allowance, Rule
 from envman.errors import EnvmanError
-from envman.inside.protocol import CHILD, CHILD_DESCRIPTORS, RUN
+from envman.inside.protocol import CHILD, CHILD_WITH_CREDENTIALS, RUN, child_descriptors
 
 CHECKS = {"logs": log_lines.checked}
 """What lines have to pass, by Airflow's names for the sockets."""
@@ -83,7 +84,7 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
     """
 
     refusal = ""
-    """Why no interpreter was started; empty where one was."""
+    """Why no interpreter was started, or none of the bundle's code in it; empty where it was."""
 
     runtime: Runtime | None = None
     """What it runs with; None where no interpreter was started."""
@@ -95,6 +96,7 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
     _answers: AnswerQueue | None = None
     _requests: CheckedPipe | None = None
     _masker: BoundedMasker | None = None
+    _handed: HandedCredentials | None = None
 
     breach = ""
     """Which rule it has broken, and was ended for; empty where it has broken none."""
@@ -119,8 +121,10 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         except OSError:  # no descriptor is free: nothing can be started, not even a refusal
             interpreter.close()
             raise
+        masker = of_a_child() if cls.rule is SHARED else None  # else Airflow's is there for it alone
         try:
-            tracker = begin(interpreter, start, [end.fileno() for end in theirs])
+            mask = (masker or everybodys()).add_mask if runtime.credentials else None
+            tracker, handed = _begun(interpreter, start, [end.fileno() for end in theirs], mask)
         except (EnvmanError, OSError) as error:
             for one in ours:
                 one.close()
@@ -145,7 +149,7 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
             start_time=time.monotonic(),
             **fields,
         )
-        process.runtime = runtime
+        process.runtime, process._handed, process._masker = runtime, handed, masker
         process._register_pipe_readers(stdout, stderr, requests, logs, data={})
         process.put_behind_the_door(requests, ours)
         return process
@@ -154,7 +158,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
         """Put the door between the child and Airflow's readers of its four sockets, and the way back."""
         self.stdin = self._answers = AnswerQueue(requests, self.selector)
         self._allowance = Allowance(self.rule, time.monotonic())
-        self._masker = of_a_child() if self.rule is SHARED else None  # else Airflow's is there for it alone
+        if self.rule is SHARED:  # else Airflow's is there for it alone
+            self._masker = self._masker or of_a_child()
         self.check_pipes(pipes)
 
     def check_pipes(self, pipes: Iterable[socket]) -> None:
@@ -191,6 +196,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
             self._end_for(f"no sign that it reads an answer, for {self.rule.answer:.0f} s")
         if self._requests and self._requests.stalls() > self.rule.answer:
             self._end_for(f"half a request, and nothing more for {self.rule.answer:.0f} s")
+        if self._handed and self._handed.problem:
+            self.refusal = self._handed.problem
         self.pid = int(self._process.pid)  # that of a child whose server was just starting is known by now
         if self._exit_code is None and not self._open_sockets:
             with contextlib.suppress(self._process.TimeoutExpired):
@@ -239,13 +246,32 @@ def _socket_pairs() -> tuple[list[socket], list[socket]]:
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def begin(interpreter: BundleInterpreter, start: Start, theirs: list[int]) -> ProcessTracker:
+def _begun(
+    interpreter: BundleInterpreter, start: Start, theirs: list[int], mask: Callable[[Any], None] | None
+) -> tuple[ProcessTracker, HandedCredentials | None]:
+    """The child as `begin` has it, and its credentials on their way; `mask` is None where it has none."""
+    if mask is None:
+        return begin(interpreter, start, theirs), None
+    try:
+        handed = HandedCredentials(interpreter.runtime, mask)
+    except OSError:
+        interpreter.close()
+        raise
+    with contextlib.closing(handed):
+        return begin(interpreter, start, theirs, handed.descriptor), handed
+
+
+def begin(
+    interpreter: BundleInterpreter, start: Start, theirs: list[int], credentials: int = -1
+) -> ProcessTracker:
     """Have the child forked by the environment's server, else start an interpreter. Raises OSError.
 
-    The interpreter is closed once it is no longer needed.
+    `credentials` is where it gets them, -1 where it has none. The interpreter is closed once it is no longer
+    needed.
     """
-    descriptors = [*theirs, *([start.call] if start.call >= 0 else [])]
-    cold = partial(_started, interpreter, start)
+    has_credentials = credentials >= 0
+    descriptors = [one for one in (*theirs, start.call, credentials) if one >= 0]
+    cold = partial(_started, interpreter, start, has_credentials)
     held = contextlib.ExitStack()
     held.callback(interpreter.close)
     with held:
@@ -254,7 +280,7 @@ def begin(interpreter: BundleInterpreter, start: Start, theirs: list[int]) -> Pr
         try:
             patience = START_LIMIT if start.entry in NOT_WAITED_FOR else server_client.ANSWER_LIMIT
             asked = server_client.ServerClient(interpreter).ask(
-                start.entry, start.name, descriptors, patience
+                start.entry, start.name, descriptors, patience, has_credentials
             )
         except EnvmanError as error:
             return cold(descriptors, str(error))
@@ -268,13 +294,18 @@ def begin(interpreter: BundleInterpreter, start: Start, theirs: list[int]) -> Pr
 
 
 def _started(
-    interpreter: BundleInterpreter, start: Start, descriptors: list[int], reason: str = ""
+    interpreter: BundleInterpreter,
+    start: Start,
+    has_credentials: bool,
+    descriptors: list[int],
+    reason: str = "",
 ) -> ProcessTracker:
     """A fresh interpreter with the child in it; with the reason why no server has forked one."""
     if reason:
         _warn_once(interpreter.runtime.environment, reason)
-    places = zip(descriptors, CHILD_DESCRIPTORS, strict=False)
-    words = [RUN, CHILD, start.entry, start.name, *sys.argv[1:]]
+    places = zip(descriptors, child_descriptors(len(descriptors), has_credentials), strict=True)
+    script = CHILD_WITH_CREDENTIALS if has_credentials else CHILD
+    words = [RUN, script, start.entry, start.name, *sys.argv[1:]]
     pid = interpreter.spawn(words, places, seeded=start.entry == "parse", leads=start.entry == "task")
     return PsutilTracker(psutil.Process(pid))
 

@@ -62,7 +62,12 @@ _of_a_child: ContextVar[BoundedMasker | None] = ContextVar("of_a_child", default
 
 def of_a_child() -> BoundedMasker:
     """A masker for a new child: it begins with what the component itself masks."""
-    return BoundedMasker(sdk_log._secrets_masker())
+    return BoundedMasker(everybodys())
+
+
+def everybodys() -> Any:
+    """The masker of all that this process logs outside of a child's lines."""
+    return sdk_log._secrets_masker()
 
 
 def within(masker: BoundedMasker, read: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -78,8 +83,8 @@ def within(masker: BoundedMasker, read: Callable[[Any], bool]) -> Callable[[Any]
     return reading
 
 
-def _current(everybodys: BoundedMasker) -> BoundedMasker:
-    return _of_a_child.get() or everybodys
+def _current(default: BoundedMasker) -> BoundedMasker:
+    return _of_a_child.get() or default
 
 
 def install() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from envman.launch.own_component import COLD_VARIABLE
 from envman.launch.purpose import Purpose, variables_for
+from envman.resolver.credential import Credential
 from envman.resolver.snapshot import Snapshot
 from envman.resolver.variables import NO_THREADS
 from envman.store import layout
@@ -20,7 +21,7 @@ class Runtime:
     `variables` are those of its workloads; `added` are further ones that an interpreter needs at its start,
     and a forked workload does not have. `warm` says whether workloads are forked by a server that has
     imported `preload`, too. `user` (with a group, may be empty; None: the component's own) and `limits`
-    confine its processes.
+    confine its processes. `credentials` are read for each workload as it starts.
     """
 
     root: str
@@ -33,6 +34,7 @@ class Runtime:
     preload: tuple[str, ...]
     user: tuple[str, str] | None
     limits: Mapping[str, float]
+    credentials: tuple[Credential, ...] = ()
 
     def is_confined(self) -> bool:
         """Whether its processes have a user or limits of their own."""
@@ -59,4 +61,5 @@ def runtime_of(snapshot: Snapshot, purpose: Purpose, generation: str, environ: M
         preload=tuple(table.preload(environment)),
         user=table.user(environment),
         limits=table.limits(environment),
+        credentials=tuple(table.credentials(environment)),
     )

@@ -72,11 +72,17 @@ class ServerClient:
         self._failures = f"{folder}/{self.key}.failures"
 
     def ask(
-        self, entry: str, name: str, descriptors: list[int], patience: float | None = None
+        self,
+        entry: str,
+        name: str,
+        descriptors: list[int],
+        patience: float | None = None,
+        credentials: bool = False,
     ) -> ChildRequest:
         """Ask for a child that gets the descriptors, without waiting for it. Raises ServerError.
 
-        `patience` is how many seconds the answer may take; else it is ANSWER_LIMIT.
+        `patience` is how many seconds the answer may take; else it is ANSWER_LIMIT. `credentials`: the last
+        descriptor is where they come.
         """
         request: WorkloadRequest = {
             "entry": entry,
@@ -85,6 +91,7 @@ class ServerClient:
             "folder": os.getcwd(),
             "added": [*self._runtime.added],
             "component": sys.argv[1:],
+            "credentials": credentials,
         }
         return ChildRequest(self, json.dumps(request).encode() + b"\n", descriptors, patience or ANSWER_LIMIT)
 

@@ -12,19 +12,8 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from envman.resolver.inherited import SYSTEM
+from envman.resolver.inherited import PROGRAMS, PROGRAMS_GET
 from envman.resolver.variables import matches
-
-PASSED = (
-    *SYSTEM,
-    *("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_UID"),
-    *("GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_TERMINAL_PROMPT", "SSH_ASKPASS", "SSH_AUTH_SOCK"),
-    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
-)
-"""Those of the machine, where Airflow's files are, and how git reaches its server."""
-
-FURTHER = "ENVMAN_PROGRAMS_GET"
-"""A variable with further names, by spaces; a `*` at the end stands for any ending."""
 
 _VARIABLES = 5
 """The place of the variables among the arguments of CPython's `fork_exec`: a list, or None for its own."""
@@ -64,7 +53,7 @@ def listed(variables: Iterable[bytes] | None) -> list[bytes]:
 
 
 def _hidden() -> Iterator[bytes]:
-    passed = (*PASSED, *os.environ.get(FURTHER, "").split())
+    passed = (*PROGRAMS, *os.environ.get(PROGRAMS_GET, "").split())
     for name, value in os.environb.items():
         if not matches(os.fsdecode(name), passed):
             yield b"%s=%s" % (name, value)

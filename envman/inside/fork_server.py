@@ -25,11 +25,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from envman.inside import child as child_process
-from envman.inside import plugins, shared_modules, workload
+from envman.inside import plugins, shared_modules, taken_credentials, workload
 from envman.inside.descendants import children_of, descendants, kill_family
 from envman.inside.peers import stranger
 from envman.inside.protocol import (
     CALL_DESCRIPTOR,
+    CREDENTIALS_DESCRIPTOR,
     ENDED,
     LISTEN_DESCRIPTOR,
     LOG_DESCRIPTOR,
@@ -161,6 +162,8 @@ class ForkServer:
             try:
                 self._let_go(connection)
                 workload.take_over(request, descriptors, server)
+                if request["credentials"]:
+                    taken_credentials.take()
                 shared_modules.trace()
                 child_process.become(entry, request["component"])
             except BaseException:  # noqa: BLE001  # whatever it is: never back into the server's loop
@@ -287,11 +290,19 @@ def received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 def checked(request: dict[str, Any], descriptors: list[int]) -> WorkloadRequest:
     """The request; raises ValueError where a child could not start as it is asked to."""
-    kinds = {"entry": str, "name": str, "umask": int, "folder": str, "added": list, "component": list}
+    kinds = {
+        **dict.fromkeys(("entry", "name", "folder"), str),
+        **dict.fromkeys(("added", "component"), list),
+        "umask": int,
+        "credentials": bool,
+    }
     wrong = [key for key, kind in kinds.items() if not isinstance(request.get(key), kind)]
     if wrong or request["entry"] not in child_process.ENTRIES:
         raise ValueError(f"not as it has to be: {', '.join(wrong) or 'entry'}")
-    if len(descriptors) not in {4, 5}:  # too few where the kernel found no free numbers for them
+    if len(descriptors) - request["credentials"] not in {
+        4,
+        5,
+    }:  # too few where the kernel found no free numbers for them
         raise ValueError(f"{len(descriptors)} descriptors came with it")
     return {
         "entry": request["entry"],
@@ -300,6 +311,7 @@ def checked(request: dict[str, Any], descriptors: list[int]) -> WorkloadRequest:
         "folder": request["folder"],
         "added": request["added"],
         "component": request["component"],
+        "credentials": request["credentials"],
     }
 
 
@@ -340,7 +352,7 @@ def current_generation(link: str) -> str | None:
 def reserve_descriptors() -> None:
     """Keep the numbers that children get from ever being given to anything of the server's."""
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (LOG_DESCRIPTOR, CALL_DESCRIPTOR):
+    for number in (LOG_DESCRIPTOR, CALL_DESCRIPTOR, CREDENTIALS_DESCRIPTOR):
         os.dup2(nothing, number)
     os.close(nothing)
 

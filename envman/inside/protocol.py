@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
         `entry` is one of `child.ENTRIES`, `name` the bundle or environment, for people who read `ps`; `added`
         are variables of the server's that its children don't have; `component` are the arguments of the
-        component's `airflow` command.
+        component's `airflow` command; `credentials`: the last descriptor is that of its credentials.
         """
 
         entry: str
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         folder: str
         added: list[str]
         component: list[str]
+        credentials: bool
 
     class ServerAnswer(TypedDict, total=False):
         """A server's answer to a component: `pid` once a child is there, `status` once it has ended (negative
@@ -81,7 +82,11 @@ SCRIPTS = __file__.rpartition("/")[0]
 RUN = f"{SCRIPTS}/run.py"
 """The script that starts a module of this folder: `python RUN MODULE ARGUMENT...`."""
 
+KEEPER = f"{SCRIPTS}/keeper.py"
+"""The script that keeps files of credentials; it stands alone."""
+
 CHILD = "child"
+CHILD_WITH_CREDENTIALS = "taken_credentials"
 FORK_SERVER = "fork_server"
 IMPORT_CHECK = "import_check"
 
@@ -98,11 +103,28 @@ CALL_DESCRIPTOR = 102
 LISTEN_DESCRIPTOR = 103
 """A fork server's listening socket."""
 
-VARIABLES_DESCRIPTOR = 104
+CREDENTIALS_DESCRIPTOR = 104
+"""A socket over which a workload gets its credentials: one message, with a file in memory."""
+
+VARIABLES_DESCRIPTOR = 105
 """The variables of a process that is confined first; the highest number that a child gets a descriptor at."""
 
 CHILD_DESCRIPTORS = (0, 1, 2, LOG_DESCRIPTOR, CALL_DESCRIPTOR)
 """Where a workload finds requests, standard output and standard error, its log and, if any, its call."""
+
+
+def child_descriptors(count: int, credentials: bool) -> tuple[int, ...]:
+    """The numbers of so many descriptors of a workload's; `credentials`: the last is where they come."""
+    if credentials:
+        return (*CHILD_DESCRIPTORS[: count - 1], CREDENTIALS_DESCRIPTOR)
+    return CHILD_DESCRIPTORS[:count]
+
+
+CONTENT_OF_VARIABLE, CONTENT_OF_FILE = b"variable", b"file"
+CONTENT_ENDS, CONTENT_REFUSED = b"end", b"refused"
+"""That file: for each credential its kind, a variable, a number of bytes and these bytes, a NUL behind each;
+then that it ends. Or that there is none, and why.
+"""
 
 STATUS = "status"
 """What can be asked of a server."""

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from envman.inside.child import lead_group
-from envman.inside.protocol import CALL_DESCRIPTOR, CHILD_DESCRIPTORS
+from envman.inside.protocol import CALL_DESCRIPTOR, CREDENTIALS_DESCRIPTOR, child_descriptors
 
 if TYPE_CHECKING:
     from envman.inside.protocol import WorkloadRequest
@@ -37,10 +37,11 @@ def take_over(request: WorkloadRequest, descriptors: list[int], server: int) -> 
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     if os.getppid() != server:
         os._exit(124)
-    for number, source in zip(CHILD_DESCRIPTORS, descriptors, strict=False):
+    own = child_descriptors(len(descriptors), request["credentials"])
+    for number, source in zip(own, descriptors, strict=True):
         os.dup2(source, number)
-    if len(descriptors) < len(CHILD_DESCRIPTORS):
-        os.close(CALL_DESCRIPTOR)
+    for number in {CALL_DESCRIPTOR, CREDENTIALS_DESCRIPTOR}.difference(own):
+        os.close(number)
     for one in descriptors:
         os.close(one)
     lead_group(request["entry"])

@@ -88,7 +88,7 @@ def replace_process(
     """Become the command; returns an exit code (126, 127) only where that fails.
 
     Raises ResolveError where the environment is not declared or not built, PolicyError where the policy
-    refuses it.
+    refuses it, CredentialError where one of its credentials can't be had.
     """
     declared = snapshot.table.environment(environment)
     if declared is None:
@@ -99,6 +99,10 @@ def replace_process(
     _make_inheritable(descriptor)
     bin_folder = f"{layout.generation_path(snapshot.root, generation)}/bin"
     variables = child_environment(os.environ, bin_folder, *declared)
+    if credentials := snapshot.table.credentials(environment):
+        from envman.launch.own_credentials import own_credentials
+
+        variables.update(own_credentials(environment, credentials))
     variables.update(addition.variables)
     try:
         program = find_program(command[0], variables["PATH"], bin_folder, environment)

@@ -73,7 +73,7 @@ def _has_variables_of_teams(environ: Mapping[str, str]) -> bool:
 def variables_for(
     snapshot: Snapshot, purpose: Purpose, bin_folder: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables of workloads in a generation; `environ` are the component's.
+    """The variables of workloads in a generation, without their credentials; `environ` are the component's.
 
     Raises SpecError where Airflow's configuration can't be read.
     """
@@ -82,11 +82,13 @@ def variables_for(
     narrowed = narrowed_options(snapshot, environment, environ)
     caller = narrowed | inherited(environ, purpose.teams, table.passed(environment))
     variables = child_environment(caller, bin_folder, keep_out, settings) | NO_DATABASE | A_SHELL
-    off = switched_off(environ, variables)
+    handed = {credential.variable for credential in table.credentials(environment)}
+    off = switched_off(environ, {*variables, *handed})
     variables |= {name: value for name, value in off.items() if name not in settings}
     if purpose.queue:
         variables[DEFAULT_QUEUE] = purpose.queue
-    return variables
+    # a credential comes later, and never is the component's value there in its place
+    return {name: value for name, value in variables.items() if name not in handed}
 
 
 def kept_back(variables: Mapping[str, str], environ: Mapping[str, str]) -> list[str]:

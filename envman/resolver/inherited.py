@@ -76,6 +76,19 @@ SYSTEM = (
 )
 """What the machine and its operator set for every program; a `*` at the end stands for any ending."""
 
+PROGRAMS = (
+    *SYSTEM,
+    *("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_UID"),
+    *("GIT_ASKPASS", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_TERMINAL_PROMPT", "SSH_ASKPASS", "SSH_AUTH_SOCK"),
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
+)
+"""What programs get that a component starts: those of the machine, where Airflow's files are, and how git
+reaches its server.
+"""
+
+PROGRAMS_GET = "ENVMAN_PROGRAMS_GET"
+"""A variable with further names, by spaces; a `*` at the end stands for any ending."""
+
 PREFIX = "AIRFLOW__"
 """How a variable begins that sets an option of Airflow's configuration."""
 
@@ -132,8 +145,10 @@ def inherited(caller: Mapping[str, str], teams: Collection[str], passed: Iterabl
     }
 
 
-def switched_off(caller: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """What stands in the place of settings of which a child would have half: `given` are its variables."""
+def switched_off(caller: Mapping[str, str], given: Collection[str]) -> dict[str, str]:
+    """What stands in the place of settings of which a child would have half: `given` are the names of its
+    variables.
+    """
     return {
         switch: off
         for switch, (off, beginnings) in SWITCHES.items()

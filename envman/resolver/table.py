@@ -8,6 +8,7 @@ line's beginning: sixteen comparisons among ten thousand bundles. It needs neith
     bundle       bundle_a   env_a              its own environment (may be empty), its team (may be empty)
     bundle-queue bundle_a   etl                the queue of its tasks that name none
     components   -          core               the environment of the shared components
+    credentials  env_a      vault\tvariable\t...  what its workloads are handed: see credential.py
     default      -          env_a
     environment  env_a      -AWS_*   +TZ=UTC   what to keep out (-), what to set (+)
     image        env_a      registry/image_a   the image of its pods
@@ -39,6 +40,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from envman.resolver.credential import Credential
+
 FORMAT = "envman-table 2"
 _START = len(f"{FORMAT} 00000000\n")
 """Where the records start."""
@@ -47,7 +50,7 @@ KINDS = {
     **dict.fromkeys(("bundle-queue", "components", "default", "image", "limits", "pass", "preload"), 1),
     **dict.fromkeys(("team", "team-queue", "trigger", "user", "warm"), 1),
     "bundle": 2,
-    "environment": 0,
+    **dict.fromkeys(("credentials", "environment"), 0),
 }
 """The kinds of records, with the number of fields behind the name; 0 for one or more."""
 
@@ -179,6 +182,19 @@ class Table:
         what the environment keeps out is kept out all the same.
         """
         return self._words("pass", environment)
+
+    def credentials(self, environment: str) -> list[Credential]:
+        """What the environment's workloads are handed as they start."""
+        fields = self._fields("credentials", environment)
+        if fields is None:
+            return []
+        from envman.resolver.credential import credential_of
+
+        found = [one for one in map(credential_of, fields) if one]
+        distinct = {one.name for one in found}, {one.variable for one in found}
+        if any(len(one) != len(fields) for one in distinct):
+            raise self._wrong("credentials", environment)
+        return found
 
     def _words(self, kind: str, name: str) -> list[str]:
         value = self._value(kind, name)
@@ -313,10 +329,10 @@ def render_table(
     teams: Mapping[str, str],
     environments: Mapping[str, tuple[Iterable[str], Mapping[str, str]]],
     default: str | None,
-    more: Iterable[tuple[str, str, str]] = (),
+    more: Iterable[tuple[str, ...]] = (),
 ) -> str:
     """Write a table: bundles as (environment, team), environments as (keep out, set); `more` are records of
-    the other kinds, as (kind, name, value).
+    the other kinds, as (kind, name, value, ...).
     """
     lines = [_line("bundle", name, *answer) for name, answer in bundles.items()]
     lines += [_line("team", name, environment) for name, environment in teams.items()]

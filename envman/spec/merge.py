@@ -1,8 +1,8 @@
 """Inheritance: `[defaults]`, then the extended specs in their order, then the environment's own file.
 
-Lists are joined in that order, without repeating an entry. Tables (`variables.set`) are joined by key. Of
-single values (`requires-python`, `platforms`, `no-build`, `airflow`, `warm`, `user`, `group`, `image.base`,
-each key of `limits`) the last one stated wins.
+Lists are joined in that order, without repeating an entry. Tables (`variables.set`, `credentials`) are joined
+by key. Of single values (`requires-python`, `platforms`, `no-build`, `airflow`, `warm`, `user`, `group`,
+`image.base`, each key of `limits`) the last one stated wins.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from envman.errors import Problem
 from envman.names import nearest
+from envman.resolver.credential import COMMAND, FILE, Credential
 from envman.spec.image_names import FILE_SCHEMES
-from envman.spec.model import Content, EnvironmentSpec, PyprojectSource
+from envman.spec.model import Content, CredentialSpec, EnvironmentSpec, PyprojectSource
 from envman.spec.project import Environment, ResourceLimits
 from envman.spec.values import DEFAULT_PLATFORMS, memory_bytes
 
@@ -81,6 +82,7 @@ def merge(
         environment = _merged(name, layers)
         if environment.group and not environment.user and defaults is not None:
             without_user.setdefault(_place_of_group(layers), []).append(name)
+        problems += _contested(environment)
         if environment.requires_python:
             environments[name] = environment
         elif defaults is not None:
@@ -206,6 +208,7 @@ def _merged(name: str, layers: list[SpecLayer]) -> Environment:
         set_variables=variables,
         keep_out=_joined(c.variables.keep_out for c in contents),
         passed=_joined(c.variables.passed for c in contents),
+        credentials=_credentials(contents),
         check_imports=_joined(c.checks.imports for c in contents),
         check_commands=_joined(c.checks.commands for c in contents),
         warm=_last((c.warm for c in contents), True),
@@ -216,6 +219,26 @@ def _merged(name: str, layers: list[SpecLayer]) -> Environment:
         image_base=_last((x.base() for x in layers), ""),
         apt=_joined(c.image.apt for c in contents),
     )
+
+
+def _credentials(contents: Iterable[Content]) -> tuple[Credential, ...]:
+    stated = {name: spec for content in contents for name, spec in content.credentials.items()}
+    return tuple(_credential(name, spec) for name, spec in sorted(stated.items()))
+
+
+def _credential(name: str, spec: CredentialSpec) -> Credential:
+    source, words = (FILE, (spec.file,)) if spec.file else (COMMAND, spec.command or ())
+    return Credential(name, source, words, spec.variable or spec.path_variable or "", not spec.variable)
+
+
+def _contested(environment: Environment) -> Iterable[Problem]:
+    """Credentials whose variable is another's, too."""
+    owners = dict.fromkeys(environment.set_variables, "variables.set")
+    for credential in environment.credentials:
+        own = f"credentials.{credential.name}"
+        if (owner := owners.setdefault(credential.variable, own)) != own:
+            what = f"the variable {credential.variable} is that of {owner}, too"
+            yield Problem(f"{environment.file}: {own}", what, "Give each a variable of its own.")
 
 
 def _limits(contents: Iterable[Content]) -> ResourceLimits:

@@ -6,16 +6,18 @@ requirement strings (PEP 508), version specifiers (PEP 440).
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
 
 from envman.spec.values import (
     DEFAULT_PLATFORMS,
     LEAST_MEMORY,
     LEAST_PROCESSES,
+    AbsolutePath,
     AptPackage,
     BaseImage,
     Command,
     GroupName,
+    HandedVariable,
     ImageName,
     MemorySize,
     ModuleName,
@@ -26,6 +28,7 @@ from envman.spec.values import (
     ProcessCount,
     Processors,
     QueueName,
+    ReadingCommand,
     RequirementText,
     SourceText,
     SpecifierText,
@@ -35,6 +38,7 @@ from envman.spec.values import (
     VariablePattern,
     VariableValue,
     VersionText,
+    WrongValueError,
 )
 
 
@@ -78,6 +82,33 @@ class Variables(TomlTable):
         description="Variables of a shared component that its children get besides the usual ones; "
         "a '*' at the end stands for any ending; keep-out wins, and the component's own secrets never pass.",
     )
+
+
+class CredentialSpec(TomlTable):
+    """A secret of the environment: read by the component as a workload starts, and handed to that workload.
+
+    One of `file` and `command`, and one of `variable` and `path-variable`.
+    """
+
+    file: AbsolutePath | None = Field(None, description="The file on the component's host that holds it.")
+    command: ReadingCommand | None = Field(
+        None, description="A command, with an absolute path, whose output it is; it has 10 seconds."
+    )
+    variable: HandedVariable | None = Field(None, description="The workload's variable that holds it.")
+    path_variable: HandedVariable | None = Field(
+        None, description="The workload's variable that holds the path of its own copy, in memory."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> CredentialSpec:
+        pairs = ("file", "command"), ("variable", "path-variable")
+        for one, other in pairs:
+            given = [getattr(self, key.replace("-", "_")) is not None for key in (one, other)]
+            if sum(given) != 1:
+                both = f"there is both '{one}' and '{other}'"
+                what = both if all(given) else f"there is neither '{one}' nor '{other}'"
+                raise WrongValueError(what, f"Name one of '{one}' and '{other}'.")
+        return self
 
 
 class Checks(TomlTable):
@@ -159,6 +190,11 @@ class Content(TomlTable):
     )
     variables: Variables = Field(
         Variables(), description="Environment variables to set, to keep out and to pass on."
+    )
+    credentials: dict[Name, CredentialSpec] = Field(
+        default_factory=dict,
+        description="Secrets that workloads are handed as they start, by name; they are published by their "
+        "places, never by their contents.",
     )
     checks: Checks = Field(Checks(), description="What has to work before a build counts.")
     image: Image = Field(Image(), description="What an image of the environment stands on.")

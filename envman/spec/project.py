@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # building the model takes longer than what most commands do that see a declared value
+    from envman.resolver.credential import Credential
     from envman.spec.model import Bundle, PyprojectSource, Team
     from envman.spec.values import Platform
 
@@ -45,6 +46,7 @@ class Environment:
     set_variables: Mapping[str, str] = field(default_factory=dict)
     keep_out: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
+    credentials: tuple[Credential, ...] = ()
     check_imports: tuple[str, ...] = ()
     check_commands: tuple[tuple[str, ...], ...] = ()
     warm: bool = True

@@ -44,14 +44,16 @@ def project_part(project: Project, names: Collection[str]) -> Project:
     )
 
 
-def _records(project: Project) -> list[tuple[str, str, str]]:
-    records = [("bundle-queue", name, bundle.queue or "") for name, bundle in project.bundles.items()]
+def _records(project: Project) -> list[tuple[str, ...]]:
+    records: list[tuple[str, ...]] = [("components", "-", project.airflow_environment or "")]
+    records += [("bundle-queue", name, bundle.queue or "") for name, bundle in project.bundles.items()]
     records += [("team-queue", name, team.queue or "") for name, team in project.teams.items()]
     records += [("image", name, image) for name, image in project.images.items()]
-    records.append(("components", "-", project.airflow_environment or ""))
     records += [("trigger", pattern, "-") for pattern in project.allowed_triggers]
     for environment in project.environments.values():
         records += _running(environment)
+        handed = [credential.text() for credential in environment.credentials]
+        records.append(("credentials", environment.name, *(handed or [""])))
     return [record for record in records if record[2]]
 
 

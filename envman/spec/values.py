@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, StrictStr
 
 from envman.names import name_problem
+from envman.resolver.inherited import is_the_components
 from envman.spec.image_names import FORMS, parse_reference
 from envman.spec.requirement_text import LONGEST, parse_requirement
 from envman.system.redaction import redact
@@ -23,6 +24,9 @@ RESERVED_VARIABLES = frozenset(
     {"PATH", "VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__"}
 )
 """Variables that decide which interpreter runs: exec sets or drops them, a spec may not."""
+
+_OBEYED = ("GLIBC_TUNABLES", "BASH_ENV", "ENV", "IFS")
+"""What loaders and shells obey as they start, besides LD_* and PYTHON*."""
 
 Platform = Literal["linux-x86_64", "linux-aarch64", "macos-arm64", "macos-x86_64", "windows-x86_64"]
 DEFAULT_PLATFORMS: tuple[Platform, ...] = ("linux-x86_64", "linux-aarch64")
@@ -144,6 +148,37 @@ def _value(text: str) -> str:
     return text
 
 
+def _handed_variable(text: str) -> str:
+    """A variable for a credential: no program obeys it as it starts, and it is not the components' own."""
+    remedy = "Name one that the environment's code reads."
+    if text.startswith(("LD_", "PYTHON")) or text in _OBEYED:
+        raise WrongValueError(f"'{text}' decides what a program runs as it starts", remedy)
+    if is_the_components(text) or text.startswith("ENVMAN_"):
+        raise WrongValueError(f"'{text}' is the components' own, and no workload gets it", remedy)
+    if text.startswith("AIRFLOW__SECRETS__BACKEND"):
+        remedy = "A workload's secrets backend is AIRFLOW__WORKERS__SECRETS_BACKEND, with _KWARGS."
+        raise WrongValueError(f"'{text}' is read before a workload has its credentials", remedy)
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise WrongValueError("it holds characters that can't be printed", "Take them out.")
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        what = f"'{text}' is not an absolute path"
+        raise WrongValueError(what, "Write the path on the components' host, such as '/etc/airflow/token'.")
+    return text
+
+
+def _reading_command(words: tuple[str, ...]) -> tuple[str, ...]:
+    _absolute(words[0])
+    return tuple(map(_printable, words))
+
+
 def _pattern(text: str) -> str:
     if not text or "*" in text[:-1] or "=" in text or "\0" in text:
         what = f"'{text}' is not the name of a variable, with or without a '*' at its end"
@@ -260,6 +295,9 @@ BaseImage = Annotated[StrictStr, AfterValidator(_base_image)]
 AptPackage = Annotated[StrictStr, AfterValidator(_apt_package)]
 TriggerPattern = Annotated[StrictStr, AfterValidator(_trigger)]
 Command = Annotated[tuple[StrictStr, ...], AfterValidator(_command)]
+HandedVariable = Annotated[VariableName, AfterValidator(_printable), AfterValidator(_handed_variable)]
+AbsolutePath = Annotated[PathText, AfterValidator(_absolute)]
+ReadingCommand = Annotated[Command, AfterValidator(_reading_command)]
 GroupName = Annotated[StrictStr, AfterValidator(_account)]
 UserName = Annotated[GroupName, AfterValidator(_user)]
 MemorySize = Annotated[StrictStr, AfterValidator(_memory)]

@@ -1,0 +1,224 @@
+"""Credentials as components read them: files and commands that are not what they should be end in a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from envman.inside.credential_values import CredentialsRefusedError, variables_of
+from envman.launch import credential_reading
+from envman.launch.credential_reading import LARGEST, LARGEST_VARIABLE, CredentialError, packed, refusing
+from envman.resolver.credential import COMMAND, FILE, Credential
+from tests.stand_in import descriptors_of
+from tests.waiting import until
+
+SECRET = b"s3cret-of-the-tests"
+
+
+def of_file(path: Path | str, is_path: bool = False) -> Credential:
+    return Credential("token", FILE, (str(path),), "TOKEN", is_path)
+
+
+def of_command(*words: str, is_path: bool = False) -> Credential:
+    return Credential("token", COMMAND, words, "TOKEN", is_path)
+
+
+def script(folder: Path, text: str) -> str:
+    path = folder / "command"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def refused(*credentials: Credential) -> str:
+    with pytest.raises(CredentialError) as caught:
+        packed("env_a", credentials)
+    (problem,) = caught.value.problems
+    assert problem.where == "environment 'env_a': credential 'token'"
+    assert problem.remedy
+    text = str(caught.value)
+    assert SECRET.decode() not in text
+    return problem.what
+
+
+def variable(*credentials: Credential) -> str:
+    return variables_of(packed("env_a", credentials)[0])["TOKEN"]
+
+
+@contextlib.contextmanager
+def kept(credential: Credential) -> Iterator[Path]:
+    """The path of this process's own copy."""
+    path = Path(variable(credential))
+    yield path
+    keeper = int(path.parts[2])
+    os.kill(keeper, signal.SIGKILL)
+    os.waitpid(keeper, 0)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n"])
+def test_a_file_becomes_a_variable_without_the_line_ends_behind_it(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(SECRET + end)
+    content, secrets = packed("env_a", [of_file(path)])
+    assert variables_of(content) == {"TOKEN": SECRET.decode()}
+    assert secrets == [SECRET.decode()]
+
+
+def test_a_link_is_followed_as_kubernetes_mounts_secrets_as_links(tmp_path: Path) -> None:
+    (tmp_path / "..2026").mkdir()
+    (tmp_path / "..2026/token").write_bytes(SECRET)
+    (tmp_path / "token").symlink_to("..2026/token")
+    assert variable(of_file(tmp_path / "token")) == SECRET.decode()
+
+
+def test_each_reading_is_of_this_moment(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    found = []
+    for text in ("first", "second"):
+        path.with_suffix(".new").write_text(text)
+        path.with_suffix(".new").replace(path)
+        found.append(variable(of_file(path)))
+    path.unlink()
+    assert found == ["first", "second"]
+    assert "can't be read: No such file" in refused(of_file(path))
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def sparse(path: Path) -> None:
+    with path.open("wb") as stream:
+        stream.truncate(2**30)
+
+
+NO_FILES = {
+    "a pipe without a writer": (fifo, "is no regular file"),
+    "a folder": (Path.mkdir, "is no regular file"),
+    "a gigabyte": (sparse, "gives more than 1 MiB"),
+    "nothing": (Path.touch, "gives nothing"),
+    "a link to itself": (lambda path: path.symlink_to(path), "Too many levels"),
+    "a link to a device": (lambda path: path.symlink_to("/dev/zero"), "is no regular file"),
+}
+
+
+@pytest.mark.parametrize("is_path", [False, True])
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_of_a_credential_is_refused_at_once(tmp_path: Path, kind: str, is_path: bool) -> None:
+    make, what = NO_FILES[kind]
+    make(tmp_path / "token")
+    began = time.process_time()
+    assert what in refused(of_file(tmp_path / "token", is_path))
+    assert time.process_time() - began < 1
+
+
+NO_VARIABLES = {
+    "not UTF-8": (SECRET + b"\xff", "not UTF-8"),
+    "a NUL": (SECRET + b"\0tail", "a NUL"),
+    "line ends": (b"\n\n", "gives nothing"),
+    "more than a variable holds": (b"x" * (LARGEST_VARIABLE + 1), "more than 127 KiB"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_VARIABLES)
+def test_what_no_variable_can_hold_is_refused(tmp_path: Path, kind: str) -> None:
+    content, what = NO_VARIABLES[kind]
+    (tmp_path / "token").write_bytes(content)
+    assert what in refused(of_file(tmp_path / "token"))
+
+
+@pytest.mark.parametrize("content", [one for one, _ in NO_VARIABLES.values()], ids=NO_VARIABLES)
+def test_a_file_may_hold_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "token").write_bytes(content)
+    with kept(of_file(tmp_path / "token", is_path=True)) as path:
+        assert path.read_bytes() == content
+
+
+def test_as_much_as_it_may_hold(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"x" * LARGEST)
+    with kept(of_file(tmp_path / "token", is_path=True)) as path:
+        assert path.stat().st_size == LARGEST
+
+
+def test_a_commands_output(tmp_path: Path) -> None:
+    assert variable(of_command(script(tmp_path, 'echo "$1-$2"'), "one two", "three")) == "one two-three"
+
+
+def test_a_command_gets_the_variables_of_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", SECRET.decode())
+    monkeypatch.setenv("VAULT_TOKEN", "for it")
+    tell = of_command(script(tmp_path, 'echo "$VAULT_TOKEN,$AIRFLOW__DATABASE__SQL_ALCHEMY_CONN,$HOME"'))
+    monkeypatch.setenv("HOME", "/home")
+    assert variable(tell) == ",,/home"
+    monkeypatch.setenv("ENVMAN_PROGRAMS_GET", "VAULT_*")
+    assert variable(tell) == "for it,,/home"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (f"echo {SECRET.decode()}; exit 3", "ends with 3"),
+        (f"echo {SECRET.decode()} >&2; kill -9 $$", "ends with -9"),
+        ("cat /dev/zero", "gives more than 1 MiB"),
+        ("true", "gives nothing"),
+    ],
+)
+def test_a_command_that_fails_is_refused_without_what_it_said(tmp_path: Path, text: str, what: str) -> None:
+    assert what in refused(of_command(script(tmp_path, text)))
+
+
+def test_a_command_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "can't be run: No such file" in refused(of_command(str(tmp_path / "none")))
+
+
+HANGING = {
+    "it waits": "echo $$ > {pid}; echo half; exec sleep 1000",
+    "it has closed its output": "echo $$ > {pid}; echo all; exec >&-; exec sleep 1000",
+    "something of its own holds its output": "sleep 1000 & echo $! > {pid}; echo all",
+}
+
+
+@pytest.mark.parametrize("text", HANGING.values(), ids=HANGING)
+def test_a_command_that_hangs_is_ended_with_what_it_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(credential_reading, "COMMAND_LIMIT", 1.0)
+    pid = tmp_path / "pid"
+    assert "has not ended after 1 s" in refused(of_command(script(tmp_path, text.format(pid=pid))))
+    process = Path("/proc", pid.read_text().strip(), "stat")
+    until(lambda: not process.exists() or ") Z " in process.read_text(), "it goes on")
+
+
+def test_no_descriptor_is_left(tmp_path: Path) -> None:
+    hanging = of_command(script(tmp_path, "echo one"))
+    before = descriptors_of(os.getpid())
+    for _ in range(3):
+        variable(hanging)
+        refused(of_command("/does/not/exist"))
+        refused(of_file("/dev/null"))
+    assert descriptors_of(os.getpid()) == before
+
+
+def cut(content: bytes) -> Iterable[bytes]:
+    return (content[:end] for end in range(len(content)))
+
+
+def test_what_is_cut_short_is_refused_wherever_it_is_cut(tmp_path: Path) -> None:
+    """As where whoever sends it is killed meanwhile."""
+    (tmp_path / "token").write_bytes(SECRET)
+    content, _ = packed("env_a", [of_file(tmp_path / "token")])
+    for part in cut(content[:-1]):  # the last NUL says nothing more
+        with pytest.raises((CredentialsRefusedError, ValueError)):
+            variables_of(part)
+
+
+def test_the_reason_arrives_as_it_is() -> None:
+    with pytest.raises(CredentialsRefusedError, match=r"^It can't be read: why$"):
+        variables_of(refusing("It can't be read: why"))
