@@ -55,7 +55,8 @@ LANES = {
     "real": Lane(
         (
             *("build", "cli", "inside", "integration", "registry", "upstream", "airflow/test_child_start.py"),
-            *("airflow/test_lying_servers.py", "airflow/test_signed_workloads.py", "signing"),
+            *("airflow/test_handed_credentials.py", "airflow/test_lying_servers.py"),
+            *("airflow/test_signed_workloads.py", "signing"),
             *("launch/test_launched.py", "launch/test_pod.py", "servers/test_status.py"),
         ),
         ("Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "zsh", "fish", "ssh-keygen"),

@@ -67,7 +67,15 @@ class ProcessTracker:
 
 
 class PsutilTracker(ProcessTracker):
-    pass
+    def __init__(self, process):
+        self._process = process
+        self.pid = process.pid
+
+    def wait(self, timeout):
+        return self._process.wait(timeout)
+
+    def send_signal(self, number):
+        self._process.send_signal(number)
 
 
 class WatchedSubprocess:

@@ -34,7 +34,15 @@ LIBRARIES = {
 }
 FRESH = tuple(
     f"envman.airflow.{name}"
-    for name in ("server_child", "server_client", "pending_child", "child_start", "memory", "own_masks")
+    for name in (
+        "server_child",
+        "server_client",
+        "pending_child",
+        "child_start",
+        "memory",
+        "own_masks",
+        "handed_credentials",
+    )
 )
 
 

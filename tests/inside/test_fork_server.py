@@ -370,7 +370,7 @@ COMPONENT = """
 import json, socket, sys
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(sys.argv[1])
-request = {"entry": "task", "name": "b", "umask": 18, "folder": "/", "added": [], "component": []}
+request = {"entry": "task", "name": "b", "umask": 18, "folder": "/", "added": [], "component": [], "credentials": False}
 pairs = [socket.socketpair() for _ in range(4)]
 theirs = [pair[1].fileno() for pair in pairs]
 socket.send_fds(connection, [json.dumps(request).encode() + b"\\n"], theirs)
@@ -576,6 +576,7 @@ WHOLE: dict[str, Any] = {
     "folder": "/",
     "added": [],
     "component": [],
+    "credentials": False,
 }
 
 
@@ -595,6 +596,9 @@ MALFORMED = {
     "empty": b"{}\n",
     "no entry": without("entry"),
     "no name": without("name"),
+    "nothing of credentials": without("credentials"),
+    "credentials without where they come": json.dumps({**WHOLE, "credentials": True}).encode() + b"\n",
+    "credentials that are a number": json.dumps({**WHOLE, "credentials": 1}).encode() + b"\n",
     "no umask": without("umask"),
     "no folder": without("folder"),
     "no added": without("added"),

@@ -75,7 +75,15 @@ class Running:
     @contextmanager
     def child(self, kind: str, name: str) -> Iterator[int]:
         """A workload that waits; its process ID."""
-        request = {"entry": kind, "name": name, "umask": 0o022, "folder": "/", "added": [], "component": []}
+        request = {
+            "entry": kind,
+            "name": name,
+            "umask": 0o022,
+            "folder": "/",
+            "added": [],
+            "component": [],
+            "credentials": False,
+        }
         ours, theirs = zip(*(socket.socketpair() for _ in range(4)), strict=True)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(LIMIT)

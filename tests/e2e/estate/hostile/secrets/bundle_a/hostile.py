@@ -167,6 +167,7 @@ def ask(path: str) -> str:
             "folder": "/",
             "added": [],
             "component": [],
+            "credentials": False,
         }
         pairs = [socket.socketpair() for _ in range(4)]
         descriptors = [pair[0].fileno() for pair in pairs]
