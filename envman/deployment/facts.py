@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -79,6 +79,29 @@ class Confined:
 
 
 @dataclass(frozen=True)
+class CredentialAccess:
+    """Where a credential is read from. `problem` keeps the doctor from it, empty where nothing does; `others`
+    is what every user of the host may do with it: '', 'read' or 'write'.
+    """
+
+    environment: str
+    name: str
+    source: str
+    problem: str
+    others: str
+
+    def problems(self) -> Iterator[tuple[bool, Problem]]:
+        """What is wrong with it, each with whether it is an error."""
+        where = f"environment '{self.environment}': credential '{self.name}'"
+        if self.problem:
+            what = f"{self.source} {self.problem}, for the user that runs the doctor"
+            yield True, Problem(where, what, "Mend it; and run the doctor as the components' user.")
+        if self.others:
+            what = f"every user of this host may {self.others} {self.source}"
+            yield False, Problem(where, what, "Let the components' user alone read it: mode 0400 or 0500.")
+
+
+@dataclass(frozen=True)
 class TeamTriggers:
     """A team's triggers ('' for those without a team), and how many wait although no triggerer comes."""
 
@@ -143,6 +166,7 @@ class Facts:
     exposed: tuple[Exposed, ...] = ()
     database: Database | None = None
     confined: tuple[Confined, ...] = ()
+    credentials: tuple[CredentialAccess, ...] = ()
     kept_back: tuple[KeptBack, ...] = ()
     not_handed_on: tuple[str, ...] = ()
     has_pythonpath: bool = False

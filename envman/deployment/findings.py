@@ -361,6 +361,12 @@ def _confined(facts: Facts) -> Found:
             yield Level.INFORMATION, Problem(where, f"components started as the doctor: {', '.join(held)}")
 
 
+def _credentials(facts: Facts) -> Found:
+    for one in facts.credentials:
+        for is_error, problem in one.problems():
+            yield Level.ERROR if is_error else Level.WARNING, problem
+
+
 def _amount(limit: str, value: float) -> str:
     """A limit as one would say it: 1.5 GiB, 200."""
     if limit == "memory":
@@ -393,5 +399,6 @@ CHECKS: dict[str, Callable[[Facts], Found]] = {
     "triggerer": _triggerers,
     "confinement": _confined,
     "policy": _policy,
+    "credentials": _credentials,
 }
 """What is looked at, by the name that a finding carries."""

@@ -178,7 +178,9 @@ def variables_kept_back(
     for bundle, folder in configuration.local_folders().items():
         if bundle in environments:
             purpose = purpose_of_bundle(snapshot, bundle, environ)
+            handed = {one.variable for one in snapshot.table.credentials(purpose.environment)}
             names = kept_back(variables_for(snapshot, purpose, "/bin", environ), environ)
+            names = [name for name in names if name not in handed]
             for variable, file in asked_variables(folder, names).items():
                 yield KeptBack(bundle, purpose.environment, variable, file)
 
@@ -192,6 +194,7 @@ def variables_not_handed_on(snapshot: Snapshot, environ: Mapping[str, str]) -> t
         purpose = purpose_of_environment(snapshot, name, environ)
         reached.update(inherited(environ, purpose.teams, snapshot.table.passed(name)))
         reached.update((snapshot.table.environment(name) or ((), {}))[1])
+        reached.update(one.variable for one in snapshot.table.credentials(name))
     left = (name for name in environ if is_kind_of_usual(name) and name not in reached)
     return tuple(sorted(name for name in left if not is_the_components(name) and not _is_unread(name)))
 

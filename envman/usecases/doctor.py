@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envman.deployment.credential_access import credential_access
 from envman.deployment.environment_script import Inside, inside_environment, without_database
 from envman.deployment.facts import CORE, Database, Facts, Probed, TeamTriggers
 from envman.deployment.findings import CHECKS, Finding, Level, judge
@@ -115,6 +116,7 @@ class Doctor:
             exposed=tuple(exposed(self.store, environments)),
             policy=policy or "",
             has_pythonpath=bool(self.environ.get("PYTHONPATH")),
+            credentials=tuple(credential_access(self.store, self.table)),
             kept_back=tuple(variables_kept_back(self.snapshot, self.configuration, self.environ)),
             not_handed_on=variables_not_handed_on(self.snapshot, self.environ),
         )
