@@ -26,14 +26,14 @@ import subprocess
 from pathlib import Path
 
 from airflow.sdk import DAG, Variable, task
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import BaseOperator
+from asking_BUNDLE import Asking
 
 
 def ask():
     path = os.environ.get("KEY_FILE", "/dev/null")
-    print("the token is " + json.loads(os.environ.get("AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS", "{}")).get("token", ""))
+    print("it is said: " + os.environ.get("FROM_A_COMMAND", ""))
     return {
         "variable": Variable.get("kept_in_the_teams_backend", default="none"),
         "by a program": subprocess.check_output(["cat", path], text=True),
@@ -41,15 +41,6 @@ def ask():
         "at the start": "FROM_A_COMMAND" in Path("/proc/self/environ").read_text(errors="replace"),
         "file": path,
     }
-
-
-class Asking(BaseTrigger):
-    def serialize(self):
-        return (__name__ + ".Asking", {})
-
-    async def run(self):
-        path = os.environ.get("KEY_FILE", "/dev/null")
-        yield TriggerEvent([Path(path).read_text(), os.environ.get("FROM_A_COMMAND", "")])
 
 
 class Deferring(BaseOperator):
@@ -66,9 +57,24 @@ with DAG("asks_BUNDLE", schedule=None):
     task(ask)() >> BashOperator(task_id="shell", bash_command='cat "${KEY_FILE:-/dev/null}" | head -n 1')
     Deferring(task_id="deferring")
 """
+TRIGGER = """
+import os
+from pathlib import Path
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+
+class Asking(BaseTrigger):
+    def serialize(self):
+        return (__name__ + ".Asking", {})
+
+    async def run(self):
+        self.log.info("the runner says: %s", os.environ.get("FROM_A_COMMAND", ""))
+        path = os.environ.get("KEY_FILE", "/dev/null")
+        yield TriggerEvent([Path(path).read_text(), os.environ.get("FROM_A_COMMAND", "")])
+"""
 BACKEND = "airflow.secrets.local_filesystem.LocalFilesystemBackend"
 NAMES = ("bundle_a", "bundle_b")
-TOKEN = "t0ken-of-the-team"
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,7 @@ def airflow(
     for name in NAMES:
         (folder / name).mkdir()
         (folder / name / "asks.py").write_text(DAG.replace("BUNDLE", name))
+        (folder / name / f"asking_{name}.py").write_text(TRIGGER)
     made = deploy(
         [{"name": name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(folder / name)}} for name in NAMES],
         AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS=json.dumps({"token": "the-components-own"}),
@@ -148,8 +155,6 @@ def test_tasks_and_triggers_have_their_environments_as_they_are_when_they_start(
     """A secret was exchanged meanwhile, without a start of anything."""
     (kept / "key.new").write_text("the second key\n")
     (kept / "key.new").replace(kept / "key")
-    arguments = {"variables_file_path": str(kept / "variables.json"), "token": TOKEN}
-    assert arguments
     runs = {name: airflow.trigger(f"asks_{name}") for name in NAMES}
     for name, run in runs.items():
         dag = f"asks_{name}"
@@ -164,6 +169,10 @@ def test_tasks_and_triggers_have_their_environments_as_they_are_when_they_start(
         "of-a-command",
     ]
     assert airflow.xcom("asks_bundle_a", runs["bundle_a"], "deferring") == ["", ""]
+    for task, words in (("ask", "it is said: ***"), ("deferring", "the runner says: ***")):
+        log = airflow.log("asks_bundle_b", runs["bundle_b"], task)
+        assert words in log
+        assert "of-a-command" not in log
 
 
 def test_a_secret_that_can_not_be_read_fails_that_environments_task_alone(

@@ -13,6 +13,7 @@ from envman.launch.airflow_configuration import VARIABLE as BUNDLES
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.narrowed_options import COORDINATORS
 from envman.launch.purpose import kept_back, purpose_of_bundle, variables_for
+from envman.resolver.credential import FILE, Credential
 from envman.resolver.snapshot import Snapshot
 from envman.resolver.table import Table, render_table
 
@@ -24,7 +25,7 @@ LISTED = [
 BACKEND = {"AIRFLOW__SECRETS__BACKEND": "a.Vault", "AIRFLOW__SECRETS__BACKEND_KWARGS": '{"token": "secret"}'}
 
 
-def table(more: list[tuple[str, str, str]], settings: Mapping[str, str], keep_out: tuple[str, ...]) -> Table:
+def table(more: list[tuple[str, ...]], settings: Mapping[str, str], keep_out: tuple[str, ...]) -> Table:
     """bundle_a and bundle_c are of env_a, bundle_b is of env_b by its team, which Airflow knows."""
     bundles = {"bundle_a": ("env_a", ""), "bundle_c": ("env_a", "")}
     environments = {"env_a": (keep_out, settings), "env_b": ((), {})}
@@ -34,7 +35,7 @@ def table(more: list[tuple[str, str, str]], settings: Mapping[str, str], keep_ou
 def variables_of(
     bundle: str,
     environ: Mapping[str, str],
-    *more: tuple[str, str, str],
+    *more: tuple[str, ...],
     settings: Mapping[str, str] | None = None,
     keep_out: tuple[str, ...] = (),
 ) -> dict[str, str]:
@@ -126,3 +127,38 @@ def test_what_is_switched_off_is_kept_back() -> None:
     }
     variables |= {"AIRFLOW__CORE__DAGS_FOLDER": "/dags"}
     assert kept_back(variables, environ) == list(BACKEND)
+
+
+def handed(*variables: str) -> tuple[str, ...]:
+    fields = (Credential(one.lower(), FILE, ("/nowhere",), one, False).text() for one in variables)
+    return ("credentials", "env_a", *fields)
+
+
+def test_a_variable_of_a_credential_is_the_components_in_no_workload() -> None:
+    """Whatever a spec passes: a workload whose credential does not come would have the component's."""
+    environ = {"AIRFLOW_CONN_X": "http://of-the-component", "TOKEN": "of the component"}
+    passed = ("pass", "env_a", "TOKEN")
+    before = variables_of("bundle_a", environ, passed)
+    assert before.items() >= environ.items()
+    after = variables_of("bundle_a", environ, passed, handed("AIRFLOW_CONN_X", "TOKEN"))
+    assert after == {name: value for name, value in before.items() if name not in environ}
+
+
+WORKERS = "AIRFLOW__WORKERS__SECRETS_BACKEND"
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, BACKEND, {f"{WORKERS}_KWARGS": "{}"}, {WORKERS: "a.Vault", f"{WORKERS}_KWARGS": "{}"}]
+)
+def test_a_backend_of_the_environments_own_takes_nothing_of_the_components(environ: dict[str, str]) -> None:
+    found = variables_of("bundle_a", environ, handed(f"{WORKERS}_KWARGS"), settings={WORKERS: "teams.Own"})
+    mine = {name: value for name, value in found.items() if "SECRETS" in name}
+    assert mine.pop("AIRFLOW__SECRETS__BACKEND", "") == ""
+    assert mine == {WORKERS: "teams.Own"}
+
+
+def test_arguments_alone_make_no_backend_of_the_components() -> None:
+    environ = {WORKERS: "a.Vault", f"{WORKERS}_KWARGS": "{}"}
+    found = variables_of("bundle_a", environ, handed(f"{WORKERS}_KWARGS"))
+    off = dict.fromkeys((WORKERS, "AIRFLOW__SECRETS__BACKEND"), "")
+    assert {name: value for name, value in found.items() if "SECRETS" in name} == off

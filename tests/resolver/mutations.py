@@ -31,6 +31,13 @@ TEXT = render_table(
     "env_a",
     [
         ("components", "-", "env"),
+        (
+            "credentials",
+            "env_a",
+            "k\tpath-variable\tKEY\tfile\t/etc/k",
+            "v\tvariable\tV\tcommand\t/bin/v\ta b",
+        ),
+        ("credentials", "env_b", "t\tvariable\tT\tfile\t/etc/t"),
         ("image", "env_a", "registry/image_a@sha256:0"),
         ("limits", "env_a", "memory=2147483648 cpu=1.5 pids=200"),
         ("limits", "env_b", "pids=20"),
@@ -66,6 +73,16 @@ WORDS = (
         b"\0",
         b"\t",
     ),
+    *(
+        b"\\t",
+        b"file",
+        b"command",
+        b"variable",
+        b"path-variable",
+        b"relative",
+        b"k\\tvariable\\tA\\tfile\\t/x",
+    ),
+    *(b"A=B", b"t\\tvariable\\tT\\tsocket\\t/x", b"t\\tvariable\\tT\\tfile\\t/x\\t/y", b"KEY", b"TOKEN\0"),
     *(b"env_a", b"env_b", b"bundle", b"limits", b"user", b"environment", b"-", b" ", b"\n", b"\n\n", b"\x01"),
 )
 LINES = (
@@ -74,6 +91,11 @@ LINES = (
         b"limits-v2\tenv_a\tmemory=1",
         b"limits\tenv_a",
         b"limits\tenv_b\tpids=4000",
+        b"credentials\tenv_a\tx\\tvariable\\tX\\tfile\\t/x",
+        b"credentials\tenv_c",
+        b"credentials\tenv_c\t",
+        b"credentials\tenv_c\tx\\tvariable\\tX\\tfile\\t/x\tx\\tvariable\\tY\\tfile\\t/y",
+        b"credentials\tenv_c\tx\\tvariable\\tX\\tfile\\t/x\ty\\tvariable\\tX\\tfile\\t/y",
     ),
     *(
         b"user\tenv_a\troot:",
@@ -174,6 +196,11 @@ LIMIT = {
 }
 
 
+CREDENTIAL = re.compile(
+    r"[^\t\0]+\t(path-)?variable\t[^\t\0=]+\t(file\t/[^\t\0]*|command\t/[^\t\0]*(\t[^\t\0]*)*)", re.DOTALL
+)
+
+
 def read(text: bytes) -> dict[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = {}
     for line in text.decode().split("\n")[1:-1]:
@@ -189,7 +216,7 @@ def read(text: bytes) -> dict[tuple[str, str], list[str]]:
 def confinement(found: dict[tuple[str, str], list[str]], name: str) -> dict[str, Any]:
     """What the text says of an environment; raises Unclear."""
     for kind, _ in found:
-        if kind not in {*ONE, "bundle", "environment"}:
+        if kind not in {*ONE, "bundle", "credentials", "environment"}:
             raise Unclear(kind)
     said: dict[str, Any] = {}
     for kind in ("limits", "user", "warm", "pass", "preload"):
@@ -207,6 +234,12 @@ def confinement(found: dict[tuple[str, str], list[str]], name: str) -> dict[str,
         raise Unclear("user")
     if said["warm"] not in {None, "false"}:
         raise Unclear("warm")
+    credentials = found.get(("credentials", name), [])
+    if not all(CREDENTIAL.fullmatch(field) for field in credentials):
+        raise Unclear("credentials")
+    for part in (0, 2):
+        if len({field.split("\t")[part] for field in credentials}) != len(credentials):
+            raise Unclear("credentials")
     fields = found.get(("environment", name), [])
     fields = [] if fields == [""] else fields
     if not all(re.fullmatch(r"-.+|\+[^=]+=.*", field, re.DOTALL) for field in fields):
@@ -217,6 +250,7 @@ def confinement(found: dict[tuple[str, str], list[str]], name: str) -> dict[str,
         "warm": said["warm"] is None,
         "pass": said["pass"].split(" ") if said["pass"] is not None else [],
         "preload": said["preload"].split(" ") if said["preload"] is not None else [],
+        "credentials": credentials,
         "keep_out": [field[1:] for field in fields if field[0] == "-"],
         "variables": dict(field[1:].split("=", 1) for field in fields if field[0] == "+"),
     }
@@ -236,6 +270,7 @@ def looked_up(table: Table, name: str) -> dict[str, Any] | None:
         "warm": table.is_warm(name),
         "pass": table.passed(name),
         "preload": table.preload(name),
+        "credentials": [one.text() for one in table.credentials(name)],
         "keep_out": environment[0],
         "variables": environment[1],
     }
@@ -281,7 +316,7 @@ def _compared(table: Table, text: bytes) -> str:
                     continue
                 fields = found[kind, named]
                 assert value == (tuple(fields) if kind == "bundle" else fields[0]), (named, text)
-    for kind in {*ONE, "bundle", "environment"}:
+    for kind in {*ONE, "bundle", "credentials", "environment"}:
         for several in (table.names, table.values):
             try:
                 several(kind)

@@ -53,6 +53,7 @@ def test_a_kind_of_record_that_is_not_known_is_refused(line: str) -> None:
 def test_a_table_of_all_kinds_is_read() -> None:
     values = {"bundle": "env_a\t", "environment": "", "trigger": "-", "user": "u:", "limits": "pids=9"}
     values["warm"] = "false"
+    values["credentials"] = "k\\tvariable\\tK\\tfile\\t/k"
     made = table(*(f"{kind}\tname\t{values.get(kind, 'value')}" for kind in KINDS))
     assert {kind: made.names(kind) for kind in KINDS} == {
         kind: ["env_a", "name"] if kind == "environment" else ["name"] for kind in KINDS

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envman.resolver.credential import Credential
 from envman.spec.merge import merge
 from envman.spec.model import Content, EnvironmentSpec
 from envman.spec.project import Environment, ResourceLimits
@@ -387,3 +388,45 @@ def test_lists_are_joined_in_order_without_repeats(
     specs = {"base": spec(abstract=True, dependencies=second), "env_a": spec(("base",), dependencies=own)}
     environment = merged(specs, content(requires_python=PYTHON, dependencies=first))["env_a"]
     assert environment.dependencies == tuple(dict.fromkeys(first + second + own))
+
+
+def test_credentials_are_joined_by_name_and_the_last_one_stated_wins_as_a_whole() -> None:
+    specs = {
+        "base": spec(
+            abstract=True,
+            credentials={
+                "token": {"file": "/base/token", "variable": "TOKEN"},
+                "key": {"command": ["/bin/key", "a b"], "path-variable": "KEY"},
+            },
+        ),
+        "env_a": spec(
+            ("base",), credentials={"token": {"command": ["/bin/token"], "path-variable": "TOKEN_FILE"}}
+        ),
+        "env_b": spec(),
+    }
+    found = {name: environment.credentials for name, environment in merged(specs).items()}
+    assert found == {
+        "env_a": (
+            Credential("key", "command", ("/bin/key", "a b"), "KEY", True),
+            Credential("token", "command", ("/bin/token",), "TOKEN_FILE", True),
+        ),
+        "env_b": (),
+    }
+
+
+def test_a_variable_is_of_one_credential_and_no_setting() -> None:
+    specs = {
+        "base": spec(abstract=True, variables={"set": {"TZ": "UTC"}}),
+        "env_a": spec(
+            ("base",),
+            credentials={
+                "one": {"file": "/one", "variable": "ONE"},
+                "other": {"file": "/other", "path-variable": "ONE"},
+                "zone": {"file": "/zone", "variable": "TZ"},
+            },
+        ),
+    }
+    assert refused(specs) == {
+        "environments/env_a.toml: credentials.other": "the variable ONE is that of credentials.one, too",
+        "environments/env_a.toml: credentials.zone": "the variable TZ is that of variables.set, too",
+    }

@@ -200,6 +200,51 @@ def test_a_user_that_may_do_everything_is_refused(account: str) -> None:
     assert "no isolation" in refusals(EnvironmentSpec, {"user": account})["user"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "key", "word"),
+    [
+        ({"file": None}, "", "neither 'file' nor 'command'"),
+        ({"command": ["/bin/true"]}, "", "both 'file' and 'command'"),
+        ({"variable": None}, "", "neither 'variable' nor 'path-variable'"),
+        ({"path-variable": "FILE"}, "", "both 'variable' and 'path-variable'"),
+        ({"file": "token"}, ".file", "absolute"),
+        ({"file": "~/token"}, ".file", "absolute"),
+        ({"file": "/token\n"}, ".file", "printed"),
+        ({"file": ""}, ".file", "empty"),
+        ({"file": None, "command": ["vault"]}, ".command", "absolute"),
+        ({"file": None, "command": []}, ".command", "empty"),
+        ({"file": None, "command": ["/bin/a", "b\tc"]}, ".command", "printed"),
+        ({"variable": "A=B"}, ".variable", "not the name"),
+        ({"variable": "A\tB"}, ".variable", "printed"),
+        ({"variable": "PATH"}, ".variable", "decides which interpreter"),
+        ({"variable": "LD_PRELOAD"}, ".variable", "as it starts"),
+        ({"variable": "PYTHONSTARTUP"}, ".variable", "as it starts"),
+        ({"variable": "BASH_ENV"}, ".variable", "as it starts"),
+        ({"variable": "AIRFLOW__CORE__FERNET_KEY"}, ".variable", "the components' own"),
+        ({"variable": "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD"}, ".variable", "the components' own"),
+        ({"variable": "ENVMAN_ROOT"}, ".variable", "the components' own"),
+        ({"variable": "AIRFLOW__SECRETS__BACKEND_KWARGS"}, ".variable", "before a workload has"),
+        ({"mode": "0400"}, ".mode", "not permitted"),
+    ],
+)
+def test_a_credential_that_can_not_be_is_refused_at_its_place(
+    changed: dict[str, Any], key: str, word: str
+) -> None:
+    given = {"file": "/etc/airflow/token", "variable": "TOKEN", **changed}
+    data = {"credentials": {"token": {key: value for key, value in given.items() if value is not None}}}
+    found = refusals(EnvironmentSpec, data)
+    assert list(found) == [f"credentials.token{key}"]
+    assert word in found[f"credentials.token{key}"]
+
+
+@pytest.mark.parametrize(
+    "variable", ["ENVIRONMENT", "IFS_FILE", "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS", "AIRFLOW_CONN_X"]
+)
+def test_a_credential_may_have_another_variable(variable: str) -> None:
+    for how in ("variable", "path-variable"):
+        EnvironmentSpec.model_validate({"credentials": {"a": {"file": "/a", how: variable}}})
+
+
 def test_the_number_of_an_account_is_written_as_a_string() -> None:
     assert "string" in refusals(EnvironmentSpec, {"user": 1001})["user"]
 
