@@ -42,13 +42,16 @@ _WORDS: tuple[tuple[object, str, str], ...] = (
     (values.VersionText, "version", "versions"),
     (values.Name, "name", "names"),
     (values.PathText, "path", "paths"),
+    (values.AbsolutePath, "absolute path", "absolute paths"),
     (values.SourceText, "path or URL", "paths or URLs"),
     (values.VariableName, "variable name", "variable names"),
+    (values.HandedVariable, "variable name", "variable names"),
     (values.VariableValue, "string", "strings"),
     (values.VariablePattern, "variable pattern", "variable patterns"),
     (values.PassedPattern, "variable pattern", "variable patterns"),
     (values.ModuleName, "module name", "module names"),
     (values.Command, "command", "commands"),
+    (values.ReadingCommand, "command", "commands"),
     (values.QueueName, "queue name", "queue names"),
     (values.ImageName, "image name", "image names"),
     (values.BaseImage, "base image", "base images"),
@@ -129,6 +132,14 @@ overrides = ["protobuf==5.29.5"]                       # replaces what every pac
 keep-out = ["PGPASSWORD"]          # joined with what the bases and [defaults] keep out
 pass = ["TEAM_B_*"]                # joined, too; what is kept out is not passed
 set = { TZ = "UTC" }               # no secrets: the published table is plain text
+
+[credentials.warehouse]            # a secret, read for each workload as it starts; published by its place
+file = "/etc/airflow/credentials/team_b/warehouse.json"
+path-variable = "GOOGLE_APPLICATION_CREDENTIALS"       # the path of the workload's own copy
+
+[credentials.vault]
+command = ["/usr/local/bin/vault-token", "team_b"]
+variable = "VAULT_TOKEN"           # the output itself
 
 [limits]                           # for all workloads of the environment together, on one host
 memory = "8G"
