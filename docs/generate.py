@@ -423,6 +423,7 @@ def _types() -> str:
         "version": "PEP 440: `3.3.2`",
         "name": "letters, digits, `_`, `-` and single `.`; begins with a letter or digit, does not end with "
         f"`-` or `.`; at most {MAX_LENGTH} characters; not {names}; environments differ in more than case",
+        "absolute path": "a string that begins with `/`",
         "path": "a string; a relative path counts from the file that holds it",
         "path or URL": "a path, or an `https`, `http` or `file` URL without credentials",
         "variable name": f"the name of an environment variable, not {variables}: envman sets or drops these",

@@ -75,7 +75,8 @@ def kept(contents: Sequence[bytes]) -> list[str]:
     try:
         pid = os.posix_spawn(sys.executable, words, libraries, file_actions=actions)
         os.close(ready)
-        if not os.read(reading, 1):
+        # it has them by now, and is open to its user; not if its program is unreadable, until it says so
+        if not os.access(sys.executable, os.R_OK) and not os.read(reading, 1):
             raise CredentialsRefusedError("The process that keeps files of credentials did not start.")
     finally:
         os.close(reading)
