@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import os
 import sys
+from signal import SIGHUP, SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Any
 
 from envman.inside.protocol import (
@@ -73,7 +74,9 @@ def kept(contents: Sequence[bytes]) -> list[str]:
     words = [sys.executable, "-I", "-S", KEEPER, *map(str, (os.getpid(), *files))]
     libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     try:
-        pid = os.posix_spawn(sys.executable, words, libraries, file_actions=actions)
+        # what ends a service or a task tells all its processes; the files are needed until the last of it
+        how: dict[str, Any] = {"setsid": True, "setsigmask": [SIGTERM, SIGINT, SIGHUP]}
+        pid = os.posix_spawn(sys.executable, words, libraries, file_actions=actions, **how)
         os.close(ready)
         # it has them by now, and is open to its user; not if its program is unreadable, until it says so
         if not os.access(sys.executable, os.R_OK) and not os.read(reading, 1):

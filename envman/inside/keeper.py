@@ -5,11 +5,13 @@
 Programs that the workload starts read them as /proc/PID/fd/FILE: Python closes their descriptors, and the
 workload's own can't be opened there, as it is closed to its neighbours. This process is open to those of its
 user, and to no others; it has nothing but the files. They are on no file system, so nothing is left behind,
-whatever ends how. It stands alone, and says on standard output that it is there.
+whatever ends how. It stands alone, and says on standard output that it is there. It is started in a session
+of its own, with the signals blocked that end a service or a task.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -26,13 +28,10 @@ def main(words: list[str]) -> None:
     if os.getppid() != parent:
         os._exit(1)
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)  # an interpreter that its user may not read starts closed
-    os.setsid()
     for one in {*map(int, os.listdir("/proc/self/fd"))} - {1, *map(int, words[1:])}:
         os.closerange(one, one + 1)
-    # what ends a service or a task tells all its processes; the files are needed until the last of it
-    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
-    os.write(1, b".")
+    with contextlib.suppress(OSError):  # nobody may be waiting for it
+        os.write(1, b".")
     os.close(1)
     while True:
         signal.pause()
