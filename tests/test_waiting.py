@@ -25,6 +25,7 @@ SLEEPERS = {
     "e2e/test_check.py": "files that hang",
     "e2e/test_dag_processor.py": "files that hang",
     "e2e/test_triggerer.py": "a task that is later than its deadline",
+    "launch/test_credential_reading.py": "commands that hang",
     "integration/test_build.py": "programs that live in a generation",
     "inside/test_trial.py": "a fork that never ends",
     "airflow/test_lying_servers.py": "processes that are named, a server that never leaves",
