@@ -50,6 +50,7 @@ _WORDS: tuple[tuple[object, str, str], ...] = (
     (values.VariablePattern, "variable pattern", "variable patterns"),
     (values.PassedPattern, "variable pattern", "variable patterns"),
     (values.ModuleName, "module name", "module names"),
+    (values.PackageName, "package name", "package names"),
     (values.Command, "command", "commands"),
     (values.ReadingCommand, "command", "commands"),
     (values.QueueName, "queue name", "queue names"),
@@ -127,6 +128,10 @@ pyprojects = [
 ]
 constraints = ["../constraints/security.txt"]          # they bound versions, they add no package
 overrides = ["protobuf==5.29.5"]                       # replaces what every package asks of protobuf
+
+[source-builds]                    # of packages that have no wheel for this Python or this machine
+network = ["orjson"]               # those whose build downloads something; all others have no network
+variables = { CFLAGS = "-O2" }     # no secrets: packages read them
 
 [variables]
 keep-out = ["PGPASSWORD"]          # joined with what the bases and [defaults] keep out
@@ -206,7 +211,7 @@ An environment is made of layers: `[defaults]` of `envman.toml`, then the specs 
 | Keys | Rule |
 |---|---|
 | lists | joined in the order of the layers; an entry that is there already is not repeated |
-| `variables.set` | joined by variable; the last layer wins |
+| `variables.set`, `source-builds.variables` | joined by variable; the last layer wins |
 | `requires-python`, `platforms`, `no-build`, `airflow` | the last layer that states the key wins |
 | `warm`, `user`, `group`, each key of `limits` | the last layer that states the key wins |
 | `extends`, `abstract` | not inherited |
@@ -442,6 +447,7 @@ def _types() -> str:
         "number": "a number greater than 0: `2`, `1.5`",
         "whole number": f"from {values.LEAST_PROCESSES} to {values.MOST_PROCESSES}",
         "module name": "what `import` takes: `airflow.sdk`",
+        "package name": "as `dependencies` have it, without a version: `orjson`",
         "command": 'a list of words, no shell: `["python", "-m", "pytest", "--version"]`',
         "platform": f"one of {platforms}",
     }

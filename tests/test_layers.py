@@ -61,7 +61,7 @@ PURE = {
     "system": "events redaction",
     "resolver": "airflow_options credential inherited snapshot table variables",
     "spec": "dependencies image_names inputs merge model parse project publication requirement_text schema sources starter values",
-    "lock": "changes lockfile platforms source_only",
+    "lock": "changes lockfile platforms source_only wheel_tags",
     "store": "layout manifest switches",
     "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",
     "packages": "audit_report license package policy",

@@ -17,13 +17,13 @@ from packaging.utils import canonicalize_name
 
 from envman import __version__
 from envman.build.bytecode import Bytecode, Compiler
+from envman.build.installation import Installation
 from envman.build.machine import Machine
 from envman.build.plan import Plan
-from envman.build.quarantine import Guest, GuestRights, Quarantine
+from envman.build.quarantine import SANDBOX_REMEDY, Guest, GuestRights, Quarantine, guest_variables
+from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
 from envman.build.venv import Trial, VirtualEnvironment, virtualenv_version
 from envman.errors import BuildError, EnvmanError, Problem
-from envman.resolver.inherited import inherited
-from envman.resolver.variables import child_environment
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import (
@@ -90,16 +90,33 @@ class GenerationBuilder:
         return take_inventory(environment.folder, Digests()).entries
 
     def _install(self, plan: Plan, environment: VirtualEnvironment) -> None:
-        name, lock_file = plan.environment.name, environment.folder / layout.LOCK_COPY
+        name, tools = plan.environment.name, self._tools
         self._report(Event(name, Stage.INSTALLING, f"{len(plan.packages)} packages"))
-        self._tools.uv.install(
-            str(lock_file),
-            environment.python,
-            self._held,
-            lambda line: self._report(_said_by_uv(name, line)),
-            plan.environment.no_build,
-        )
+
+        def said(line: str) -> None:
+            self._report(_said_by_uv(name, line))
+
+        folder = environment.folder / layout.SOURCES
+        folder.mkdir()
+        folder.chmod(0o755)
+        try:
+            with_sources = SourceTools(tools.processes, tools.uv, tools.machine, self._report, self._held)
+            builds = SourceBuilds(folder, self._source_options(plan), with_sources)
+            Installation(plan, environment, folder, tools.uv, self._held, said).run(builds)
+        finally:
+            remove_tree(folder)
         (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
+
+    def _source_options(self, plan: Plan) -> SourceOptions:
+        declared = plan.environment
+        return SourceOptions(
+            environment=declared.name,
+            interpreter=plan.interpreter,
+            network=declared.build_network,
+            variables=declared.build_variables,
+            hidden=self._hidden(),
+            sandbox_required=self._tools.sandbox_required,
+        )
 
     def _compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
         name, interpreter = plan.environment.name, plan.interpreter
@@ -129,14 +146,11 @@ class GenerationBuilder:
     def _check(self, plan: Plan, environment: VirtualEnvironment, inventory: Inventory) -> None:
         declared = plan.environment
         bin_folder = str(environment.python.parent)
-        inherits = {
-            name: value for name, value in inherited(os.environ, (), ()).items() if not _is_airflows(name)
-        }
-        variables = child_environment(inherits, bin_folder, declared.keep_out, declared.set_variables)
+        variables = guest_variables(bin_folder, declared.keep_out, declared.set_variables)
         quarantine = self._tools.machine.quarantine(self._guest(plan, environment), variables)
         self._report(_said_of(quarantine, declared.name))
-        if self._tools.sandbox_required and quarantine.rights is not GuestRights.SANDBOXED:
-            raise BuildError(_not_apart_problem(quarantine))
+        if self._tools.sandbox_required:
+            quarantine.refuse_if_not_apart()
         trial = Trial(environment, quarantine.processes, variables)
         trial.imports(declared.check_imports, "checks.imports")
         trial.imports(declared.preload, "preload")
@@ -152,9 +166,13 @@ class GenerationBuilder:
             environment=plan.environment.name,
             folder=str(environment.folder),
             interpreter=plan.interpreter.executable,
-            hidden=(str(self._store.root), *map(str, self._caches)),
+            hidden=self._hidden(),
             shown=(self._tools.uv.program,),
         )
+
+    def _hidden(self) -> tuple[str, ...]:
+        """What is not there for what packages run: the root folder, and all caches."""
+        return (str(self._store.root), str(self._tools.machine.cache), *map(str, self._caches))
 
     @functools.cached_property
     def _caches(self) -> tuple[Path, ...]:
@@ -198,11 +216,6 @@ class GenerationBuilder:
             self._report(Event(name, Stage.LISTING, f"{what} {remedy}", warning=True))
 
 
-def _is_airflows(name: str) -> bool:
-    """Whether a variable is one that a component of Airflow hands on; a build is none."""
-    return name.startswith("AIRFLOW_")
-
-
 def _changes(folder: Path, inventory: Inventory) -> list[str]:
     """What is no longer as it was packed, although it has the time that it had."""
     found = take_inventory(folder, Digests())
@@ -217,18 +230,7 @@ def _said_of(quarantine: Quarantine, name: str) -> Event:
         what = "what packages run here can change nothing, but read what everybody may, and use the network"
         return Event(name, Stage.CHECKING, f"imports and commands, as another user: {what} ({why})")
     what = f"what packages run here has all rights of this user, over other environments, too ({why})"
-    return Event(name, Stage.CHECKING, f"{what}. {_SANDBOX_REMEDY}", warning=True)
-
-
-_SANDBOX_REMEDY = (
-    "Install bubblewrap 0.5 or newer (apt-get install bubblewrap), and allow user namespaces; or let root "
-    "build, with an interpreter that everybody may run."
-)
-
-
-def _not_apart_problem(quarantine: Quarantine) -> Problem:
-    what = f"no sandbox can be had for what packages run: {'; '.join(quarantine.why)}"
-    return Problem("sandbox-required", what, _SANDBOX_REMEDY)
+    return Event(name, Stage.CHECKING, f"{what}. {SANDBOX_REMEDY}", warning=True)
 
 
 def _changed_problem(changed: list[str]) -> Problem:

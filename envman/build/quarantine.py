@@ -1,4 +1,4 @@
-"""Run what came with packages without the builder's rights: import checks, commands, whatever these start.
+"""Run what came with packages without the builder's rights: builds from source, import checks, commands.
 
 Where bubblewrap can work they run in a sandbox: of the machine's files programs, libraries and settings alone
 are there, read-only; other environments, the caches, the builder's folders, the network and all other
@@ -25,6 +25,8 @@ from pathlib import Path
 import envman
 from envman.confine.step import Identity, Refused, command, identity, variables_file
 from envman.errors import BuildError, Problem
+from envman.resolver.inherited import inherited
+from envman.resolver.variables import child_environment
 from envman.system.child_process import Finished
 from envman.system.processes import Processes
 from envman.system.sandbox import PROGRAM as BUBBLEWRAP
@@ -32,12 +34,15 @@ from envman.system.sandbox import PROGRAM as BUBBLEWRAP
 NOT_FOUND = 127
 """As a shell ends where there is no such program."""
 
-_APART = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try")
+_APART = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _MACHINE = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/sys"),
     *("/nix/store", "/gnu/store"),
 )
 """Where programs, libraries and their settings are."""
+
+_RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
+"""Links, at times, to where the machine keeps what changes."""
 
 _SCRATCH = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # each guest has its own
 _TRIAL = ("-I", "-S", "-c", "import os, sys; os.listdir(sys.argv[1])")
@@ -54,10 +59,11 @@ class GuestRights(str, Enum):
 
 @dataclass(frozen=True)
 class Guest:
-    """What is tried out: the generation in a folder, made from an interpreter; `environment` names it.
+    """What is tried out: a virtual environment in a folder, made from an interpreter; `environment` names it.
 
     `hidden` are folders that are not there for it, wherever they lie: the root folder, the caches. `shown`
-    are files that are there all the same.
+    are files that are there all the same, `writable` folders that it may write to: `Quarantine.give` makes
+    them its own. `network`: it has the builder's.
     """
 
     environment: str
@@ -65,15 +71,41 @@ class Guest:
     interpreter: str
     hidden: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    network: bool = False
 
 
 @dataclass(frozen=True)
 class Quarantine:
-    """What runs a guest's programs, and with whose rights; `why` says why not with fewer."""
+    """What runs a guest's programs, and with whose rights; `why` says why not with fewer.
+
+    `other` is the user that it runs as where that is not the builder.
+    """
 
     processes: Processes
     rights: GuestRights
     why: tuple[str, ...] = ()
+    other: Identity | None = None
+
+    def give(self, folder: Path) -> None:
+        """Have the guest own a folder with all that is in it, while none of it is; raises OSError."""
+        if self.other is None:
+            return
+        for parent, _, files in os.walk(folder):  # which follows no link
+            for path in (parent, *(f"{parent}/{name}" for name in files)):
+                os.chown(path, self.other.uid, self.other.gid, follow_symlinks=False)
+
+    def refuse_if_not_apart(self) -> None:
+        """Raises BuildError where the guest would not run in a sandbox."""
+        if self.rights is not GuestRights.SANDBOXED:
+            what = f"no sandbox can be had for what packages run: {'; '.join(self.why)}"
+            raise BuildError(Problem("sandbox-required", what, SANDBOX_REMEDY))
+
+
+SANDBOX_REMEDY = (
+    "Install bubblewrap 0.5 or newer (apt-get install bubblewrap), and allow user namespaces; or let root "
+    "build, with an interpreter that everybody may run."
+)
 
 
 def quarantine(guest: Guest, variables: Mapping[str, str]) -> Quarantine:
@@ -96,7 +128,7 @@ def quarantine(guest: Guest, variables: Mapping[str, str]) -> Quarantine:
         if problem := processes.problem(variables):
             why.append(problem)
         else:
-            return Quarantine(processes, rights, tuple(why))
+            return Quarantine(processes, rights, tuple(why), other)
     remedy = "Find out what keeps the base interpreter from running; then build again."
     raise BuildError(Problem("checks", f"nothing can be tried out: {'; '.join(why)}", remedy))
 
@@ -177,6 +209,8 @@ class GuestProcesses(Processes):
 
     def _bubblewrap(self) -> Iterator[str]:
         yield from (self._bubblewrap_program, "--die-with-parent", *_APART, "--cap-drop", "ALL")
+        if not self._guest.network:
+            yield "--unshare-net"
         if self.other:
             yield from ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
         for folder in _MACHINE:
@@ -190,7 +224,7 @@ class GuestProcesses(Processes):
         hidden = sorted({*_hidden(self._guest.hidden)})
         for folder in hidden:
             yield from ("--tmpfs", folder)
-        yield from _shown(self._wanted(hidden), hidden)
+        yield from _shown(self._wanted(hidden), hidden, self._guest.writable)
         for folder in hidden:
             yield from ("--remount-ro", folder)
         yield from ("--remount-ro", "/")
@@ -199,10 +233,28 @@ class GuestProcesses(Processes):
         """What is there for the guest, wherever it lies."""
         yield self._guest.folder
         yield from self._guest.shown
+        if self._guest.network:
+            yield from (_real(file) for file in _RESOLVER if Path(file).exists())
         yield str(Path(envman.__file__).parent)
         yield self._guest.interpreter
         for interpreter in (self._guest.interpreter, sys.executable):
             yield from _installation(_real(interpreter), hidden)
+
+
+def printable(text: str) -> str:
+    """A stranger's text without control characters, which a terminal would obey."""
+    shown = (one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)
+    return "".join(shown)
+
+
+def guest_variables(bin_folder: str, keep_out: Iterable[str], variables: Mapping[str, str]) -> dict[str, str]:
+    """What the machine sets for every program, and `variables`: no secret of the builder's."""
+    inherits = {
+        name: value
+        for name, value in inherited(os.environ, (), ()).items()
+        if not name.startswith("AIRFLOW_")  # which a component hands on, and a build is none
+    }
+    return child_environment(inherits, bin_folder, keep_out, variables)
 
 
 def _real(path: str) -> str:
@@ -239,8 +291,10 @@ def _hidden(folders: Iterable[str]) -> Iterator[str]:
             yield real
 
 
-def _shown(paths: Iterable[str], hidden: Iterable[str]) -> Iterator[str]:
-    """What mounts files where they really are, and links to them from elsewhere, unless they are there."""
+def _shown(paths: Iterable[str], hidden: Iterable[str], writable: Iterable[str]) -> Iterator[str]:
+    """What mounts files where they really are, and links to them from elsewhere, unless they are there; and
+    the folders that a guest may write to.
+    """
     visible = tuple(f"{folder}/" for folder in _MACHINE if not Path(folder).is_symlink())
     covered = tuple(f"{folder}/" for folder in hidden)
     mounted: tuple[str, ...] = ()
@@ -259,6 +313,9 @@ def _shown(paths: Iterable[str], hidden: Iterable[str]) -> Iterator[str]:
         if path != real and not is_there(path):
             yield from _way_to(path, is_there)
             yield from ("--symlink", real, path)
+    for path in writable:
+        yield from _way_to(path, is_there)
+        yield from ("--bind", path, path)
 
 
 def _way_to(path: str, is_there: Callable[[str], bool]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from envman.build.quarantine import NOT_FOUND
+from envman.build.quarantine import NOT_FOUND, printable
 from envman.errors import BuildError, Problem
 from envman.inside.protocol import IMPORT_CHECK, RUN
 from envman.system.child_process import Finished
@@ -87,7 +87,7 @@ class VirtualEnvironment:
         finished = processes.run(command, environment, str(self.folder.parent), held)
         if finished.exit_code:
             remedy = _remedy(finished, f"Check the interpreter: {shlex.join(virtualenv)}")
-            raise BuildError(Problem("virtualenv", _words(finished), remedy))
+            raise BuildError(Problem("virtualenv", said_by(finished), remedy))
 
     def packages(self) -> list[Path]:
         """Its `site-packages` folders; there is one."""
@@ -133,7 +133,7 @@ class Trial:
         finished = self._run([str(self._python), RUN, IMPORT_CHECK, *modules])
         if finished.exit_code:
             remedy = _remedy(finished, f"Correct the dependencies, or take the module out of {key}.")
-            raise BuildError(Problem(key, _words(finished), remedy))
+            raise BuildError(Problem(key, said_by(finished), remedy))
 
     def command(self, words: Sequence[str]) -> None:
         """Run one of the spec's commands; raises BuildError where it does not end with 0."""
@@ -147,7 +147,7 @@ class Trial:
         if finished.exit_code == NOT_FOUND:
             raise BuildError(Problem(where, "command not found", "Correct the command."))
         if finished.exit_code:
-            what = f"ended with {finished.exit_code}: {_words(finished)}"
+            what = f"ended with {finished.exit_code}: {said_by(finished)}"
             raise BuildError(
                 Problem(where, what, _remedy(finished, "Correct the dependencies or the command."))
             )
@@ -162,8 +162,7 @@ def _remedy(finished: Finished, otherwise: str) -> str:
     return otherwise
 
 
-def _words(finished: Finished, most: int = 30) -> str:
-    said = finished.stderr.strip() or finished.stdout.strip()
-    shown = (one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in said)
-    lines = "".join(shown).splitlines()  # a terminal would obey its control characters
+def said_by(finished: Finished, most: int = 30) -> str:
+    """The last lines that a guest has said, as a terminal may show them."""
+    lines = printable(finished.stderr.strip() or finished.stdout.strip()).splitlines()
     return "\n  ".join(lines[-most:]) or "it said nothing"

@@ -10,6 +10,7 @@ STAGE_WORDS = {
     Stage.RESOLVING: "resolving",
     Stage.CREATING: "creating",
     Stage.INSTALLING: "installing",
+    Stage.BUILDING: "building",
     Stage.COMPILING: "compiling bytecode",
     Stage.CHECKING: "checking",
     Stage.LISTING: "listing files",

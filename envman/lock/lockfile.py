@@ -61,7 +61,7 @@ def versions(pins: Iterable[Pin]) -> dict[str, tuple[str, ...]]:
 
 def body_digest(pins: tuple[Pin, ...]) -> str:
     """`sha256:` digest of what is installed, whatever the header says and the environment is called."""
-    return _text_digest(_body(pins))
+    return _text_digest(pins_text(pins))
 
 
 def _text_digest(text: str) -> str:
@@ -78,10 +78,11 @@ def render(lock: Lock, spec_file: str) -> str:
         f"# pins: {body_digest(lock.pins)}",
         *(f"# input {label}: {value}" for label, value in sorted(lock.inputs.items())),
     ]
-    return "\n".join(header) + "\n\n" + _body(lock.pins)
+    return "\n".join(header) + "\n\n" + pins_text(lock.pins)
 
 
-def _body(pins: tuple[Pin, ...]) -> str:
+def pins_text(pins: Iterable[Pin]) -> str:
+    """Pins as a requirements file, sorted."""
     lines: list[str] = []
     for pin in sorted(pins):
         marker = f" ; {pin.marker}" if pin.marker else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from packaging.markers import Marker
 from packaging.tags import Tag
@@ -25,6 +26,34 @@ class SourceOnly:
     def words(self) -> str:
         """The same in words."""
         return f"{self.package} {self.version} has no wheel for {', '.join(self.platforms)}"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A source distribution: where it is, its SHA-256 in hexadecimal, and its size (0: not known)."""
+
+    name: str
+    version: str
+    url: str
+    sha256: str
+    size: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def source_files(pylock: Mapping[str, Any], tags: Container[Tag]) -> tuple[SourceFile, ...]:
+    """The sources of those packages of a lock (PEP 751) that have no wheel with one of the tags."""
+    found = []
+    for package in pylock.get("packages", ()):
+        source = package.get("sdist", {})
+        sha256 = str(source.get("hashes", {}).get("sha256", ""))
+        if sha256 and not any(tag in tags for tag in _tags(package)):
+            where = str(source.get("url") or source.get("path", ""))
+            url = where if "://" in where else f"file://{quote(where)}"
+            named = str(package["name"]), str(package.get("version", ""))
+            found.append(SourceFile(*named, url, sha256, int(source.get("size", 0))))
+    return tuple(found)
 
 
 def source_only(pylock: Mapping[str, Any], platforms: Iterable[str], python: str) -> tuple[SourceOnly, ...]:
@@ -48,15 +77,15 @@ def _applies(package: Mapping[str, Any], platform: str, python: str) -> bool:
 
 
 def _has_wheel(package: Mapping[str, Any], platform: str, python: str) -> bool:
+    return any(_fits(tag, platform, python) for tag in _tags(package))
+
+
+def _tags(package: Mapping[str, Any]) -> Iterator[Tag]:
+    """The tags of all wheels of a package."""
     for wheel in package.get("wheels", ()):
         file = unquote(str(wheel.get("name") or wheel.get("path") or wheel.get("url", "")).rpartition("/")[2])
-        try:
-            tags = parse_wheel_filename(file)[3]
-        except InvalidWheelFilename:
-            continue
-        if any(_fits(tag, platform, python) for tag in tags):
-            return True
-    return False
+        with contextlib.suppress(InvalidWheelFilename):
+            yield from parse_wheel_filename(file)[3]
 
 
 def _fits(tag: Tag, platform: str, python: str) -> bool:

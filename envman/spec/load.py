@@ -82,8 +82,6 @@ def load_project(files: ProjectFiles) -> Project:
     broken = {*(names or ())} - set(specs)
     environments, merge_problems = merge(specs, declared.defaults if declared else None, broken)
     problems += merge_problems
-    if declared and declared.sandbox_required:  # a build from source runs code, and in no sandbox
-        environments = {name: replace(one, no_build=True) for name, one in environments.items()}
     if declared and names is not None:
         problems += _reference_problems(declared, specs, broken)
     for environment in environments.values():

@@ -1,8 +1,8 @@
 """Inheritance: `[defaults]`, then the extended specs in their order, then the environment's own file.
 
-Lists are joined in that order, without repeating an entry. Tables (`variables.set`, `credentials`) are joined
-by key. Of single values (`requires-python`, `platforms`, `no-build`, `airflow`, `warm`, `user`, `group`,
-`image.base`, each key of `limits`) the last one stated wins.
+Lists are joined in that order, without repeating an entry. Tables (`variables.set`, `credentials`,
+`source-builds.variables`) are joined by key. Of single values (`requires-python`, `platforms`, `no-build`,
+`airflow`, `warm`, `user`, `group`, `image.base`, each key of `limits`) the last one stated wins.
 """
 
 from __future__ import annotations
@@ -191,8 +191,10 @@ def _chain(name: str, specs: Mapping[str, EnvironmentSpec]) -> list[str]:
 def _merged(name: str, layers: list[SpecLayer]) -> Environment:
     contents = [layer.content for layer in layers]
     variables: dict[str, str] = {}
+    build_variables: dict[str, str] = {}
     for content in contents:
         variables.update(content.variables.set)
+        build_variables.update(content.source_builds.variables)
     return Environment(
         name=name,
         file=spec_file(name),
@@ -204,6 +206,8 @@ def _merged(name: str, layers: list[SpecLayer]) -> Environment:
         constraints=_joined([x.path(s) for s in x.content.constraints] for x in layers),
         overrides=_joined(c.overrides for c in contents),
         no_build=_last((c.no_build for c in contents), False),
+        build_network=_joined(c.source_builds.network for c in contents),
+        build_variables=build_variables,
         airflow=_last((c.airflow for c in contents), True),
         set_variables=variables,
         keep_out=_joined(c.variables.keep_out for c in contents),

@@ -22,6 +22,7 @@ from envman.spec.values import (
     MemorySize,
     ModuleName,
     Name,
+    PackageName,
     PassedPattern,
     PathText,
     Platform,
@@ -120,6 +121,18 @@ class Checks(TomlTable):
     )
 
 
+class SourceBuild(TomlTable):
+    """How packages without a wheel are built from source: without a network, with the machine's variables."""
+
+    network: tuple[PackageName, ...] = Field(
+        (), description="Packages whose build may use the builder's network."
+    )
+    variables: dict[VariableName, VariableValue] = Field(
+        default_factory=dict,
+        description="Variables of all these builds, such as CFLAGS. Never a secret: packages read them.",
+    )
+
+
 class Limits(TomlTable):
     """What an environment may use of a host; the workloads of all bundles in it share it."""
 
@@ -166,6 +179,9 @@ class Content(TomlTable):
         None,
         description="true: only wheels are locked and installed, as a build of a package runs its code. "
         "Default: false.",
+    )
+    source_builds: SourceBuild = Field(
+        SourceBuild(), description="How packages without a wheel are built from source."
     )
     airflow: StrictBool | None = Field(
         None,
@@ -254,8 +270,8 @@ class ProjectSpec(TomlTable):
     )
     sandbox_required: StrictBool = Field(
         False,
-        description="true: a build fails where what packages run can't be put into a sandbox; no-build is "
-        "true for every environment. Default: false.",
+        description="true: a build fails where what packages run can't be put into a sandbox. "
+        "Default: false.",
     )
     uv_config: PathText | None = Field(
         None,

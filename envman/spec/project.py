@@ -42,6 +42,8 @@ class Environment:
     constraints: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     no_build: bool = False
+    build_network: tuple[str, ...] = ()
+    build_variables: Mapping[str, str] = field(default_factory=dict)
     airflow: bool = True
     set_variables: Mapping[str, str] = field(default_factory=dict)
     keep_out: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, StrictFloat, StrictInt, StrictStr
 
@@ -193,6 +194,15 @@ def _passed(text: str) -> str:
     return text
 
 
+def _package(text: str) -> str:
+    try:
+        return canonicalize_name(text, validate=True)
+    except InvalidName:
+        raise WrongValueError(
+            f"'{text}' is not the name of a package", "Write one such as 'orjson'."
+        ) from None
+
+
 def _module(text: str) -> str:
     if not all(part.isidentifier() for part in text.split(".")):
         raise WrongValueError(f"'{text}' is not the name of a module", "Write one such as 'airflow.sdk'.")
@@ -288,6 +298,7 @@ VariableName = Annotated[StrictStr, AfterValidator(_variable)]
 VariableValue = Annotated[StrictStr, AfterValidator(_value)]
 VariablePattern = Annotated[StrictStr, AfterValidator(_pattern)]
 PassedPattern = Annotated[VariablePattern, AfterValidator(_passed)]
+PackageName = Annotated[StrictStr, AfterValidator(_package)]
 ModuleName = Annotated[StrictStr, AfterValidator(_module)]
 QueueName = Annotated[StrictStr, AfterValidator(_queue)]
 ImageName = Annotated[StrictStr, AfterValidator(_image)]

@@ -19,6 +19,9 @@ LOCKS = ".lock"
 MANIFEST = "envman.json"
 FILES = "envman.files"
 LOCK_COPY = "envman.lock"
+SOURCES = ".sources"
+"""Where a build of a generation builds packages from source; gone before anything of it counts."""
+
 TRASH_PREFIX = "trash-"
 
 

@@ -127,11 +127,15 @@ def parse_interpreter(text: str) -> BaseInterpreter:
 
 
 def options_digest(environment: Environment) -> str:
-    """Digest of what, besides lock and interpreter, decides a generation: the checks that it has passed."""
+    """Digest of what, besides lock and interpreter, decides a generation: the checks that it has passed, and
+    how packages without a wheel are built.
+    """
     return digest(
         [
             *(f"import {module}" for module in environment.check_imports),
             *(f"command {json.dumps(words)}" for words in environment.check_commands),
+            *(f"build network {package}" for package in sorted(environment.build_network)),
+            *(f"build variable {json.dumps(one)}" for one in sorted(environment.build_variables.items())),
         ]
     )
 

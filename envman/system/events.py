@@ -15,6 +15,7 @@ class Stage(Enum):
     RESOLVING = 10
     CREATING = 5
     INSTALLING = 15
+    BUILDING = 20
     COMPILING = 40
     CHECKING = 80
     LISTING = 90

@@ -57,11 +57,47 @@ def switch_link(link: Path, target: str) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with all that is in it; of a link, the link alone. Raises OSError."""
+    """Remove a folder with all that is in it; of a link, the link alone. Raises OSError.
+
+    What a package's build has left may be without any right, or deeper than a path can be.
+    """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
-    else:
+        return
+    try:
         shutil.rmtree(path)
+    except (PermissionError, RecursionError):
+        _remove_flat(path)
+
+
+def _remove_flat(path: Path) -> None:
+    """Remove a folder by bringing each one in it up to its own level; no link of it is followed."""
+    _open_to_owner(path)
+    folders, number = [str(path)], 0
+    while folders:
+        folder = folders.pop()
+        with os.scandir(folder) as entries:
+            for entry in list(entries):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)  # noqa: PTH108
+                    continue
+                _open_to_owner(entry.path)
+                number += 1
+                above = f"{path}/.envman-{number}-{os.getpid()}"
+                os.rename(entry.path, above)  # noqa: PTH104
+                folders.append(above)
+        if folder != str(path):
+            os.rmdir(folder)  # noqa: PTH106
+    path.rmdir()
+
+
+def _open_to_owner(path: Path | str) -> None:
+    """Give a folder's owner all rights to it; its name may be a link by now, which is not followed."""
+    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.chmod(f"/proc/self/fd/{descriptor}", 0o700)  # noqa: PTH101
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

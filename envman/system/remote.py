@@ -1,14 +1,18 @@
-"""Read a constraints URL. Proxies come from the usual variables, certificates from SSL_CERT_FILE."""
+"""Read what is at a URL. Proxies come from the usual variables, certificates from SSL_CERT_FILE."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import http.client
 import netrc
 import os
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
 
 from envman import __version__
 from envman.errors import LockError, Problem
@@ -43,6 +47,52 @@ def fetch_text(url: str) -> str:
     return data.decode("utf-8", errors="replace")
 
 
+def fetch_file(url: str, target: BinaryIO, most: int, account: tuple[str, str] | None = None) -> str:
+    """Write the file at an http, https or file URL to an open file; returns its SHA-256 in hexadecimal.
+
+    `account` are a user and a password for that host (RFC 7617); without them netrc counts. Raises OSError,
+    also for a file of more than `most` bytes, and LockError for a damaged netrc.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https", "file"}:
+        raise OSError(errno.EPROTONOSUPPORT, f"'{parts.scheme}' is no way to fetch a file")
+    request = urllib.request.Request(url, headers={"User-Agent": f"envman/{__version__}"})  # noqa: S310
+    if account:
+        request.add_unredirected_header("Authorization", _basic(*account))
+    elif parts.scheme != "file" and (authorization := _authorization(url)):
+        request.add_unredirected_header("Authorization", authorization)
+    ended: list[bool] = []
+
+    def read() -> str:
+        digest, size = hashlib.sha256(), 0
+        with _opened(request, parts.path if parts.scheme == "file" else "") as source:
+            while not ended and (block := source.read(1 << 20)):
+                size += len(block)
+                if size > most:
+                    raise OSError(errno.EFBIG, f"is larger than {most} bytes")
+                digest.update(block)
+                target.write(block)
+        return digest.hexdigest()
+
+    try:
+        return CHILDREN.abandonable(read)
+    except http.client.HTTPException as error:
+        raise OSError(errno.EIO, f"the server's answer breaks off: {error!r}") from None
+    finally:
+        ended.append(True)  # a thread that nobody waits for any more fetches no further
+
+
+def _opened(request: urllib.request.Request, file: str) -> BinaryIO | http.client.HTTPResponse:
+    if file:
+        return Path(unquote(file)).open("rb")
+    found: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
+    return found
+
+
+def _basic(user: str, password: str | None) -> str:
+    return "Basic " + b64encode(f"{user}:{password or ''}".encode()).decode()
+
+
 def _authorization(url: str) -> str | None:
     """Basic authentication (RFC 7617) from the user's netrc file, if it names the host."""
     host = urlsplit(url).hostname
@@ -56,4 +106,4 @@ def _authorization(url: str) -> str | None:
         raise LockError(
             Problem(where, "is not valid in a netrc file", "Correct the line, or set NETRC.")
         ) from None
-    return None if found is None else "Basic " + b64encode(f"{found[0]}:{found[2]}".encode()).decode()
+    return None if found is None else _basic(found[0], found[2])

@@ -63,10 +63,11 @@ class Sandbox(Processes):
                 return mount.target + path[len(mount.source) :]
         return path
 
-    def showing(self, *paths: str) -> Sandbox:
-        """The same with these files and folders alone mounted, where they are, read-only; and no network."""
+    def showing(self, paths: Iterable[str], writable: Iterable[str] = (), network: bool = False) -> Sandbox:
+        """The same with these alone mounted, where they are; read-only but for those that are `writable`."""
         mounts = [Mount(path, self.seen(path)) for path in paths]
-        shown = Sandbox(self._root, self._environ, mounts, ("--unshare-net",))
+        mounts += [Mount(path, self.seen(path), writable=True) for path in writable]
+        shown = Sandbox(self._root, self._environ, mounts, () if network else ("--unshare-net",))
         shown._covered = [mount.target for mount in self._mounts if mount.writable]  # else made in the image
         return shown
 

@@ -7,11 +7,14 @@ of the lock; so uv merges the user's and the system's configuration as ever, and
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from packaging.utils import canonicalize_name
 
 from envman.errors import Problem, SpecError
 from envman.spec.parse import parse_toml
@@ -117,8 +120,43 @@ def uv_folder(config: str | None, markers: Sequence[str] = (), indexes: bool = T
         yield folder
 
 
-def read_uv_config(config: str) -> dict[str, Any]:
-    """A uv.toml as a table, its relative paths made absolute, hidden inputs left out; raises SpecError."""
+@dataclass(frozen=True)
+class BuildSettings:
+    """What a uv.toml says of a package's build from source: further requirements, constraints of all of its
+    build's requirements, and settings of its backend.
+    """
+
+    requires: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    backend: Mapping[str, str | list[str]] = field(default_factory=dict)
+
+
+def build_settings(config: str | None, package: str) -> BuildSettings:
+    """What a uv.toml says of the build of a package (normalized name, PEP 503): `extra-build-dependencies`,
+    `build-constraint-dependencies`, `config-settings` and `config-settings-package`. Raises SpecError.
+    """
+    table = _uv_table(config) if config else {}
+    try:
+        of_package: dict[str, Any] = {}
+        for name, extra in _of(table, "extra-build-dependencies"):
+            of_package[canonicalize_name(name)] = extra
+        extras = [one if isinstance(one, str) else one["requirement"] for one in of_package.get(package, [])]
+        backend = dict(_of(table, "config-settings"))
+        for name, settings in _of(table, "config-settings-package"):
+            backend |= settings if canonicalize_name(name) == package else {}
+        constraints = _list(table.get("build-constraint-dependencies", []))
+    except (AttributeError, TypeError, KeyError, ValueError):
+        remedy = "Write it as uv's documentation shows: tables by package, lists of strings."
+        raise SpecError(Problem(str(config), "a setting of builds has the wrong type", remedy)) from None
+    return BuildSettings(tuple(map(str, extras)), tuple(map(str, constraints)), backend)
+
+
+def _of(table: Mapping[str, Any], key: str) -> Iterable[tuple[str, Any]]:
+    """The entries of a table of a uv.toml, which may stand in its table `pip`, too."""
+    return {**table.get("pip", {}).get(key, {}), **table.get(key, {})}.items()
+
+
+def _uv_table(config: str) -> dict[str, Any]:
     try:
         table, problems = parse_toml(Path(config).read_text(encoding="utf-8"), config)
     except (OSError, ValueError) as error:
@@ -127,6 +165,12 @@ def read_uv_config(config: str) -> dict[str, Any]:
         ) from None
     if problems:
         raise SpecError(problems)
+    return table
+
+
+def read_uv_config(config: str) -> dict[str, Any]:
+    """A uv.toml as a table, its relative paths made absolute, hidden inputs left out; raises SpecError."""
+    table = _uv_table(config)
     folder = str(Path(config).parent)
     kept = {key: value for key, value in table.items() if key not in HIDDEN_KEYS}
     try:

@@ -58,6 +58,23 @@ def local_folders(caller: Mapping[str, str], config: str | None) -> list[str]:
     return sorted(path for path in paths if path.startswith("/") and Path(path).is_dir())
 
 
+def index_account(caller: Mapping[str, str], config: str | None, url: str) -> tuple[str, str] | None:
+    """The user and password that the configuration has for an index at a URL's own host, if it has.
+
+    Raises SpecError.
+    """
+    table = _merged([read_uv_config(path) for path in uv_configurations(caller, config)])
+    default, others = _indexes(caller, table)
+    links = [*caller.get("UV_FIND_LINKS", "").replace(",", " ").split(), *table.get("find-links", ())]
+    wanted = urlsplit(url)
+    for place in filter(None, (default, *others, *links)):
+        parts = urlsplit(place)
+        same = (parts.scheme, parts.hostname, parts.port) == (wanted.scheme, wanted.hostname, wanted.port)
+        if same and parts.username:
+            return unquote(parts.username), unquote(parts.password or "")
+    return None
+
+
 def _merged(tables: list[dict[str, Any]]) -> dict[str, Any]:
     """The first file that states a value wins; lists are joined."""
     merged: dict[str, Any] = {}

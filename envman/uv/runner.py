@@ -20,7 +20,7 @@ from envman.system.child_process import Finished
 from envman.system.files import cache_folder
 from envman.system.processes import Processes
 from envman.uv.cache import mend_after_boot
-from envman.uv.configuration import uv_environment, uv_folder
+from envman.uv.configuration import BuildSettings, build_settings, uv_environment, uv_folder
 from envman.uv.messages import last_words, remedy_for, resolution_error, unwanted_conflicts
 
 if sys.version_info >= (3, 11):
@@ -65,7 +65,7 @@ class Uv:
 
     def __init__(self, processes: Processes, source: Source) -> None:
         self._processes = processes
-        self._source = source
+        self.source = source
         self.program = find_uv_bin()
         """Where uv is, on this machine."""
 
@@ -86,7 +86,7 @@ class Uv:
         Raises UnsatisfiableError where no set of versions fits, LockError for any other failure.
         """
         markers = environment_markers(inputs.requires_python, inputs.platforms)
-        with uv_folder(self._source.config, markers) as folder:
+        with uv_folder(self.source.config, markers) as folder:
             _write_inputs(folder, inputs, previous)
             command = ["pip", "compile", "requirements.in", "--output-file", "lock.txt", "--quiet"]
             command += ["--constraints", "constraints.txt", "--overrides", "overrides.txt"]
@@ -101,7 +101,7 @@ class Uv:
 
     def export_pylock(self, lock_file: str, requires_python: str) -> str:
         """The lock as PEP 751 text, with the files' addresses at the configured index; raises LockError."""
-        with uv_folder(self._source.config) as folder:
+        with uv_folder(self.source.config) as folder:
             command = ["pip", "compile", lock_file, "--no-deps", "--format", "pylock.toml", "--quiet"]
             command += [*_UNIVERSAL, "--python-version", lowest_python(requires_python)]
             finished = self._run(command, folder)
@@ -123,19 +123,40 @@ class Uv:
         python: Path,
         held: Sequence[int],
         on_line: Callable[[str], None],
-        no_build: bool = False,
+        wheels: Iterable[str] = (),
     ) -> None:
-        """Install exactly a lock into a virtual environment, every hash checked, without bytecode.
+        """Install exactly a lock into a virtual environment: wheels, every hash checked, without bytecode.
 
-        `no_build`: only wheels. Raises BuildError.
+        Nothing is built: that would run a package's code, with all rights of this process. `wheels` are
+        folders with wheels that the indexes don't have. Raises BuildError.
         """
         command = ["pip", "sync", lock_file, "--python", str(python), "--require-hashes"]
         command += ["--no-compile-bytecode"]  # whatever UV_COMPILE_BYTECODE says
-        command += ["--no-build"] if no_build else []
-        with uv_folder(self._source.config, indexes=self._source.wheelhouse is None) as folder:
+        command += ["--no-build", *(word for folder in wheels for word in ("--find-links", folder))]
+        with uv_folder(self.source.config, indexes=self.source.wheelhouse is None) as folder:
             finished = self._run(command, folder, held, on_line)
         if finished.exit_code:
             raise BuildError(Problem("uv pip sync", last_words(finished), remedy_for(finished)))
+
+    def build_settings(self, package: str) -> BuildSettings:
+        """What the deployment's uv.toml says of a package's build from source; raises SpecError."""
+        return build_settings(self.source.config, package)
+
+    def install_requirements(
+        self, requirements: Iterable[str], constraints: Iterable[str], python: Path, held: Sequence[int]
+    ) -> None:
+        """Install what a build asks for into an empty virtual environment, wheels alone; raises BuildError.
+
+        It has to be empty, as uv starts its interpreter, and with it the `.pth` files that are there.
+        """
+        command = ["pip", "install", "--requirements", "requirements.txt", "--constraints", "constraints.txt"]
+        command += ["--python", str(python), "--no-build", "--no-compile-bytecode", "--quiet"]
+        with uv_folder(self.source.config, indexes=self.source.wheelhouse is None) as folder:
+            _write_lines(folder / "requirements.txt", requirements)
+            _write_lines(folder / "constraints.txt", constraints)
+            finished = self._run(command, folder, held)
+        if finished.exit_code:
+            raise BuildError(Problem("what its build asks for", last_words(finished), remedy_for(finished)))
 
     def check(self, python: Path, overridden: Container[str], quarantine: Processes) -> None:
         """Check that the installed set is consistent with its own metadata; raises BuildError.
@@ -162,10 +183,10 @@ class Uv:
             *arguments,
             "--no-progress",
             "--no-python-downloads",
-            *self._source.options(),
+            *self.source.options(),
         ]
         environment = uv_environment(os.environ)
-        if self._source.wheelhouse:
+        if self.source.wheelhouse:
             environment.pop("UV_FIND_LINKS", None)
         return self._processes.run(command, environment, str(folder), held, on_line)
 
@@ -197,12 +218,15 @@ _UNIVERSAL = (
 
 
 def _write_inputs(folder: Path, inputs: Inputs, previous: str) -> None:
-    def write(name: str, lines: Iterable[str]) -> None:
-        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
     airflow = [f"{CORE}=={inputs.airflow_version}"] if inputs.airflow_version else []
-    write("requirements.in", [*(line for lines in inputs.requirements.values() for line in lines), *airflow])
-    write("constraints.txt", (line for entry in inputs.constraints for line in entry.lines or ()))
-    write("overrides.txt", inputs.overrides)
+    asked = (line for lines in inputs.requirements.values() for line in lines)
+    _write_lines(folder / "requirements.in", [*asked, *airflow])
+    constraints = (line for entry in inputs.constraints for line in entry.lines or ())
+    _write_lines(folder / "constraints.txt", constraints)
+    _write_lines(folder / "overrides.txt", inputs.overrides)
     if previous:
         (folder / "lock.txt").write_text(previous, encoding="utf-8")
+
+
+def _write_lines(file: Path, lines: Iterable[str]) -> None:
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -23,7 +23,7 @@ FILES = sorted(Path(SCRIPTS).glob("*.py"))
 OLDEST = {"python_facts": (3, 7)}
 """It is for 3.4 and newer; this is the oldest grammar that Python still knows."""
 
-WITHOUT_AIRFLOW = {"protocol", "reports", "answer", "import_check", "probe"}
+WITHOUT_AIRFLOW = {"protocol", "reports", "answer", "import_check", "probe", "python_tags"}
 """What runs in environments without Airflow, too: Airflow itself is for 3.9 and newer."""
 
 LOAD = """

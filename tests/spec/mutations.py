@@ -37,6 +37,7 @@ requirements-files = ["../team/all.txt"]
 constraints = ["../limits.txt", "https://a.example/c.txt"]
 overrides = ["numpy<2"]
 no-build = true
+source-builds = { network = ["orjson"], variables = { CFLAGS = "-O2" } }
 airflow = false
 warm = false
 preload = ["pandas"]

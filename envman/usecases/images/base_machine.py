@@ -74,9 +74,9 @@ class BaseMachine:
     def quarantine(self, guest: Guest, variables: Mapping[str, str]) -> Quarantine:
         """What runs programs of a generation that is being built, kept as far apart as can be."""
         if isinstance(self.processes, Sandbox):
-            return Quarantine(
-                self.processes.showing(guest.folder, SCRIPTS, *guest.shown), GuestRights.SANDBOXED
-            )
+            shown = (guest.folder, SCRIPTS, *guest.shown)
+            inside = self.processes.showing(shown, guest.writable, guest.network)
+            return Quarantine(inside, GuestRights.SANDBOXED)
         return quarantine(guest, variables)
 
     def newest(self) -> BaseInterpreter:

@@ -1,0 +1,297 @@
+"""Build packages that have no wheel, from their sources: in the quarantine, with nothing but the source.
+
+What runs a package's code here, PEP 517's hooks, sees its own source, which it may write to, what its build
+asks for, and the machine's programs; the network where the spec says so. A build's requirements are wheels,
+installed before any of it runs. Downloading and unpacking runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from packaging.tags import Tag
+from pyproject_hooks import BuildBackendHookCaller
+
+from envman.build.built_wheel import check_wheel, names_of_result, read_result
+from envman.build.machine import Machine
+from envman.build.quarantine import SANDBOX_REMEDY, Guest, GuestRights, Quarantine, guest_variables
+from envman.build.source_archive import UnfitError, unpack_source
+from envman.build.source_backend import (
+    MOST_TEXT,
+    QUESTION,
+    BuildSystem,
+    build_system,
+    call_hook,
+    copy_script,
+    requirements,
+    static_metadata,
+)
+from envman.build.source_cache import BuiltWheel, SourceCache
+from envman.build.venv import VirtualEnvironment, said_by
+from envman.errors import BuildError, Problem
+from envman.inside.protocol import SCRIPTS
+from envman.lock.source_only import SourceFile
+from envman.lock.wheel_tags import interpreter_tags
+from envman.spec.inputs import digest
+from envman.store.manifest import BaseInterpreter
+from envman.system.events import Event, Report, Stage
+from envman.system.processes import Processes
+from envman.uv.runner import Uv
+
+PYTHON_TAGS = f"{SCRIPTS}/python_tags.py"
+FORMAT = "1"
+SAME_TIME = "315619200"
+"""2 January 1980: what a build writes as its own time (SOURCE_DATE_EPOCH), so that it gives the same wheel
+another time; zip archives know none before the 1st.
+"""
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """For whom packages are built, and how.
+
+    `network` are the packages (normalized names, PEP 503) whose builds have the builder's network,
+    `variables` what all builds get; `hidden` are folders that are not there for them. `sandbox_required`:
+    nothing is built outside of one.
+    """
+
+    environment: str
+    interpreter: BaseInterpreter
+    network: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+    sandbox_required: bool = False
+
+
+@dataclass(frozen=True)
+class SourceTools:
+    """What builds work with: what starts uv and virtualenv, and the machine that they are for.
+
+    `held` are the locks that these children inherit.
+    """
+
+    processes: Processes
+    uv: Uv
+    machine: Machine
+    report: Report
+    held: Sequence[int] = ()
+
+
+class SourceBuilds:
+    """Builds packages from source, below a folder of its own that the caller removes.
+
+    The folder has to be readable for nobody where root builds, and lie where the machine's programs see it.
+    """
+
+    def __init__(self, folder: Path, options: SourceOptions, tools: SourceTools) -> None:
+        self._folder = folder
+        self._options = options
+        self._tools = tools
+        self._cache = SourceCache(tools.machine.cache, tools.uv.source)
+        self._environments: dict[tuple[str, ...], VirtualEnvironment] = {}
+        self._tags: frozenset[Tag] | None = None
+        self._count = 0
+
+    def tags(self) -> frozenset[Tag]:
+        """The tags of wheels that the interpreter takes; raises BuildError."""
+        if self._tags is None:
+            python = self._options.interpreter.executable
+            finished = self._tools.processes.run([python, "-I", "-S", PYTHON_TAGS], {}, "/")
+            try:
+                self._tags = interpreter_tags(finished.stdout)
+            except ValueError as error:
+                remedy = "Lock versions that have a wheel."
+                raise BuildError(Problem(python, str(error), remedy)) from None
+        return self._tags
+
+    def kept_wheel(self, name: str, sha256: str) -> BuiltWheel | None:
+        """The wheel that was built before from a source with this digest, in the same way; raises OSError."""
+        return self._cache.wheel(self._key(name, sha256))
+
+    def wheel(self, file: SourceFile) -> BuiltWheel:
+        """The wheel of a source distribution, built unless it is in the cache. Raises BuildError, OSError."""
+        key, settings = self._key(file.name, file.sha256), self._tools.uv.build_settings(file.name)
+        if found := self._cache.wheel(key):
+            return found
+
+        def build(bench: _Bench) -> BuiltWheel:
+            result = bench.call(lambda hooks, folder: hooks.build_wheel(folder, settings.backend))
+            wanted = file.name, file.version
+            return self._cache.keep(
+                key, result, lambda name, content: check_wheel(name, content, wanted, self.tags())
+            )
+
+        return self._at_bench(file, build)
+
+    def metadata(self, file: SourceFile) -> str:
+        """The core metadata of a source distribution: its own where that is static (PEP 643), else what its
+        backend makes, or what is in a wheel that it builds. Raises BuildError, OSError.
+        """
+        settings = self._tools.uv.build_settings(file.name)
+
+        def prepare(bench: _Bench) -> str:
+            if (text := static_metadata(bench.source)) is not None:
+                return text
+            result = bench.call(
+                lambda hooks, folder: hooks.prepare_metadata_for_build_wheel(folder, settings.backend)
+            )
+            infos = [name for name in names_of_result(result) if name.endswith(".dist-info")]
+            if len(infos) != 1:
+                raise UnfitError("its backend made no metadata")
+            return read_result(result, (infos[0], "METADATA"), MOST_TEXT).decode("utf-8", errors="replace")
+
+        return self._at_bench(file, prepare)
+
+    def _key(self, name: str, sha256: str) -> str:
+        """What decides a built wheel, as far as it is known beforehand."""
+        options, one = self._options, self._options.interpreter
+        return digest(
+            [
+                *(FORMAT, sha256, one.implementation, one.version, one.platform, one.executable, one.stamp),
+                f"network={name in options.network}",
+                json.dumps(dict(options.variables), sort_keys=True),
+                json.dumps(astuple(self._tools.uv.build_settings(name)), sort_keys=True),
+            ]
+        ).removeprefix("sha256:")
+
+    def _at_bench(self, file: SourceFile, work: Callable[[_Bench], ResultT]) -> ResultT:
+        name = self._options.environment
+        self._tools.report(Event(name, Stage.INSTALLING, f"fetching the source of {file}"))
+        archive = self._cache.source(file)
+        try:
+            with TemporaryDirectory(prefix="envman-", dir=self._folder) as unpacked:
+                bench = _Bench(self, file, self._new_folder("build"))
+                bench.take(unpack_source(archive, Path(unpacked)))
+            return work(bench)
+        except UnfitError as error:
+            remedy = "Lock another version of it, one that has a wheel best."
+            raise BuildError(Problem(str(file), f"can't be built: {error}", remedy)) from None
+
+    def _new_folder(self, kind: str) -> Path:
+        self._count += 1
+        folder = self._folder / f"{kind}-{self._count}"
+        folder.mkdir()
+        folder.chmod(0o755)
+        return folder
+
+    def _environment(self, package: SourceFile, wanted: tuple[str, ...]) -> VirtualEnvironment:
+        """A virtual environment with what builds ask for, never with more; several builds may share it."""
+        if wanted not in self._environments:
+            folder = self._new_folder("requires")
+            made = VirtualEnvironment(folder)
+            tools, settings = self._tools, self._tools.uv.build_settings(package.name)
+            virtualenv = tools.machine.virtualenv(self._options.interpreter)
+            made.create(virtualenv, tools.processes, tools.held)
+            if wanted:
+                try:
+                    tools.uv.install_requirements(wanted, settings.constraints, made.python, tools.held)
+                except BuildError as error:
+                    problems = [
+                        Problem(f"{package}: {one.where}", one.what, one.remedy) for one in error.problems
+                    ]
+                    raise BuildError(problems) from None
+            copy_script(folder / _SCRIPT)
+            self._environments[wanted] = made
+        return self._environments[wanted]
+
+    def _quarantine(
+        self, package: SourceFile, environment: VirtualEnvironment, writable: Sequence[Path]
+    ) -> tuple[Quarantine, Mapping[str, str]]:
+        options, tools = self._options, self._tools
+        guest = Guest(
+            environment=options.environment,
+            folder=str(environment.folder),
+            interpreter=options.interpreter.executable,
+            hidden=options.hidden,
+            writable=tuple(map(str, writable)),
+            network=package.name in options.network,
+        )
+        fixed = {"SOURCE_DATE_EPOCH": SAME_TIME, "PYTHONDONTWRITEBYTECODE": "1", **options.variables}
+        variables = guest_variables(str(environment.python.parent), (), fixed)
+        found = tools.machine.quarantine(guest, variables)
+        if options.sandbox_required:
+            found.refuse_if_not_apart()
+        tools.report(_said_of(found, package, options.environment))
+        return found, variables
+
+
+_SCRIPT = "call_hook.py"
+
+
+class _Bench:
+    """One build: the source, and a folder for each call of a hook; all of them are the guest's."""
+
+    def __init__(self, builds: SourceBuilds, package: SourceFile, folder: Path) -> None:
+        self._builds = builds
+        self._package = package
+        self._folder = folder
+        self.source = folder / "source"
+        self._given = False
+        self._calls = 0
+
+    def take(self, unpacked: Path) -> None:
+        """Have the unpacked source; raises OSError."""
+        unpacked.rename(self.source)
+
+    def call(self, hook: Callable[[BuildBackendHookCaller, str], object]) -> Path:
+        """Call a hook that makes something, with all that the build asks for; returns the folder with what
+        it has made. Raises UnfitError, BuildError, OSError.
+        """
+        builds, package = self._builds, self._package
+        system = build_system(self.source)
+        settings = builds._tools.uv.build_settings(package.name)
+        wanted = requirements([*system.requires, *settings.requires])
+        environment = builds._environment(package, wanted)
+        further, _ = self._called(
+            system, environment, lambda hooks, _: hooks.get_requires_for_build_wheel(settings.backend)
+        )
+        if more := requirements([*wanted, *requirements(further or [])])[len(wanted) :]:
+            environment = builds._environment(package, (*wanted, *more))
+        _, call = self._called(system, environment, hook)
+        return call / _RESULT
+
+    def _called(
+        self,
+        system: BuildSystem,
+        environment: VirtualEnvironment,
+        hook: Callable[[BuildBackendHookCaller, str], ResultT],
+    ) -> tuple[ResultT, Path]:
+        processes = self._builds._tools.processes
+        self._calls += 1
+        call = self._folder / f"call-{self._calls}"
+        (call / _RESULT).mkdir(parents=True)
+
+        def run(name: str, question: Path, further: Mapping[str, str]) -> Path:
+            shutil.copyfile(question, call / QUESTION)
+            found, variables = self._builds._quarantine(self._package, environment, (self.source, call))
+            for folder in (call,) if self._given else (self.source, call):
+                found.give(folder)  # once: afterwards it is the guest's, with whatever that has put there
+            self._given = True
+            words = [str(environment.python), str(environment.folder / _SCRIPT), name, str(call)]
+            finished = found.processes.run(words, {**variables, **further}, str(self.source))
+            if finished.exit_code:
+                raise UnfitError(f"{name} ended with {finished.exit_code}\n  {said_by(finished)}")
+            return call
+
+        seen = processes.seen(str(self.source))
+        return call_hook(
+            system, seen, run, lambda hooks: hook(hooks, processes.seen(str(call / _RESULT)))
+        ), call
+
+
+_RESULT = "result"
+
+
+def _said_of(quarantine: Quarantine, package: SourceFile, environment: str) -> Event:
+    what = f"{package} from source, {quarantine.rights.value}"
+    if quarantine.rights is GuestRights.BUILDERS:
+        what = f"{what}, over other environments, too ({'; '.join(quarantine.why)}). {SANDBOX_REMEDY}"
+    return Event(environment, Stage.BUILDING, what, quarantine.rights is GuestRights.BUILDERS)

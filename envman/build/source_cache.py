@@ -1,0 +1,121 @@
+"""What builds from source fetch and make, in envman's cache; each file is believed by its digest alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from envman.build.built_wheel import copy_wheel
+from envman.errors import BuildError, Problem
+from envman.lock.source_only import SourceFile
+from envman.system.digests import Digests
+from envman.system.files import mark_used, remove_tree
+from envman.system.remote import fetch_file
+from envman.uv.indexes import index_account
+from envman.uv.runner import Source
+
+SOURCES = "sources"
+WHEELS = "wheels"
+"""Folders of the cache: one folder with one file for each digest, and for each build."""
+
+LARGEST_SOURCE = 4 * 1024**3
+_ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!~-]*\.(tar\.gz|tgz|tar\.bz2|tar\.xz|tar|zip)")
+
+
+@dataclass(frozen=True)
+class BuiltWheel:
+    """A wheel that was built here, alone in its folder, and its SHA-256 in hexadecimal."""
+
+    path: Path
+    sha256: str
+
+
+class SourceCache:
+    """Sources and built wheels below a cache's folder, for one source of files."""
+
+    def __init__(self, folder: Path, source: Source) -> None:
+        self._folder = folder
+        self._source = source
+
+    def source(self, file: SourceFile) -> Path:
+        """A source distribution, fetched where it is not there yet; it has the digest that the lock has.
+
+        Raises BuildError, LockError for a damaged netrc, SpecError for a damaged uv.toml, OSError.
+        """
+        name = unquote(urlsplit(file.url).path).rpartition("/")[2]
+        if not _ARCHIVE.fullmatch(name):
+            what = f"'{name}' is no file of a source distribution"
+            raise BuildError(Problem(str(file), what, "Lock a version that has a wheel, or another source."))
+        place = self._folder / SOURCES / file.sha256
+        if _is_as_kept(place / name, file.sha256):
+            mark_used(place)
+        else:
+            remove_tree(place)
+            with _new_folder(place) as new:
+                self._fetch(file, new / name)
+        return place / name
+
+    def _fetch(self, file: SourceFile, target: Path) -> None:
+        if self._source.offline and not file.url.startswith("file:"):
+            what = "its source is not in envman's cache, and --offline forbids to fetch it"
+            remedy = "Fill a wheelhouse (envman wheelhouse), or leave --offline out."
+            raise BuildError(Problem(str(file), what, remedy))
+        account = index_account(os.environ, self._source.config, file.url)
+        try:
+            with target.open("xb") as stream:
+                found = fetch_file(file.url, stream, file.size or LARGEST_SOURCE, account)
+        except OSError as error:
+            if error.filename:  # one of this machine's
+                raise
+            remedy = "Check the index in uv's configuration, its credentials, the proxy and the network."
+            what = f"{file.url} can't be fetched: {getattr(error, 'reason', None) or error}"
+            raise BuildError(Problem(str(file), what, remedy)) from None
+        if found != file.sha256:
+            what = f"{file.url} has the hash sha256:{found}, and not the locked sha256:{file.sha256}"
+            remedy = "The file is not the one that was locked. Find out why; to accept it, lock anew with -P."
+            raise BuildError(Problem(str(file), what, remedy))
+
+    def wheel(self, key: str) -> BuiltWheel | None:
+        """The wheel of a build, None where there is none that is as it was kept; raises OSError."""
+        for wheel in sorted((self._folder / WHEELS / key).glob("*/*.whl")):
+            if _is_as_kept(wheel, wheel.parent.name):
+                mark_used(self._folder / WHEELS / key)
+                return BuiltWheel(wheel, wheel.parent.name)
+        return None
+
+    def keep(self, key: str, result: Path, check: Callable[[str, BinaryIO], None]) -> BuiltWheel:
+        """Take the wheel of a build out of the folder that a guest has left it in; see `copy_wheel`."""
+        place = self._folder / WHEELS / key
+        remove_tree(place)
+        with _new_folder(place) as new:
+            name, sha256 = copy_wheel(result, new, check)
+            (new / sha256).mkdir()
+            (new / name).rename(new / sha256 / name)
+        return BuiltWheel(place / sha256 / name, sha256)
+
+
+def _is_as_kept(file: Path, sha256: str) -> bool:
+    return file.is_file() and not file.is_symlink() and Digests().of(str(file)) == sha256
+
+
+@contextmanager
+def _new_folder(place: Path) -> Iterator[Path]:
+    """A folder that takes its place once it is whole; what another build has put there meanwhile stays."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
+    try:
+        yield new
+        try:
+            new.rename(place)
+        except OSError:
+            if not place.is_dir():
+                raise
+    finally:
+        remove_tree(new)
