@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -63,7 +64,11 @@ def make_sdist(
 def make_tarball(path: Path, members: Iterable[tuple[str, str] | tarfile.TarInfo]) -> Path:
     """Write a tar archive of files with their texts, and of whatever else has no content."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz") as archive:
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,  # the same members, the same bytes
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for one in members:
             if isinstance(one, tarfile.TarInfo):
                 archive.addfile(one)

@@ -37,9 +37,8 @@ def copy_wheel(result: Path, target: Path, check: Callable[[str, BinaryIO], None
         source = _opened(names[0], _FILE, folder)
     finally:
         os.close(folder)
-    with os.fdopen(source, "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+    with _reader(source, names[0]) as stream:
+        if os.fstat(source).st_nlink != 1:
             raise UnfitError(f"{names[0]!r} is no file of its own")
         check_name(names[0])
         copy = target / names[0]
@@ -61,9 +60,7 @@ def read_result(folder: Path, names: tuple[str, ...], most: int) -> bytes:
         descriptor = _opened(names[-1], _FILE, at)
     finally:
         os.close(at)
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnfitError(f"{names[-1]!r} is no file")
+    with _reader(descriptor, names[-1]) as stream:
         content = stream.read(most + 1)
     if len(content) > most:
         raise UnfitError(f"{names[-1]!r} is larger than {most} bytes")
@@ -86,6 +83,13 @@ def _opened(name: str, flags: int, folder: int | None = None) -> int:
         if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.ENXIO}:
             raise UnfitError(f"{os.path.basename(name)!r} is a link, or not there") from None  # noqa: PTH119
         raise
+
+
+def _reader(descriptor: int, name: str) -> BinaryIO:
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise UnfitError(f"{name!r} is no file")
 
 
 def _copied(source: BinaryIO, target: BinaryIO) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from packaging.tags import Tag
 
 from envman.build.plan import Plan
 from envman.build.source_builds import SourceBuilds
@@ -65,22 +67,30 @@ class Installation:
     def _sources(self, pins: Sequence[Pin], builds: SourceBuilds) -> dict[Pin, SourceFile]:
         """The sources of those pins that have no wheel for the interpreter; none where nothing may be built.
 
-        A source whose digest the lock doesn't have is none. Nothing is looked for once something is
-        installed, as uv would start it with the interpreter.
+        Nothing is looked for once something is installed, as uv would start it with the interpreter.
         """
         if self.plan.environment.no_build or self.environment.installed():
             return {}
-        text = pins_text(replace(pin, marker="") for pin in pins)
-        python = ".".join(self.plan.interpreter.version.split(".")[:2])
         with suppress(LockError):  # then what uv has said first is the reason
-            pylock = Uv(Processes(), self.uv.source).files_of(text, f"=={python}.*")
-            by_name = {file.name: file for file in source_files(pylock, builds.tags())}
-            return {
-                pin: by_name[pin.name]
-                for pin in pins
-                if pin.name in by_name and f"sha256:{by_name[pin.name].sha256}" in pin.hashes
-            }
+            uv = Uv(Processes(), self.uv.source)
+            return sources_of(pins, self.plan.interpreter.version, builds.tags(), uv)
         return {}
+
+
+def sources_of(pins: Sequence[Pin], python: str, tags: Container[Tag], uv: Uv) -> dict[Pin, SourceFile]:
+    """The sources of those pins that have no wheel with one of these tags; `python` is a version.
+
+    uv asks the index, and runs nothing of theirs. A source whose digest the lock doesn't have is none. Raises
+    LockError.
+    """
+    text = pins_text(replace(pin, marker="") for pin in pins)
+    pylock = uv.files_of(text, f"=={'.'.join(python.split('.')[:2])}.*")
+    found = {file.name: file for file in source_files(pylock, tags)}
+    return {
+        pin: found[pin.name]
+        for pin in pins
+        if pin.name in found and f"sha256:{found[pin.name].sha256}" in pin.hashes
+    }
 
 
 def _built_before(pins: Sequence[Pin], builds: SourceBuilds) -> dict[Pin, BuiltWheel]:

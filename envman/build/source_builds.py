@@ -103,13 +103,7 @@ class SourceBuilds:
     def tags(self) -> frozenset[Tag]:
         """The tags of wheels that the interpreter takes; raises BuildError."""
         if self._tags is None:
-            python = self._options.interpreter.executable
-            finished = self._tools.processes.run([python, "-I", "-S", PYTHON_TAGS], {}, "/")
-            try:
-                self._tags = interpreter_tags(finished.stdout)
-            except ValueError as error:
-                remedy = "Lock versions that have a wheel."
-                raise BuildError(Problem(python, str(error), remedy)) from None
+            self._tags = tags_of(self._options.interpreter.executable, self._tools.processes)
         return self._tags
 
     def kept_wheel(self, name: str, sha256: str) -> BuiltWheel | None:
@@ -221,6 +215,15 @@ class SourceBuilds:
             found.refuse_if_not_apart()
         tools.report(_said_of(found, package, options.environment))
         return found, variables
+
+
+def tags_of(python: str, processes: Processes) -> frozenset[Tag]:
+    """The tags of wheels that an interpreter takes; raises BuildError."""
+    finished = processes.run([python, "-I", "-S", PYTHON_TAGS], {}, "/")
+    try:
+        return interpreter_tags(finished.stdout)
+    except ValueError as error:
+        raise BuildError(Problem(python, str(error), "Lock versions that have a wheel.")) from None
 
 
 _SCRIPT = "call_hook.py"

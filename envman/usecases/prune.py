@@ -31,9 +31,17 @@ class What(str, Enum):
     ENVIRONMENTS = "environments"
     VIRTUALENV = "virtualenv"
     BYTECODE = "bytecode"
+    SOURCE = "source"
+    WHEEL = "wheel"
 
 
-_BY_FOLDER = {"bases": What.BASE, "roots": What.ENVIRONMENTS, "virtualenv": What.VIRTUALENV}
+_BY_FOLDER = {
+    "bases": What.BASE,
+    "roots": What.ENVIRONMENTS,
+    "virtualenv": What.VIRTUALENV,
+    "sources": What.SOURCE,
+    "wheels": What.WHEEL,
+}
 """Folders of the cache whose entries are used as a whole, and touched then."""
 
 

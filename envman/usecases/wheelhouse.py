@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from virtualenv.seed.wheels.embed import get_embed_wheel
 
+from envman.build.installation import sources_of
 from envman.build.interpreters import discover
-from envman.errors import BuildError, Problem
+from envman.build.source_archive import UnfitError, unpack_source
+from envman.build.source_backend import build_system
+from envman.build.source_builds import tags_of
+from envman.build.source_cache import SourceCache
+from envman.errors import BuildError, LockError, Problem
 from envman.lock.lock_state import fresh_lock_text
-from envman.lock.lockfile import parse_lock
+from envman.lock.lockfile import Pin, parse_lock, pins_text
+from envman.lock.source_only import SourceFile
 from envman.spec.workspace import Workspace
+from envman.store.manifest import BaseInterpreter
 from envman.system.events import Event, Report, Stage
+from envman.system.files import cache_folder
 from envman.uv.indexes import pip_index_environment
+from envman.uv.runner import Source, Uv
 
 
 @dataclass(frozen=True)
@@ -35,43 +47,93 @@ def fill_wheelhouse(
     """Download the locked files of an environment, for this platform and one interpreter, hashes checked.
 
     Files are taken as the index has them: a package without a wheel stays a source distribution, as a wheel
-    built from it would not have the locked hash. pip downloads, run by the environment's interpreter.
+    built from it would not have the locked hash; with it come the wheels that its build asks for. Wheels are
+    downloaded by pip, run by the environment's interpreter, sources by envman: pip would run their code.
     Raises LockError, BuildError.
     """
     environment = workspace.choose([name])[0]
     text = fresh_lock_text(workspace, environment)
     interpreter = discover(python, os.environ).choose(name, environment.requires_python)
-    lock_file = str(workspace.lock_path(environment).absolute())
-    parse_lock(text, environment.lock_file, name)
-    version = ".".join(interpreter.version.split(".")[:2])
-    pip = get_embed_wheel("pip", version)
-    if pip is None:
-        raise BuildError(
-            Problem(f"environment '{name}'", f"virtualenv brings no pip for {version}", "Upgrade virtualenv.")
-        )
+    lock = parse_lock(text, environment.lock_file, name)
+    pins = [pin for pin in lock.pins if pin.applies(interpreter.marker_environment())]
     folder.mkdir(parents=True, exist_ok=True)
     report(Event(name, Stage.INSTALLING, f"downloading into {folder}"))
-    command = [interpreter.executable, f"{pip.path}/pip", "download", "--no-deps", "--require-hashes"]
-    command += ["--disable-pip-version-check", "--progress-bar", "off", "--no-input"]
-    command += ["--dest", str(folder.absolute()), "--requirement", lock_file]
-    variables = pip_index_environment(os.environ, config)
-    with TemporaryDirectory(prefix="envman-wheelhouse-") as scratch:  # for what pip leaves
-        finished = workspace.processes.run(
-            command,
-            {**variables, "TMPDIR": scratch},
-            "/",
-            (),
-            lambda line: report(Event(name, Stage.INSTALLING, line)),
-        )
-    if finished.exit_code:
-        words = "\n  ".join(finished.stderr.strip().splitlines()[-20:])
-        remedy = "Check the index in uv's configuration (or pip's), the proxy and the network."
-        raise BuildError(
-            Problem(f"environment '{name}'", f"pip could not download its files\n  {words}", remedy)
-        )
+    uv = Uv(workspace.processes, Source(config=config))
+    tags = tags_of(interpreter.executable, workspace.processes)
+    sources: dict[Pin, SourceFile] = {}
+    with suppress(LockError):  # where pip alone knows the index
+        sources = {} if environment.no_build else sources_of(pins, interpreter.version, tags, uv)
+    with TemporaryDirectory(prefix="envman-wheelhouse-") as name_of_scratch:
+        scratch = Path(name_of_scratch)
+        pip = _Pip(workspace, name, interpreter, folder, scratch)
+        pip.download([pin for pin in pins if pin not in sources], config, report)
+        wanted = _take_sources(sources.values(), uv, folder, scratch)
+        pip.download_requirements(wanted, config, report)
     files = _own_files(folder)
     report(Event(name, Stage.DONE, f"{files} files in {folder}"))
     return WheelhouseOutcome(name, str(folder), interpreter.describe(), files)
+
+
+def _take_sources(sources: Iterable[SourceFile], uv: Uv, folder: Path, scratch: Path) -> list[str]:
+    """Put sources into a wheelhouse; returns what their builds ask for. Raises BuildError, OSError."""
+    cache = SourceCache(cache_folder(os.environ), uv.source)
+    wanted: list[str] = []
+    for file in sources:
+        archive = cache.source(file)
+        shutil.copyfile(archive, folder / archive.name)
+        try:
+            with TemporaryDirectory(dir=scratch) as unpacked:
+                wanted += build_system(unpack_source(archive, Path(unpacked))).requires
+        except UnfitError as error:
+            remedy = "Lock another version of it, one that has a wheel best."
+            raise BuildError(Problem(str(file), f"can't be built: {error}", remedy)) from None
+        wanted += uv.build_settings(file.name).requires
+    return list(dict.fromkeys(wanted))
+
+
+@dataclass(frozen=True)
+class _Pip:
+    """pip, as virtualenv brings it, run by the environment's interpreter; `scratch` is for what it leaves."""
+
+    workspace: Workspace
+    name: str
+    interpreter: BaseInterpreter
+    folder: Path
+    scratch: Path
+
+    def download(self, pins: Sequence[Pin], config: str | None, report: Report) -> None:
+        """Download the wheels of pins, exactly as they are locked; raises BuildError."""
+        self._download(pins_text(pins), ["--no-deps", "--require-hashes"], config, report)
+
+    def download_requirements(self, wanted: Sequence[str], config: str | None, report: Report) -> None:
+        """Download wheels that fit requirements, with those that they need; raises BuildError."""
+        self._download("".join(f"{one}\n" for one in wanted), [], config, report)
+
+    def _download(self, wanted: str, options: Sequence[str], config: str | None, report: Report) -> None:
+        if not wanted:
+            return
+        version = ".".join(self.interpreter.version.split(".")[:2])
+        where, pip = f"environment '{self.name}'", get_embed_wheel("pip", version)
+        if pip is None:
+            what = f"virtualenv brings no pip for {version}"
+            raise BuildError(Problem(where, what, "Upgrade virtualenv."))
+        file = self.scratch / "requirements.txt"
+        file.write_text(wanted, encoding="utf-8")
+        command = [self.interpreter.executable, f"{pip.path}/pip", "download", *options]
+        command += ["--only-binary", ":all:"]  # of a source it would run code to learn what that is
+        command += ["--disable-pip-version-check", "--progress-bar", "off", "--no-input"]
+        command += ["--dest", str(self.folder.absolute()), "--requirement", str(file)]
+        finished = self.workspace.processes.run(
+            command,
+            {**pip_index_environment(os.environ, config), "TMPDIR": str(self.scratch)},
+            "/",
+            (),
+            lambda line: report(Event(self.name, Stage.INSTALLING, line)),
+        )
+        if finished.exit_code:
+            words = "\n  ".join(finished.stderr.strip().splitlines()[-20:])
+            remedy = "Check the index in uv's configuration (or pip's), the proxy and the network."
+            raise BuildError(Problem(where, f"pip could not download its files\n  {words}", remedy))
 
 
 def _own_files(folder: Path) -> int:

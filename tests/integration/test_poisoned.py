@@ -184,12 +184,3 @@ def test_an_inconsistent_set_is_told_from_the_packages_own_words(two_teams: Depl
     uv.check(folder / "bin/python", {"grid"}, Processes())
     with pytest.raises(BuildError, match="requires `grid>=3`"):
         uv.check(folder / "bin/python", {"other"}, Processes())
-
-
-def test_where_a_sandbox_is_required_nothing_is_built_from_source(deployment: Deployment) -> None:
-    """A build from source runs code, and in no sandbox."""
-    file = deployment.folder / "envman.toml"
-    file.write_text(f"sandbox-required = true\n{file.read_text()}")
-    deployment.spec("env_a", ["frame"], "no-build = false\n")
-    deployment.ok("lock")
-    assert "no-build" in (deployment.folder / "environments/env_a.lock").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Deployment, in_python
-from tests.sdists import make_sdist
+from tests.sdists import make_sdist, make_tarball
+from tests.waiting import until
 
 HOSTILE = """
 import json, os, socket, subprocess, sys
@@ -121,3 +123,149 @@ def test_a_hostile_source_reaches_nothing(deployment: Deployment, sdists: Path, 
     assert not (deployment.root / "env_a" / ".sources").exists()
     copy = (deployment.root / "env_a/envman.lock").read_text()
     assert copy == (deployment.folder / "environments/env_a.lock").read_text()
+
+
+def started(deployment: Deployment, sdists: Path, mark: str) -> subprocess.Popen[str]:
+    """A build that has come to a source's backend, which never ends by itself."""
+    code = f"import time\ndef files():\n    open('started', 'w').close()\n    time.sleep(600)  # {mark}\n"
+    source = make_sdist(sdists, "endless", backend=code)
+    lock(deployment, "env_a", [source])
+    process = deployment.start("build", "env_a")
+    folders = deployment.root / ".gen"
+    until(lambda: any(folders.glob("*/.sources/build-*/source/started")), "the build has started")
+    return process
+
+
+def hooks_of(folder: Path) -> list[str]:
+    """Processes with something of a folder in their arguments."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if f"{folder}/.gen/" in words:
+            found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_from_source_leaves_nothing(
+    deployment: Deployment, sdists: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = started(deployment, sdists, tmp_path.name)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert deployment.generations() == set()
+    assert not (deployment.root / "env_a").exists()
+    until(lambda: hooks_of(deployment.root) == [], "its processes have ended")
+    assert list((tmp_path / "envman-cache/wheels").glob("*")) == []
+
+
+def test_a_killed_build_from_source_leaves_nothing_that_counts(
+    deployment: Deployment, sdists: Path, tmp_path: Path
+) -> None:
+    process = started(deployment, sdists, tmp_path.name)
+    process.kill()
+    process.communicate(timeout=60)
+    until(lambda: hooks_of(deployment.root) == [], "what runs in bubblewrap ends with envman")
+    deployment.spec("env_b", ["frame<2"])
+    deployment.ok("lock", "env_b")
+    deployment.ok("build", "env_b")
+    assert deployment.generations() == {deployment.current("env_b")}
+    assert list((tmp_path / "envman-cache/wheels").glob("*")) == []
+
+
+def test_what_was_built_from_source_is_locked_and_verified_as_ever(
+    deployment: Deployment, sdists: Path
+) -> None:
+    """Beside wheels, with a requirement; for a second environment it is not built again."""
+    source = make_sdist(sdists, "sourced", requires=["grid<2"])
+    deployment.spec("env_a", ["sourced", "frame<2"], '[checks]\nimports = ["sourced", "frame"]\n')
+    deployment.spec("env_b", ["sourced"])
+    deployment.ok("lock")
+    first = deployment.ok("build", "env_a")
+    assert "sourced 1.0 from source, in a sandbox" in first.stderr
+    source.unlink()
+    second = deployment.ok("build", "env_b")
+    assert "from source" not in second.stderr
+    deployment.ok("verify")
+    code = in_python("import sourced; print(sourced.__version__)")
+    assert deployment.ok("exec", "--environment", "env_b", "--", *code).stdout == "1.0\n"
+    deployment.ok("prune", "--days", "0")
+    assert deployment.run("build", "env_b", "--rebuild").exit_code == 6
+
+
+def test_how_packages_are_built_is_part_of_a_generation(deployment: Deployment, sdists: Path) -> None:
+    code = "def files():\n    return {'flagged/__init__.py': 'SAID = ' + repr(os.environ.get('CFLAGS'))}\n"
+    make_sdist(sdists, "flagged", backend=code)
+    names = set()
+    for more, said in (
+        ("", "None\n"),
+        ('[source-builds]\nvariables = { CFLAGS = "-O1" }\n', "-O1\n"),
+        ('[source-builds]\nvariables = { CFLAGS = "-O1" }\nnetwork = ["Flagged"]\n', "-O1\n"),
+    ):
+        deployment.spec("env_a", ["flagged"], more)
+        deployment.ok("lock")
+        deployment.ok("build")
+        assert built(deployment, "flagged") == said
+        names.add(deployment.current("env_a"))
+    assert len(names) == 3
+
+
+def test_where_nothing_may_be_built_it_is_refused(deployment: Deployment, sdists: Path) -> None:
+    make_sdist(sdists, "sourced")
+    deployment.spec("env_a", ["sourced"])
+    deployment.ok("lock")
+    deployment.write("environments/env_a.toml", "")
+    deployment.spec("env_a", ["sourced"], "no-build = true\n")
+    result = deployment.run("lock")
+    assert result.exit_code == 5
+    assert "building from source is disabled" in result.stderr or "no usable wheels" in result.stderr
+
+
+def test_a_file_that_is_not_the_locked_one_is_not_built(deployment: Deployment, sdists: Path) -> None:
+    make_sdist(sdists, "sourced")
+    deployment.spec("env_a", ["sourced"])
+    deployment.ok("lock")
+    make_sdist(sdists, "sourced", backend="# another one\n")
+    result = deployment.run("build")
+    assert result.exit_code == 6
+    assert "from source" not in result.stderr
+    assert deployment.generations() == set()
+
+
+def test_a_tarball_that_leads_out_is_refused(deployment: Deployment, sdists: Path, tmp_path: Path) -> None:
+    """Its metadata is found first, and is static; so it is locked, and what leads out comes with the build."""
+    member = ("sourced-1.0/../../../../x", "POISON" + "ED")
+    text = "Metadata-Version: 2.2\nName: sourced\nVersion: 1.0\n"
+    make_tarball(sdists / "sourced-1.0.tar.gz", [("sourced-1.0/PKG-INFO", text), member])
+    deployment.spec("env_a", ["sourced"])
+    deployment.ok("lock")
+    result = deployment.run("build")
+    assert result.exit_code == 6
+    assert "is not below its folder" in result.stderr
+    assert poisoned(tmp_path) in ([], [sdists / "sourced-1.0.tar.gz"])
+
+
+def test_a_wheelhouse_holds_the_source_and_what_its_build_asks_for(
+    deployment: Deployment, sdists: Path, tmp_path: Path
+) -> None:
+    """Nothing of it runs, neither as it is downloaded nor later with the builder's rights."""
+    ran = tmp_path / "ran"
+    text = '[build-system]\nrequires = ["tool"]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    make_sdist(
+        sdists, "sourced", backend=f"open({str(ran)!r}, 'w').close()\n", files={"pyproject.toml": text}
+    )
+    deployment.spec("env_a", ["sourced", "grid<2"])
+    deployment.ok("lock")
+    deployment.ok("wheelhouse", "env_a", "wheels")
+    names = {path.name for path in (deployment.folder / "wheels").iterdir()}
+    assert names == {"sourced-1.0.tar.gz", "tool-1.0-py3-none-any.whl", "grid-1.1-py3-none-any.whl"}
+    assert not ran.exists()
+    variables = {"UV_FIND_LINKS": ""}
+    (deployment.folder / "uv.toml").unlink()
+    result = deployment.run("build", "--wheelhouse", "wheels", variables=variables)
+    assert "in a sandbox" in result.stderr
+    assert not ran.exists()

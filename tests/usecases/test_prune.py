@@ -77,7 +77,13 @@ def test_what_is_new_stays_though_nothing_names_it(cache: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "what"),
-    [("bases", What.BASE), ("roots", What.ENVIRONMENTS), ("virtualenv", What.VIRTUALENV)],
+    [
+        ("bases", What.BASE),
+        ("roots", What.ENVIRONMENTS),
+        ("virtualenv", What.VIRTUALENV),
+        ("sources", What.SOURCE),
+        ("wheels", What.WHEEL),
+    ],
 )
 def test_folders_go_by_when_they_were_used(cache: Path, folder: str, what: What) -> None:
     for name in ("old", "new"):
