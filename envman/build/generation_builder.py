@@ -17,11 +17,9 @@ from packaging.utils import canonicalize_name
 
 from envman import __version__
 from envman.build.bytecode import Bytecode, Compiler
-from envman.build.installation import Installation
 from envman.build.machine import Machine
 from envman.build.plan import Plan
 from envman.build.quarantine import SANDBOX_REMEDY, Guest, GuestRights, Quarantine, guest_variables
-from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
 from envman.build.venv import Trial, VirtualEnvironment, virtualenv_version
 from envman.errors import BuildError, EnvmanError, Problem
 from envman.store import layout
@@ -96,27 +94,27 @@ class GenerationBuilder:
         def said(line: str) -> None:
             self._report(_said_by_uv(name, line))
 
+        from envman.build.installation import Installation  # what an unchanged environment does not need
+        from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
+
+        options = SourceOptions(
+            environment=name,
+            interpreter=plan.interpreter,
+            network=plan.environment.build_network,
+            variables=plan.environment.build_variables,
+            hidden=self._hidden(),
+            sandbox_required=tools.sandbox_required,
+        )
+        with_sources = SourceTools(tools.processes, tools.uv, tools.machine, self._report, self._held)
         folder = environment.folder / layout.SOURCES
         folder.mkdir()
         folder.chmod(0o755)
         try:
-            with_sources = SourceTools(tools.processes, tools.uv, tools.machine, self._report, self._held)
-            builds = SourceBuilds(folder, self._source_options(plan), with_sources)
+            builds = SourceBuilds(folder, options, with_sources)
             Installation(plan, environment, folder, tools.uv, self._held, said).run(builds)
         finally:
             remove_tree(folder)
         (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
-
-    def _source_options(self, plan: Plan) -> SourceOptions:
-        declared = plan.environment
-        return SourceOptions(
-            environment=declared.name,
-            interpreter=plan.interpreter,
-            network=declared.build_network,
-            variables=declared.build_variables,
-            hidden=self._hidden(),
-            sandbox_required=self._tools.sandbox_required,
-        )
 
     def _compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
         name, interpreter = plan.environment.name, plan.interpreter

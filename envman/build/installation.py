@@ -40,7 +40,7 @@ class Installation:
         lock = parse_lock(self.plan.lock_text, declared.lock_file, declared.name)
         markers = self.plan.interpreter.marker_environment()
         pins = [pin for pin in lock.pins if pin.applies(markers)]
-        built = {} if declared.no_build else _built_before(pins, builds)
+        built = {} if declared.no_build else builds.kept_wheels(pins)
         try:
             self._sync(pins, built)
             return
@@ -91,13 +91,3 @@ def sources_of(pins: Sequence[Pin], python: str, tags: Container[Tag], uv: Uv) -
         for pin in pins
         if pin.name in found and f"sha256:{found[pin.name].sha256}" in pin.hashes
     }
-
-
-def _built_before(pins: Sequence[Pin], builds: SourceBuilds) -> dict[Pin, BuiltWheel]:
-    """What was built from one of the locked sources for this interpreter: there was no wheel then."""
-    found = {}
-    for pin in pins:
-        for value in pin.hashes:
-            if wheel := builds.kept_wheel(pin.name, value.removeprefix("sha256:")):
-                found[pin] = wheel
-    return found

@@ -11,10 +11,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
-from pyproject_hooks import BackendUnavailable, BuildBackendHookCaller, HookMissing, UnsupportedOperation
 
 from envman.build.built_wheel import read_result
 from envman.build.quarantine import printable
@@ -25,6 +24,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+if TYPE_CHECKING:
+    from pyproject_hooks import BuildBackendHookCaller
 
 ANSWER = "output.json"
 QUESTION = "input.json"
@@ -110,6 +112,12 @@ def call_hook(
     `run` runs the script of pyproject-hooks: it gets the hook's name, the file with the question and further
     variables, and returns the folder where the answer is. `source` is the source's folder as that sees it.
     """
+    from pyproject_hooks import (  # where something is built from source
+        BackendUnavailable,
+        BuildBackendHookCaller,
+        HookMissing,
+        UnsupportedOperation,
+    )
 
     def runner(
         cmd: Sequence[str],

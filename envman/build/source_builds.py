@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from packaging.tags import Tag
-from pyproject_hooks import BuildBackendHookCaller
 
 from envman.build.built_wheel import check_wheel, names_of_result, read_result
 from envman.build.machine import Machine
@@ -36,6 +35,7 @@ from envman.build.source_cache import BuiltWheel, SourceCache
 from envman.build.venv import VirtualEnvironment, said_by
 from envman.errors import BuildError, Problem
 from envman.inside.protocol import SCRIPTS
+from envman.lock.lockfile import Pin
 from envman.lock.source_only import SourceFile
 from envman.lock.wheel_tags import interpreter_tags
 from envman.spec.inputs import digest
@@ -43,6 +43,9 @@ from envman.store.manifest import BaseInterpreter
 from envman.system.events import Event, Report, Stage
 from envman.system.processes import Processes
 from envman.uv.runner import Uv
+
+if TYPE_CHECKING:
+    from pyproject_hooks import BuildBackendHookCaller
 
 PYTHON_TAGS = f"{SCRIPTS}/python_tags.py"
 FORMAT = "1"
@@ -106,9 +109,14 @@ class SourceBuilds:
             self._tags = tags_of(self._options.interpreter.executable, self._tools.processes)
         return self._tags
 
-    def kept_wheel(self, name: str, sha256: str) -> BuiltWheel | None:
-        """The wheel that was built before from a source with this digest, in the same way; raises OSError."""
-        return self._cache.wheel(self._key(name, sha256))
+    def kept_wheels(self, pins: Iterable[Pin]) -> dict[Pin, BuiltWheel]:
+        """What was built before from a locked source, in the same way; raises OSError, SpecError."""
+        built, found = self._cache.built(), {}
+        for pin in pins:
+            for sha256 in built & {value.removeprefix("sha256:") for value in pin.hashes}:
+                if wheel := self._cache.wheel(self._key(pin.name, sha256)):
+                    found[pin] = wheel
+        return found
 
     def wheel(self, file: SourceFile) -> BuiltWheel:
         """The wheel of a source distribution, built unless it is in the cache. Raises BuildError, OSError."""
@@ -147,14 +155,15 @@ class SourceBuilds:
     def _key(self, name: str, sha256: str) -> str:
         """What decides a built wheel, as far as it is known beforehand."""
         options, one = self._options, self._options.interpreter
-        return digest(
+        way = digest(
             [
-                *(FORMAT, sha256, one.implementation, one.version, one.platform, one.executable, one.stamp),
+                *(FORMAT, one.implementation, one.version, one.platform, one.executable, one.stamp),
                 f"network={name in options.network}",
                 json.dumps(dict(options.variables), sort_keys=True),
                 json.dumps(astuple(self._tools.uv.build_settings(name)), sort_keys=True),
             ]
-        ).removeprefix("sha256:")
+        )
+        return f"{sha256}-{way.removeprefix('sha256:')}"
 
     def _at_bench(self, file: SourceFile, work: Callable[[_Bench], ResultT]) -> ResultT:
         name = self._options.environment
@@ -166,7 +175,10 @@ class SourceBuilds:
                 bench.take(unpack_source(archive, Path(unpacked)))
             return work(bench)
         except UnfitError as error:
-            remedy = "Lock another version of it, one that has a wheel best."
+            remedy = (
+                "Add what its build needs to the machine, or to [source-builds] of the spec; or lock a "
+                "version that has a wheel."
+            )
             raise BuildError(Problem(str(file), f"can't be built: {error}", remedy)) from None
 
     def _new_folder(self, kind: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
@@ -17,7 +18,6 @@ from envman.errors import BuildError, Problem
 from envman.lock.source_only import SourceFile
 from envman.system.digests import Digests
 from envman.system.files import mark_used, remove_tree
-from envman.system.remote import fetch_file
 from envman.uv.indexes import index_account
 from envman.uv.runner import Source
 
@@ -57,7 +57,8 @@ class SourceCache:
         if _is_as_kept(place / name, file.sha256):
             mark_used(place)
         else:
-            remove_tree(place)
+            if place.exists():
+                remove_tree(place)  # damaged; what another build puts there meanwhile is whole
             with _new_folder(place) as new:
                 self._fetch(file, new / name)
         return place / name
@@ -67,6 +68,8 @@ class SourceCache:
             what = "its source is not in envman's cache, and --offline forbids to fetch it"
             remedy = "Fill a wheelhouse (envman wheelhouse), or leave --offline out."
             raise BuildError(Problem(str(file), what, remedy))
+        from envman.system.remote import fetch_file  # HTTP, which no wheel needs
+
         account = index_account(os.environ, self._source.config, file.url)
         try:
             with target.open("xb") as stream:
@@ -82,8 +85,17 @@ class SourceCache:
             remedy = "The file is not the one that was locked. Find out why; to accept it, lock anew with -P."
             raise BuildError(Problem(str(file), what, remedy))
 
+    def built(self) -> frozenset[str]:
+        """The digests of those sources that a wheel was built from, in whichever way; raises OSError."""
+        folder = self._folder / WHEELS
+        names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+        return frozenset(name.partition("-")[0] for name in names)
+
     def wheel(self, key: str) -> BuiltWheel | None:
-        """The wheel of a build, None where there is none that is as it was kept; raises OSError."""
+        """The wheel of a build, None where there is none that is as it was kept; raises OSError.
+
+        `key` begins with the source's digest, and a dash.
+        """
         for wheel in sorted((self._folder / WHEELS / key).glob("*/*.whl")):
             if _is_as_kept(wheel, wheel.parent.name):
                 mark_used(self._folder / WHEELS / key)
@@ -91,14 +103,21 @@ class SourceCache:
         return None
 
     def keep(self, key: str, result: Path, check: Callable[[str, BinaryIO], None]) -> BuiltWheel:
-        """Take the wheel of a build out of the folder that a guest has left it in; see `copy_wheel`."""
+        """Take the wheel of a build out of the folder that a guest has left it in; see `copy_wheel`.
+
+        Where another build has kept one meanwhile, that one counts.
+        """
         place = self._folder / WHEELS / key
-        remove_tree(place)
+        if place.exists() and self.wheel(key) is None:
+            remove_tree(place)
         with _new_folder(place) as new:
             name, sha256 = copy_wheel(result, new, check)
             (new / sha256).mkdir()
             (new / name).rename(new / sha256 / name)
-        return BuiltWheel(place / sha256 / name, sha256)
+        kept = self.wheel(key)  # which another build may have put there meanwhile
+        if kept is None:
+            raise OSError(errno.EIO, "was not kept as it was written", str(place))
+        return kept
 
 
 def _is_as_kept(file: Path, sha256: str) -> bool:

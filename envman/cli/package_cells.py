@@ -42,8 +42,8 @@ def show_source_only(reporter: Reporter, outcomes: Iterable[LockOutcome]) -> Non
     for outcome in outcomes:
         for one in outcome.source_only:
             reporter.note(
-                f"{outcome.environment}: {one.words()}, so a build runs the package's code, which may "
-                "download more. 'no-build = true' in the spec refuses such packages."
+                f"{outcome.environment}: {one.words()}, so a build runs the package's code. "
+                "'no-build = true' in the spec refuses such packages."
             )
 
 
