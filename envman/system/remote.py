@@ -72,6 +72,8 @@ def fetch_file(url: str, target: BinaryIO, most: int, account: tuple[str, str] |
                     raise OSError(errno.EFBIG, f"is larger than {most} bytes")
                 digest.update(block)
                 target.write(block)
+            if getattr(source, "length", None):
+                raise OSError(errno.EIO, "the server's answer breaks off")
         return digest.hexdigest()
 
     try:

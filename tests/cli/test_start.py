@@ -48,7 +48,11 @@ MAY_LOAD = {
     "prune": ("", f"{IMAGES} build inside", "prune"),
     "verify": ("", PUBLISHED, ""),
     "export": (f"{SPEC} uv", UV, "export"),
-    "wheelhouse": (f"{SPEC} python_discovery virtualenv filelock platformdirs", f"{UV} build", "wheelhouse"),
+    "wheelhouse": (
+        f"{SPEC} python_discovery virtualenv filelock platformdirs uv",
+        f"{UV} build confine inside launch",
+        "wheelhouse",
+    ),
     "audit": (f"{SPEC} tomlkit", f"{DECLARED} launch packages", "audit"),
     "licenses": (SPEC, f"{DECLARED} launch packages", "licenses"),
     "sbom": (SPEC, f"{DECLARED} packages", "sbom"),

@@ -8,7 +8,7 @@ import pytest
 
 from envman.errors import SpecError
 from envman.spec.parse import parse_toml
-from envman.uv.configuration import read_uv_config, uv_environment, uv_folder
+from envman.uv.configuration import BuildSettings, build_settings, read_uv_config, uv_environment, uv_folder
 
 HIDDEN_INPUTS = [
     "UV_CONFIG_FILE",
@@ -233,3 +233,21 @@ def test_the_folder_goes_although_uv_failed() -> None:
     with pytest.raises(KeyError), uv_folder(None) as folder:
         raise KeyError
     assert not folder.exists()
+
+
+def test_what_a_uv_toml_says_of_builds_from_source(tmp_path: Path) -> None:
+    config = tmp_path / "uv.toml"
+    config.write_text(
+        'build-constraint-dependencies = ["setuptools<81"]\n'
+        "[extra-build-dependencies]\n"
+        'My_Package = ["cython", { requirement = "numpy", match-runtime = true }]\n'
+        '[config-settings]\na = "1"\nb = "1"\n'
+        '[config-settings-package]\nmy-package = { b = ["2"] }\n'
+    )
+    found = build_settings(str(config), "my-package")
+    assert found == BuildSettings(("cython", "numpy"), ("setuptools<81",), {"a": "1", "b": ["2"]})
+    assert build_settings(str(config), "other") == BuildSettings((), ("setuptools<81",), {"a": "1", "b": "1"})
+    assert build_settings(None, "other") == BuildSettings()
+    config.write_text("extra-build-dependencies = 1\n")
+    with pytest.raises(SpecError, match="wrong type"):
+        build_settings(str(config), "other")

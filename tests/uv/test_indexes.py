@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from envman.uv.indexes import pip_index_environment
+from envman.uv.indexes import index_account, pip_index_environment
 
 MAIN, MORE = "https://index.example/main", "https://more.example/more"
 
@@ -126,3 +126,25 @@ def test_credentials_that_the_address_holds_already_stay() -> None:
 )
 def test_pip_trusts_the_certificates_that_uv_trusts(caller: dict[str, str], expected: str) -> None:
     assert pip(caller) == {"PIP_CERT": expected}
+
+
+@pytest.mark.parametrize(
+    ("url", "account"),
+    [
+        ("https://a.example/files/x.tar.gz", ("me", "pass:word")),
+        ("https://a.example:8443/x.tar.gz", None),
+        ("http://a.example/x.tar.gz", None),
+        ("https://b.a.example/x.tar.gz", None),
+        ("https://files.example/x.tar.gz", None),
+        ("https://links.example/x.tar.gz", ("you", "")),
+    ],
+)
+def test_an_account_counts_for_its_own_host(
+    tmp_path: Path, url: str, account: tuple[str, str] | None
+) -> None:
+    config = tmp_path / "uv.toml"
+    config.write_text(
+        'find-links = ["https://you@links.example/all"]\n[[index]]\nname = "team"\nurl = "https://a.example/simple"\n'
+    )
+    caller = {"UV_INDEX_TEAM_USERNAME": "me", "UV_INDEX_TEAM_PASSWORD": "pass:word"}
+    assert index_account(caller, str(config), url) == account
