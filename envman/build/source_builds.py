@@ -54,6 +54,9 @@ SAME_TIME = "315619200"
 another time; zip archives know none before the 1st.
 """
 
+_SCRIPT = "call_hook.py"
+_RESULT = "result"
+
 ResultT = TypeVar("ResultT")
 
 
@@ -86,6 +89,23 @@ class SourceTools:
     machine: Machine
     report: Report
     held: Sequence[int] = ()
+
+
+@dataclass
+class _Bench:
+    """One build: below its folder the source, and a folder for each call of a hook. The source is ours until
+    the first call, and the guest's from then on (`given`).
+    """
+
+    package: SourceFile
+    folder: Path
+    given: bool = False
+    calls: int = 0
+
+    @property
+    def source(self) -> Path:
+        """The unpacked source."""
+        return self.folder / "source"
 
 
 class SourceBuilds:
@@ -125,7 +145,7 @@ class SourceBuilds:
             return found
 
         def build(bench: _Bench) -> BuiltWheel:
-            result = bench.call(lambda hooks, folder: hooks.build_wheel(folder, settings.backend))
+            result = self._call(bench, lambda hooks, folder: hooks.build_wheel(folder, settings.backend))
             wanted = file.name, file.version
             return self._cache.keep(
                 key, result, lambda name, content: check_wheel(name, content, wanted, self.tags())
@@ -142,8 +162,8 @@ class SourceBuilds:
         def prepare(bench: _Bench) -> str:
             if (text := static_metadata(bench.source)) is not None:
                 return text
-            result = bench.call(
-                lambda hooks, folder: hooks.prepare_metadata_for_build_wheel(folder, settings.backend)
+            result = self._call(
+                bench, lambda hooks, folder: hooks.prepare_metadata_for_build_wheel(folder, settings.backend)
             )
             infos = [name for name in names_of_result(result) if name.endswith(".dist-info")]
             if len(infos) != 1:
@@ -171,8 +191,8 @@ class SourceBuilds:
         archive = self._cache.source(file)
         try:
             with TemporaryDirectory(prefix="envman-", dir=self._folder) as unpacked:
-                bench = _Bench(self, file, self._new_folder("build"))
-                bench.take(unpack_source(archive, Path(unpacked)))
+                bench = _Bench(file, self._new_folder("build"))
+                unpack_source(archive, Path(unpacked)).rename(bench.source)
             return work(bench)
         except UnfitError as error:
             remedy = (
@@ -187,6 +207,52 @@ class SourceBuilds:
         folder.mkdir()
         folder.chmod(0o755)
         return folder
+
+    def _call(self, bench: _Bench, hook: Callable[[BuildBackendHookCaller, str], object]) -> Path:
+        """Call a hook that makes something, with all that the build asks for; returns the folder with what
+        it has made. Raises UnfitError, BuildError, OSError.
+        """
+        system, settings = build_system(bench.source), self._tools.uv.build_settings(bench.package.name)
+        wanted = requirements([*system.requires, *settings.requires])
+        environment = self._environment(bench.package, wanted)
+
+        def asked(hooks: BuildBackendHookCaller, _: str) -> object:
+            return hooks.get_requires_for_build_wheel(settings.backend)
+
+        further, _ = self._called(bench, system, environment, asked)
+        if more := requirements([*wanted, *requirements(further or [])])[len(wanted) :]:
+            environment = self._environment(bench.package, (*wanted, *more))
+        return self._called(bench, system, environment, hook)[1]
+
+    def _called(
+        self,
+        bench: _Bench,
+        system: BuildSystem,
+        environment: VirtualEnvironment,
+        hook: Callable[[BuildBackendHookCaller, str], ResultT],
+    ) -> tuple[ResultT, Path]:
+        """What a hook says, and the folder with what it has made."""
+        bench.calls += 1
+        call = bench.folder / f"call-{bench.calls}"
+        (call / _RESULT).mkdir(parents=True)
+
+        def run(name: str, question: Path, further: Mapping[str, str]) -> Path:
+            shutil.copyfile(question, call / QUESTION)
+            found, variables = self._quarantine(bench.package, environment, (bench.source, call))
+            for folder in (call,) if bench.given else (bench.source, call):
+                found.give(folder)
+            bench.given = True
+            words = [str(environment.python), str(environment.folder / _SCRIPT), name, str(call)]
+            finished = found.processes.run(words, {**variables, **further}, str(bench.source))
+            if finished.exit_code:
+                raise UnfitError(f"{name} ended with {finished.exit_code}\n  {said_by(finished)}")
+            return call
+
+        seen = self._tools.processes.seen  # a base's interpreter finds the folders elsewhere
+        said = call_hook(
+            system, seen(str(bench.source)), run, lambda hooks: hook(hooks, seen(str(call / _RESULT)))
+        )
+        return said, call / _RESULT
 
     def _environment(self, package: SourceFile, wanted: tuple[str, ...]) -> VirtualEnvironment:
         """A virtual environment with what builds ask for, never with more; several builds may share it."""
@@ -236,73 +302,6 @@ def tags_of(python: str, processes: Processes) -> frozenset[Tag]:
         return interpreter_tags(finished.stdout)
     except ValueError as error:
         raise BuildError(Problem(python, str(error), "Lock versions that have a wheel.")) from None
-
-
-_SCRIPT = "call_hook.py"
-
-
-class _Bench:
-    """One build: the source, and a folder for each call of a hook; all of them are the guest's."""
-
-    def __init__(self, builds: SourceBuilds, package: SourceFile, folder: Path) -> None:
-        self._builds = builds
-        self._package = package
-        self._folder = folder
-        self.source = folder / "source"
-        self._given = False
-        self._calls = 0
-
-    def take(self, unpacked: Path) -> None:
-        """Have the unpacked source; raises OSError."""
-        unpacked.rename(self.source)
-
-    def call(self, hook: Callable[[BuildBackendHookCaller, str], object]) -> Path:
-        """Call a hook that makes something, with all that the build asks for; returns the folder with what
-        it has made. Raises UnfitError, BuildError, OSError.
-        """
-        builds, package = self._builds, self._package
-        system = build_system(self.source)
-        settings = builds._tools.uv.build_settings(package.name)
-        wanted = requirements([*system.requires, *settings.requires])
-        environment = builds._environment(package, wanted)
-        further, _ = self._called(
-            system, environment, lambda hooks, _: hooks.get_requires_for_build_wheel(settings.backend)
-        )
-        if more := requirements([*wanted, *requirements(further or [])])[len(wanted) :]:
-            environment = builds._environment(package, (*wanted, *more))
-        _, call = self._called(system, environment, hook)
-        return call / _RESULT
-
-    def _called(
-        self,
-        system: BuildSystem,
-        environment: VirtualEnvironment,
-        hook: Callable[[BuildBackendHookCaller, str], ResultT],
-    ) -> tuple[ResultT, Path]:
-        processes = self._builds._tools.processes
-        self._calls += 1
-        call = self._folder / f"call-{self._calls}"
-        (call / _RESULT).mkdir(parents=True)
-
-        def run(name: str, question: Path, further: Mapping[str, str]) -> Path:
-            shutil.copyfile(question, call / QUESTION)
-            found, variables = self._builds._quarantine(self._package, environment, (self.source, call))
-            for folder in (call,) if self._given else (self.source, call):
-                found.give(folder)  # once: afterwards it is the guest's, with whatever that has put there
-            self._given = True
-            words = [str(environment.python), str(environment.folder / _SCRIPT), name, str(call)]
-            finished = found.processes.run(words, {**variables, **further}, str(self.source))
-            if finished.exit_code:
-                raise UnfitError(f"{name} ended with {finished.exit_code}\n  {said_by(finished)}")
-            return call
-
-        seen = processes.seen(str(self.source))
-        return call_hook(
-            system, seen, run, lambda hooks: hook(hooks, processes.seen(str(call / _RESULT)))
-        ), call
-
-
-_RESULT = "result"
 
 
 def _said_of(quarantine: Quarantine, package: SourceFile, environment: str) -> Event:
