@@ -20,6 +20,7 @@ from envman.system.processes import Processes
 from envman.usecases.images.base_machine import BaseMachine, base_machine
 from envman.uv.runner import Source, Uv
 from tests.build.test_source_builds import SAYS
+from tests.conftest import Deployment
 from tests.images.own_base import make_base
 from tests.interpreters import interpreter
 from tests.sdists import make_sdist
@@ -89,3 +90,21 @@ def test_a_hostile_source_reaches_nothing_of_a_base_or_of_this_machine(
     assert list(uv_cache.rglob("POISON")) == []
     assert wheel.path.is_relative_to(machine.cache)
     assert (machine.root / ".gen/other/file").read_text() == "another environment's"
+
+
+def test_an_image_has_what_was_built_in_its_base(
+    images: Deployment, wheelhouse: Path, tmp_path: Path
+) -> None:
+    """Found in a folder of this machine; a second build of the image builds nothing again."""
+    make_sdist(tmp_path / "sdists", "sourced", requires=["grid<2"])
+    folders = json.dumps([str(tmp_path / "sdists"), str(wheelhouse)])
+    images.write("uv.toml", f"no-index = true\nfind-links = {folders}\n")
+    images.spec("env_a", ["sourced"], '[checks]\nimports = ["sourced", "grid"]\n')
+    images.ok("lock", "env_a")
+    said = images.ok("image", "build", "env_a", "--tag", "team/image_a:sourced").stderr
+    assert "sourced 1.0 from source, in a sandbox" in said
+    images.spec("env_a", ["sourced"], '[checks]\nimports = ["sourced"]\n')
+    images.ok("lock", "env_a")
+    again = images.ok("image", "build", "env_a", "--tag", "team/image_a:again").stderr
+    assert "checking" in again
+    assert "from source" not in again
