@@ -78,6 +78,9 @@ def fetch_file(url: str, target: BinaryIO, most: int, account: tuple[str, str] |
 
     try:
         return CHILDREN.abandonable(read)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
     except http.client.HTTPException as error:
         raise OSError(errno.EIO, f"the server's answer breaks off: {error!r}") from None
     finally:

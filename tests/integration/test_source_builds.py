@@ -43,7 +43,7 @@ def spoil(folder):
 def call():
     socket.create_connection(("127.0.0.1", {port}), 5).sendall("\\n".join(os.environ.values()).encode())
 def stay():
-    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", {mark!r}], start_new_session=True)
+    subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", {mark!r}], start_new_session=True)
 def files():
     done = {{
         "home": attempt(lambda: spoil({home!r})),
@@ -126,9 +126,9 @@ def test_a_hostile_source_reaches_nothing(deployment: Deployment, sdists: Path, 
     assert copy == (deployment.folder / "environments/env_a.lock").read_text()
 
 
-def started(deployment: Deployment, sdists: Path, mark: str) -> subprocess.Popen[str]:
+def started(deployment: Deployment, sdists: Path) -> subprocess.Popen[str]:
     """A build that has come to a source's backend, which never ends by itself."""
-    code = f"import time\ndef files():\n    open('started', 'w').close()\n    time.sleep(600)  # {mark}\n"
+    code = "import signal\ndef files():\n    open('started', 'w').close()\n    signal.pause()\n"
     source = make_sdist(sdists, "endless", backend=code)
     lock(deployment, "env_a", [source])
     process = deployment.start("build", "env_a")
@@ -154,7 +154,7 @@ def hooks_of(folder: Path) -> list[str]:
 def test_an_interrupted_build_from_source_leaves_nothing(
     deployment: Deployment, sdists: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = started(deployment, sdists, tmp_path.name)
+    process = started(deployment, sdists)
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == 128 + number
@@ -167,7 +167,7 @@ def test_an_interrupted_build_from_source_leaves_nothing(
 def test_a_killed_build_from_source_leaves_nothing_that_counts(
     deployment: Deployment, sdists: Path, tmp_path: Path
 ) -> None:
-    process = started(deployment, sdists, tmp_path.name)
+    process = started(deployment, sdists)
     process.kill()
     process.communicate(timeout=60)
     until(lambda: hooks_of(deployment.root) == [], "what runs in bubblewrap ends with envman")

@@ -8,6 +8,7 @@ import io
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_response(404 if self.path == "/none" else 200)
         self.send_header("Content-Length", str(len(CONTENT) + (self.path == "/short")))
         self.end_headers()
-        self.wfile.write(CONTENT)
+        with suppress(OSError):  # who has enough hangs up
+            self.wfile.write(CONTENT)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -39,6 +41,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 def served() -> tuple[http.server.ThreadingHTTPServer, str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     server.asked = []  # type: ignore[attr-defined]
+    server.daemon_threads = False  # so that closing it waits for whom it still answers
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server, f"http://127.0.0.1:{server.server_port}"
 
