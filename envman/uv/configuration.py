@@ -100,11 +100,17 @@ INDEX_KEYS = frozenset({"index", "index-url", "extra-index-url", "find-links", "
 
 
 @contextmanager
-def uv_folder(config: str | None, markers: Sequence[str] = (), indexes: bool = True) -> Iterator[Path]:
+def uv_folder(
+    config: str | None,
+    markers: Sequence[str] = (),
+    indexes: bool = True,
+    known: Sequence[Mapping[str, Any]] = (),
+) -> Iterator[Path]:
     """A folder to run uv in, for its owner's eyes only; it goes when the context ends.
 
     `config` is the deployment's uv.toml, `markers` the platforms to resolve for; without `indexes` what the
-    configuration says of them is left out. Raises SpecError.
+    configuration says of them is left out. `known` is metadata of packages, besides what the configuration
+    states (`dependency-metadata`). Raises SpecError.
     """
     import tomlkit  # only where uv is run
 
@@ -113,6 +119,8 @@ def uv_folder(config: str | None, markers: Sequence[str] = (), indexes: bool = T
         table = {key: value for key, value in table.items() if key not in {*INDEX_KEYS, "pip"}}
     if markers:
         table["environments"] = list(markers)
+    if known:
+        table["dependency-metadata"] = [*table.get("dependency-metadata", ()), *known]
     document = {"project": {"name": "envman-workspace", "version": "0"}, "tool": {"uv": table}}
     with TemporaryDirectory(prefix="envman-uv-") as name:
         folder = Path(name)

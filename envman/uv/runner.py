@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from typing import Any
 from uv import find_uv_bin
 
 from envman.errors import BuildError, LockError, Problem
+from envman.lock.lockfile import parse_pins
 from envman.lock.platforms import environment_markers, lowest_python
 from envman.spec.inputs import CORE, Inputs
 from envman.system.child_process import Finished
 from envman.system.files import cache_folder
 from envman.system.processes import Processes
 from envman.uv.cache import mend_after_boot
+from envman.uv.cache_without_builds import TRIAL, cache_without_builds, wanted_build
 from envman.uv.configuration import BuildSettings, build_settings, uv_environment, uv_folder
 from envman.uv.messages import last_words, remedy_for, resolution_error, unwanted_conflicts
 
@@ -39,6 +42,40 @@ class Upgrade:
     def __bool__(self) -> bool:
         """Whether any version may change."""
         return self.everything or bool(self.packages)
+
+
+@dataclass(frozen=True)
+class KnownMetadata:
+    """What a version of a package declares (core metadata): uv then has nothing to build to read it.
+
+    `file_hash` is its source's, for a folder or an index that tells none: `sha256:` and hexadecimal digits.
+    """
+
+    name: str
+    version: str
+    requires_dist: tuple[str, ...] = ()
+    requires_python: str = ""
+    provides_extra: tuple[str, ...] = ()
+    file_hash: str = ""
+
+    def table(self) -> dict[str, Any]:
+        """The same as an entry of uv's `dependency-metadata`."""
+        table: dict[str, Any] = {"name": self.name, "version": self.version}
+        table["requires-dist"] = list(self.requires_dist)
+        if self.requires_python:
+            table["requires-python"] = self.requires_python
+        if self.provides_extra:
+            table["provides-extra"] = list(self.provides_extra)
+        return table
+
+
+class SourceNeededError(Exception):
+    """uv has to know what a source distribution declares, and would have to build it: name and version."""
+
+    def __init__(self, package: str, version: str) -> None:
+        super().__init__(f"{package} {version}")
+        self.package = package
+        self.version = version
 
 
 @dataclass(frozen=True)
@@ -66,6 +103,7 @@ class Uv:
     def __init__(self, processes: Processes, source: Source) -> None:
         self._processes = processes
         self.source = source
+        self._is_tried = False
         self.program = find_uv_bin()
         """Where uv is, on this machine."""
 
@@ -79,14 +117,17 @@ class Uv:
         finished = self._processes.run([self.program, "cache", "dir"], uv_environment(os.environ), "/")
         return Path(finished.stdout.strip()) if finished.exit_code == 0 else None
 
-    def resolve(self, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
+    def resolve(
+        self, inputs: Inputs, previous: str, upgrade: Upgrade, known: Sequence[KnownMetadata] = ()
+    ) -> str:
         """Resolve an environment for all its platforms; returns pinned requirements with hashes.
 
         `previous` is the lock that is there (may be empty): its versions are kept where they still fit.
+        Nothing is built: SourceNeededError says which source distribution's metadata has to be `known`.
         Raises UnsatisfiableError where no set of versions fits, LockError for any other failure.
         """
         markers = environment_markers(inputs.requires_python, inputs.platforms)
-        with uv_folder(self.source.config, markers) as folder:
+        with uv_folder(self.source.config, markers, known=[one.table() for one in known]) as folder:
             _write_inputs(folder, inputs, previous)
             command = ["pip", "compile", "requirements.in", "--output-file", "lock.txt", "--quiet"]
             command += ["--constraints", "constraints.txt", "--overrides", "overrides.txt"]
@@ -94,20 +135,29 @@ class Uv:
             command += ["--upgrade"] if upgrade.everything else []
             command += ["--no-build"] if inputs.no_build else []
             command += [word for package in upgrade.packages for word in ("--upgrade-package", package)]
-            finished = self._run(command, folder)
+            finished = self._run_without_builds(command, folder)
+            if wanted := wanted_build(finished):
+                raise SourceNeededError(*wanted)
             if finished.exit_code:
                 raise resolution_error(inputs.environment, finished)
-            return (folder / "lock.txt").read_text(encoding="utf-8")
+            return _with_hashes((folder / "lock.txt").read_text(encoding="utf-8"), known)
 
     def export_pylock(self, lock_file: str, requires_python: str) -> str:
         """The lock as PEP 751 text, with the files' addresses at the configured index; raises LockError."""
-        with uv_folder(self.source.config) as folder:
-            command = ["pip", "compile", lock_file, "--no-deps", "--format", "pylock.toml", "--quiet"]
+        pins = parse_pins(Path(lock_file).read_text(encoding="utf-8"), lock_file, "ENV")
+        return self._pylock(lock_file, [(pin.name, pin.version) for pin in pins], requires_python)
+
+    def _pylock(self, file: str, versions: Iterable[tuple[str, str]], requires_python: str) -> str:
+        """Pinned requirements as PEP 751 text; raises LockError."""
+        # without dependencies uv needs no package's metadata, and would want to build sources to read it
+        known = [KnownMetadata(name, version).table() for name, version in versions]
+        with uv_folder(self.source.config, known=known) as folder:
+            command = ["pip", "compile", file, "--no-deps", "--format", "pylock.toml", "--quiet"]
             command += [*_UNIVERSAL, "--python-version", lowest_python(requires_python)]
-            finished = self._run(command, folder)
+            finished = self._run_without_builds(command, folder)
         if finished.exit_code:
             what = f"uv could not export it\n  {last_words(finished)}"
-            raise LockError(Problem(lock_file, what, remedy_for(finished)))
+            raise LockError(Problem(file, what, remedy_for(finished)))
         return finished.stdout
 
     def files_of(self, pins: str, requires_python: str) -> Mapping[str, Any]:
@@ -116,6 +166,13 @@ class Uv:
             file = Path(folder) / "pins.txt"
             file.write_text(pins, encoding="utf-8")
             return tomllib.loads(self.export_pylock(str(file), requires_python))
+
+    def files_of_version(self, name: str, version: str, requires_python: str) -> Mapping[str, Any]:
+        """The same of one version of a package, which nobody has locked yet; raises LockError."""
+        with tempfile.TemporaryDirectory(prefix="envman-pins-") as folder:
+            file = Path(folder) / "pins.txt"
+            file.write_text(f"{name}=={version}\n", encoding="utf-8")
+            return tomllib.loads(self._pylock(str(file), [(name, version)], requires_python))
 
     def install(
         self,
@@ -170,6 +227,43 @@ class Uv:
             remedy = "Declare the missing or conflicting package in the spec, lock and build again."
             raise BuildError(Problem("uv pip check", "\n  ".join(wrong), remedy))
 
+    def _run_without_builds(self, arguments: Iterable[str], folder: Path) -> Finished:
+        """Run uv where it can build nothing; raises LockError where that can't be had."""
+        with self._cache(folder) as cache, cache_without_builds(cache) as view:
+            options = ["--cache-dir", str(view)]
+            if not self._is_tried:
+                self._try_a_build(options, folder)
+                self._is_tried = True
+            return self._run([*arguments, *options], folder)
+
+    @contextlib.contextmanager
+    def _cache(self, folder: Path) -> Iterator[Path]:
+        """The cache by a folder's configuration, or one that goes when the context ends (UV_NO_CACHE)."""
+        if os.environ.get("UV_NO_CACHE"):
+            with tempfile.TemporaryDirectory(prefix="envman-cache-") as cache:
+                yield Path(cache)
+        else:
+            command = [self.program, "cache", "dir"]
+            finished = self._processes.run(command, uv_environment(os.environ), str(folder))
+            yield Path(finished.stdout.strip())
+
+    def _try_a_build(self, options: Sequence[str], folder: Path) -> None:
+        """See that uv builds nothing where it should not, by a package whose build would leave a trace.
+
+        Raises LockError.
+        """
+        trial = folder / "trial"
+        trial.mkdir()
+        for name, text in TRIAL.items():
+            (trial / name).write_text(text, encoding="utf-8")
+        (folder / "trial.in").write_text(f"envman-trial @ {trial.as_uri()}\n", encoding="utf-8")
+        command = ["pip", "compile", "trial.in", "--quiet", "--no-index", *_PYTHON, *options]
+        finished = self._run(command, folder)
+        if finished.exit_code == 0 or (trial / "it-ran").exists():
+            what = "it would build packages while it resolves, and so run code of theirs"
+            remedy = "Take `no-cache` out of its configuration; or use another version of uv."
+            raise LockError(Problem("uv", what, remedy))
+
     def _run(
         self,
         arguments: Iterable[str],
@@ -186,6 +280,8 @@ class Uv:
             *self.source.options(),
         ]
         environment = uv_environment(os.environ)
+        if "--cache-dir" in command:
+            environment.pop("UV_NO_CACHE", None)  # which would win
         if self.source.wheelhouse:
             environment.pop("UV_FIND_LINKS", None)
         return self._processes.run(command, environment, str(folder), held, on_line)
@@ -207,14 +303,21 @@ class Uv:
             raise BuildError(Problem("uv cache clean", what, remedy_for(finished)))
 
 
-_UNIVERSAL = (
-    "--universal",
-    "--generate-hashes",
-    "--no-header",
-    "--no-annotate",
-    "--python",
-    sys.executable,  # or uv looks through every interpreter on PATH for one to build with
-)
+_PYTHON = ("--python", sys.executable)  # or uv looks through every interpreter on PATH
+_UNIVERSAL = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", *_PYTHON)
+
+
+def _with_hashes(text: str, known: Iterable[KnownMetadata]) -> str:
+    """Pinned requirements with the hashes of files that uv had no reason to read."""
+    hashes = {f"{one.name}=={one.version}": one.file_hash for one in known if one.file_hash}
+
+    def complete(line: str) -> str:
+        pin = line.partition(";")[0].strip()
+        if pin not in hashes or line.endswith("\\"):
+            return line
+        return f"{line} \\\n    --hash={hashes[pin]}"
+
+    return "".join(f"{complete(line)}\n" for line in text.splitlines())
 
 
 def _write_inputs(folder: Path, inputs: Inputs, previous: str) -> None:

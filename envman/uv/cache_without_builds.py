@@ -1,0 +1,73 @@
+"""A view of uv's cache in which uv can build no package, so that none of a package's code runs.
+
+uv makes an environment for each build in a folder of its cache. In the view a file stands in that folder's
+place: uv gets no further than that, and names the package that it wanted to build. All else is in the cache
+itself, and stays there. `--no-build` would not do: with it uv takes another version, or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from envman.system.child_process import Finished
+from envman.system.waiting import FOR_MOMENTS, alone
+
+BUILDS = "builds-v0"
+"""Where uv makes the environments that it builds in. `TRIAL` shows whether it still does."""
+
+_WANTED = re.compile(r"Failed to (?:download and )?build `([A-Za-z0-9._-]+)==([^`\s]+)`")
+
+TRIAL = {
+    "pyproject.toml": """\
+[project]
+name = "envman-trial"
+dynamic = ["version"]
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+""",
+    "backend.py": 'from pathlib import Path\nPath(__file__).with_name("it-ran").touch()\n',
+}
+"""A package whose build leaves a file `it-ran` as soon as anything of it runs."""
+
+
+@contextlib.contextmanager
+def cache_without_builds(cache: Path) -> Iterator[Path]:
+    """The view, for one run of uv; what uv has fetched in it is in the cache afterwards. Raises OSError."""
+    cache.mkdir(parents=True, exist_ok=True)
+    view = Path(tempfile.mkdtemp(prefix="envman-lock-", dir=cache))
+    try:
+        (view / BUILDS).touch()
+        for entry in cache.iterdir():
+            if entry.is_dir() and not entry.name.startswith(("builds-", "envman-lock-")):
+                (view / entry.name).symlink_to(entry)
+        yield view
+        _keep(view, cache)
+    finally:
+        shutil.rmtree(view, ignore_errors=True)
+
+
+def _keep(view: Path, cache: Path) -> None:
+    """Take over the folders that uv had to make, all or none: they refer to each other."""
+    made = [entry for entry in view.iterdir() if entry.is_dir() and not entry.is_symlink()]
+    if not made:
+        return
+    with alone(cache / "envman-lock.lock", FOR_MOMENTS):
+        if not any((cache / folder.name).exists() for folder in made):
+            for folder in made:
+                folder.rename(cache / folder.name)
+
+
+def wanted_build(finished: Finished) -> tuple[str, str] | None:
+    """The package, with its version, that uv could not build in the view; None where it failed otherwise."""
+    said = " ".join(finished.stderr.split())
+    found = _WANTED.search(said)
+    if finished.exit_code == 0 or found is None or BUILDS not in said:
+        return None
+    return found[1], found[2]

@@ -1,0 +1,181 @@
+"""Resolving runs no code of packages: uv has a cache in which it can't build."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from envman.errors import EnvmanError, LockError
+from envman.spec.inputs import Inputs
+from envman.system.processes import Processes
+from envman.uv import cache_without_builds as module
+from envman.uv.cache_without_builds import BUILDS, cache_without_builds
+from envman.uv.runner import KnownMetadata, Source, SourceNeededError, Upgrade, Uv
+from tests.wheels import make_wheel
+
+OWN_BACKEND = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+
+def make_source(folder: Path, name: str, version: str, files: dict[str, str]) -> Path:
+    """A source distribution whose metadata only a build of it tells."""
+    path = folder / f"{name}-{version}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for file, text in files.items():
+            member = tarfile.TarInfo(f"{name}-{version}/{file}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return path
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """What is there if a package's code has run."""
+    return tmp_path / "it-ran"
+
+
+@pytest.fixture
+def files(tmp_path: Path, trace: Path) -> Path:
+    """A folder with packages: a wheel, and two sources which leave a trace when they are built."""
+    folder = tmp_path / "files"
+    leave = f"open({str(trace)!r}, 'w').close()\n"
+    make_wheel(folder, "grid", "1.0")
+    make_wheel(folder, "grid", "2.0")
+    make_source(folder, "sly", "1.0", {"pyproject.toml": OWN_BACKEND, "backend.py": leave})
+    make_source(folder, "old", "1.0", {"setup.py": leave})
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """uv's cache, empty."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("UV_CACHE_DIR", str(cache))
+    monkeypatch.delenv("UV_NO_CACHE", raising=False)
+    yield cache
+    assert not list(cache.glob("envman-lock-*"))
+
+
+def uv_with(folder: Path, files: Path, further: str = "") -> Uv:
+    config = folder / "uv.toml"
+    config.write_text(f'no-index = true\nfind-links = ["{files}"]\n{further}', encoding="utf-8")
+    return Uv(Processes(), Source(config=str(config)))
+
+
+def inputs(*requirements: str) -> Inputs:
+    return Inputs("env_a", ">=3.11", ("linux-x86_64",), None, {"dependencies": requirements})
+
+
+@pytest.mark.parametrize("package", ["sly", "old"])
+@pytest.mark.parametrize("further", ["", "no-build-isolation = true\n"])
+@pytest.mark.usefixtures("cache")
+def test_a_source_is_named_and_not_built(
+    tmp_path: Path, files: Path, trace: Path, package: str, further: str
+) -> None:
+    with pytest.raises(SourceNeededError) as needed:
+        uv_with(tmp_path, files, further).resolve(inputs("grid", package), "", Upgrade())
+    assert (needed.value.package, needed.value.version) == (package, "1.0")
+    assert not trace.exists()
+
+
+@pytest.mark.usefixtures("cache")
+def test_what_is_known_of_a_source_counts(tmp_path: Path, files: Path, trace: Path) -> None:
+    known = [
+        KnownMetadata("sly", "1.0", ("grid<2", "old ; extra == 'more'"), ">=3.8", ("more",), "sha256:5117")
+    ]
+    uv = uv_with(tmp_path, files)
+    text = uv.resolve(inputs("sly"), "", Upgrade(), known)
+    assert "grid==1.0" in text
+    assert "old==" not in text
+    assert "sly==1.0" in text
+    assert text.count("--hash=sha256:") == 2
+    assert "    --hash=sha256:5117\n" in text
+    with pytest.raises(EnvmanError, match="can't be satisfied together"):
+        uv.resolve(inputs("sly", "grid>=2"), "", Upgrade(), known)
+    with pytest.raises(SourceNeededError, match=r"old 1\.0"):
+        uv.resolve(inputs("sly[more]"), "", Upgrade(), known)
+    assert not trace.exists()
+
+
+@pytest.mark.usefixtures("cache")
+def test_files_of_a_lock_are_found_without_a_build(tmp_path: Path, files: Path, trace: Path) -> None:
+    pins = "".join(f"{name}==1.0 \\\n    --hash=sha256:{'0' * 64}\n" for name in ("grid", "old", "sly"))
+    found = uv_with(tmp_path, files).files_of(pins, ">=3.11")["packages"]
+    assert [(package["name"], "sdist" in package) for package in found] == [
+        ("grid", False),
+        ("old", True),
+        ("sly", True),
+    ]
+    assert not trace.exists()
+
+
+def test_what_uv_fetched_is_in_its_cache(tmp_path: Path, files: Path, cache: Path) -> None:
+    uv = uv_with(tmp_path, files)
+    uv.resolve(inputs("grid"), "", Upgrade())
+    kept = {entry.name for entry in cache.iterdir() if entry.is_dir()}
+    assert kept
+    assert BUILDS not in kept
+    uv.resolve(inputs("grid"), "", Upgrade())
+    assert {entry.name for entry in cache.iterdir() if entry.is_dir()} == kept
+
+
+@pytest.mark.usefixtures("cache")
+def test_several_begin_with_an_empty_cache(tmp_path: Path, files: Path) -> None:
+    uv = uv_with(tmp_path, files)
+    with ThreadPoolExecutor(8) as pool:
+        texts = set(pool.map(lambda _: uv.resolve(inputs("grid"), "", Upgrade()), range(8)))
+    assert len(texts) == 1
+
+
+def test_folders_are_kept_all_or_none(tmp_path: Path) -> None:
+    with cache_without_builds(tmp_path) as first, cache_without_builds(tmp_path) as second:
+        for view in (first, second):
+            (view / "pointers-v1").mkdir()
+            (view / "contents-v1").mkdir()
+        (second / "more-v1").mkdir()
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.is_dir()) == [
+        "contents-v1",
+        "more-v1",
+        "pointers-v1",
+    ]
+
+
+@pytest.mark.usefixtures("cache")
+def test_no_cache_at_all(
+    tmp_path: Path, files: Path, trace: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    uv = uv_with(tmp_path, files)
+    assert "grid==2.0" in uv.resolve(inputs("grid"), "", Upgrade())
+    with pytest.raises(SourceNeededError):
+        uv.resolve(inputs("sly"), "", Upgrade())
+    assert not trace.exists()
+    cache.mkdir(exist_ok=True)
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_configuration_without_a_cache_is_refused(tmp_path: Path, files: Path, trace: Path) -> None:
+    with pytest.raises(LockError, match="run code of theirs"):
+        uv_with(tmp_path, files, "no-cache = true\n").resolve(inputs("sly"), "", Upgrade())
+    assert not trace.exists()
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_uv_that_builds_elsewhere_is_refused(
+    tmp_path: Path, files: Path, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one would be whose cache has another layout."""
+    monkeypatch.setattr(module, "BUILDS", "builds-v99")
+    with pytest.raises(LockError, match="run code of theirs"):
+        uv_with(tmp_path, files).resolve(inputs("sly"), "", Upgrade())
+    assert not trace.exists()
