@@ -158,6 +158,9 @@ class SourceBuilds:
         backend makes, or what is in a wheel that it builds. Raises BuildError, OSError.
         """
         settings = self._tools.uv.build_settings(file.name)
+        key = self._key(file.name, file.sha256)
+        if (kept := self._cache.text(key)) is not None:
+            return kept
 
         def prepare(bench: _Bench) -> str:
             if (text := static_metadata(bench.source)) is not None:
@@ -170,7 +173,11 @@ class SourceBuilds:
                 raise UnfitError("its backend made no metadata")
             return read_result(result, (infos[0], "METADATA"), MOST_TEXT).decode("utf-8", errors="replace")
 
-        return self._at_bench(file, prepare)
+        return self._cache.keep_text(key, self._at_bench(file, prepare))
+
+    def hashed(self, file: SourceFile) -> SourceFile:
+        """A source with its digest, where the index tells none; raises BuildError, OSError."""
+        return self._cache.hashed(file)
 
     def _key(self, name: str, sha256: str) -> str:
         """What decides a built wheel, as far as it is known beforehand."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -23,6 +24,7 @@ from envman.uv.runner import Source
 
 SOURCES = "sources"
 WHEELS = "wheels"
+TEXTS = "metadata"
 """Folders of the cache: one folder with one file for each digest, and for each build."""
 
 LARGEST_SOURCE = 4 * 1024**3
@@ -63,7 +65,22 @@ class SourceCache:
                 self._fetch(file, new / name)
         return place / name
 
+    def hashed(self, file: SourceFile) -> SourceFile:
+        """The source with its digest, read from the file where nobody tells it. Raises as `source` does."""
+        if file.sha256:
+            return file
+        with tempfile.TemporaryDirectory(prefix="envman-source-") as folder:
+            return replace(file, sha256=self._fetched(file, Path(folder) / "source"))
+
     def _fetch(self, file: SourceFile, target: Path) -> None:
+        found = self._fetched(file, target)
+        if found != file.sha256:
+            what = f"{file.url} has the hash sha256:{found}, and not the locked sha256:{file.sha256}"
+            remedy = "The file is not the one that was locked. Find out why; to accept it, lock anew with -P."
+            raise BuildError(Problem(str(file), what, remedy))
+
+    def _fetched(self, file: SourceFile, target: Path) -> str:
+        """Write the file; returns its SHA-256 in hexadecimal."""
         if self._source.offline and not file.url.startswith("file:"):
             what = "its source is not in envman's cache, and --offline forbids to fetch it"
             remedy = "Fill a wheelhouse (envman wheelhouse), or leave --offline out."
@@ -73,17 +90,30 @@ class SourceCache:
         account = index_account(os.environ, self._source.config, file.url)
         try:
             with target.open("xb") as stream:
-                found = fetch_file(file.url, stream, file.size or LARGEST_SOURCE, account)
+                return fetch_file(file.url, stream, file.size or LARGEST_SOURCE, account)
         except OSError as error:
             if error.filename:  # one of this machine's
                 raise
             remedy = "Check the index in uv's configuration, its credentials, the proxy and the network."
             what = f"{file.url} can't be fetched: {getattr(error, 'reason', None) or error}"
             raise BuildError(Problem(str(file), what, remedy)) from None
-        if found != file.sha256:
-            what = f"{file.url} has the hash sha256:{found}, and not the locked sha256:{file.sha256}"
-            remedy = "The file is not the one that was locked. Find out why; to accept it, lock anew with -P."
-            raise BuildError(Problem(str(file), what, remedy))
+
+    def text(self, key: str) -> str | None:
+        """A text that was kept; None where there is none that is as it was. Raises OSError."""
+        for kept in sorted((self._folder / TEXTS / key).glob("*")):
+            if _is_as_kept(kept, kept.name):
+                mark_used(kept.parent)
+                return kept.read_text(encoding="utf-8")
+        return None
+
+    def keep_text(self, key: str, text: str) -> str:
+        """Keep a text; returns it. Raises OSError."""
+        place = self._folder / TEXTS / key
+        remove_tree(place)
+        content = text.encode("utf-8")
+        with _new_folder(place) as new:
+            (new / hashlib.sha256(content).hexdigest()).write_bytes(content)
+        return text
 
     def built(self) -> frozenset[str]:
         """The digests of those sources that a wheel was built from, in whichever way; raises OSError."""

@@ -30,7 +30,10 @@ class SourceOnly:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A source distribution: where it is, its SHA-256 in hexadecimal, and its size (0: not known)."""
+    """A source distribution: where it is, its SHA-256 in hexadecimal, and its size (0: not known).
+
+    `sha256` is empty where a folder or an index tells none.
+    """
 
     name: str
     version: str
@@ -48,7 +51,7 @@ def source_files(pylock: Mapping[str, Any], tags: Container[Tag]) -> tuple[Sourc
     for package in pylock.get("packages", ()):
         source = package.get("sdist", {})
         sha256 = str(source.get("hashes", {}).get("sha256", ""))
-        if sha256 and not any(tag in tags for tag in _tags(package)):
+        if source and not any(tag in tags for tag in _tags(package)):
             where = str(source.get("url") or source.get("path", ""))
             url = where if "://" in where else f"file://{quote(where)}"
             named = str(package["name"]), str(package.get("version", ""))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from envman.errors import LockError, Problem
 from envman.lock.changes import PackageChange, package_changes, unfounded
@@ -26,7 +28,10 @@ from envman.spec.workspace import Workspace
 from envman.system.events import Event, Report, Stage
 from envman.system.files import write_atomic
 from envman.system.side_by_side import Outcomes, side_by_side
-from envman.uv.runner import Source, Upgrade, Uv
+from envman.uv.runner import Source, SourceNeededError, Upgrade, Uv
+
+if TYPE_CHECKING:
+    from envman.build.source_metadata import SourceMetadata
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,12 @@ def lock(
         old = _pins(text, environment)
         inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
         inputs = with_fetched(inputs, _fetched)
+        previous = text if old else ""
         resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
         pins, without_wheel = (
-            _resolved(uv, inputs, text if old else "", options.upgrade) if resolved else (old, ())
+            _resolved(_Resolution(workspace, environment, uv, report), inputs, previous, options.upgrade)
+            if resolved
+            else (old, ())
         )
         rendered = render(Lock(name, inputs.digests(), pins), environment.file)
         if rendered != text:
@@ -153,14 +161,57 @@ def _fetched(url: str) -> str:
     return fetch_text(url)
 
 
+@dataclass(frozen=True)
+class _Resolution:
+    """Whose requirements are resolved, and by what."""
+
+    workspace: Workspace
+    environment: Environment
+    uv: Uv
+    report: Report
+
+
 def _resolved(
-    uv: Uv, inputs: Inputs, previous: str, upgrade: Upgrade
+    resolution: _Resolution, inputs: Inputs, previous: str, upgrade: Upgrade
 ) -> tuple[tuple[Pin, ...], tuple[SourceOnly, ...]]:
     """The pins, and those of them that have no wheel."""
-    text = uv.resolve(inputs, previous, upgrade)
+    uv = resolution.uv
+    text = _text(resolution, inputs, previous, upgrade)
     pins = parse_pins(text, f"what uv resolved for '{inputs.environment}'", inputs.environment)
     files = uv.files_of(text, inputs.requires_python)
     return pins, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
+
+
+def _text(resolution: _Resolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
+    """What uv resolves, which is told what it would have to build sources for, one after the other."""
+    reader: SourceMetadata | None = None
+    with ExitStack() as stack:
+        while True:
+            try:
+                return resolution.uv.resolve(inputs, previous, upgrade, reader.known if reader else ())
+            except SourceNeededError as needed:
+                reader = reader or stack.enter_context(_reader(resolution, inputs))
+                reader.read(needed.package, needed.version)
+
+
+def _reader(resolution: _Resolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
+    """What reads the metadata of sources; raises BuildError where no interpreter fits the environment."""
+    from envman.build.machine import ThisMachine  # which only a source needs
+    from envman.build.source_builds import SourceOptions, SourceTools
+    from envman.build.source_metadata import source_metadata
+
+    workspace, environment, machine = resolution.workspace, resolution.environment, ThisMachine()
+    caches = (machine.cache, resolution.uv.cache_folder())
+    options = SourceOptions(
+        environment=environment.name,
+        interpreter=machine.choose(environment),
+        network=environment.build_network,
+        variables=environment.build_variables,
+        hidden=(workspace.project.root, *(str(cache) for cache in caches if cache)),
+        sandbox_required=workspace.project.sandbox_required,
+    )
+    tools = SourceTools(workspace.processes, resolution.uv, machine, resolution.report)
+    return source_metadata(options, tools, inputs.requires_python)
 
 
 def _pins(text: str, environment: Environment) -> tuple[Pin, ...]:

@@ -1,0 +1,128 @@
+"""`envman lock` with sources whose metadata only a build tells: what that build's code reaches, and may say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Deployment
+from tests.integration.test_source_builds import HOSTILE, SECRETS, poisoned
+from tests.sdists import make_sdist
+
+OLD = "Metadata-Version: 1.0\nName: {0}\nVersion: 1.0\n"
+"""Metadata of a kind that uv does not believe: the backend is asked."""
+
+
+@pytest.fixture
+def sdists(tmp_path: Path, deployment: Deployment) -> Path:
+    """A folder that is the deployment's second source of files, and tells no hashes."""
+    folder = tmp_path / "sdists"
+    folder.mkdir()
+    deployment.environment |= {
+        "UV_FIND_LINKS": str(folder),
+        "ENVMAN_CACHE_DIR": str(tmp_path / "envman-cache"),
+    }
+    return folder
+
+
+def dynamic(folder: Path, name: str, backend: str = "", requires: tuple[str, ...] = ()) -> Path:
+    return make_sdist(folder, name, "1.0", backend, requires, {"PKG-INFO": OLD.format(name)})
+
+
+def pins(deployment: Deployment) -> dict[str, str]:
+    text = (deployment.folder / "environments/env_a.lock").read_text(encoding="utf-8")
+    assert len(re.findall("^[a-z]", text, re.MULTILINE)) <= text.count("--hash=sha256:")
+    return dict(re.findall(r"^([a-z-]+)==([^\s;]+)", text, re.MULTILINE))
+
+
+def test_a_source_says_what_it_depends_on(deployment: Deployment, sdists: Path) -> None:
+    dynamic(sdists, "outer", requires=("inner", "grid<2"))
+    dynamic(sdists, "inner")
+    deployment.spec("env_a", ["outer"])
+    said = deployment.ok("lock").stderr
+    assert pins(deployment) == {"outer": "1.0", "inner": "1.0", "grid": "1.1"}
+    assert "outer 1.0 from source, in a sandbox" in said
+    assert "inner 1.0 has no wheel" in said
+    deployment.ok("build")
+    again = deployment.ok("lock", "--upgrade").stderr
+    assert "from source, in a sandbox" not in again  # it is remembered
+
+
+def test_a_hostile_source_reaches_nothing(deployment: Deployment, sdists: Path, tmp_path: Path) -> None:
+    home, cache = Path(deployment.environment["HOME"]), Path(deployment.environment["UV_CACHE_DIR"])
+    (home / ".netrc").write_text("machine example.org login me password hunter2\n")
+    deployment.spec("env_b", ["frame<2"])
+    deployment.ok("lock", "env_b")
+    deployment.ok("build", "env_b")
+    where = {"home": str(home), "cache": str(cache), "root": str(deployment.root), "mark": "m", "port": 9}
+    told = """
+said = json.loads(files()["hostile/__init__.py"].removeprefix("SAID = '").rstrip().removesuffix("'"))
+REQUIRES = ["grid<2"] + ["said-" + one for one in said["done"]]
+"""
+    backend = HOSTILE.format(**where) + told
+    dynamic(sdists, "hostile", backend)
+    deployment.spec("env_a", ["hostile"])
+    deployment.ok("lock", "env_a", variables=SECRETS)
+    assert pins(deployment) == {"hostile": "1.0", "grid": "1.1"}  # nothing that it could do
+    assert poisoned(home, cache, deployment.root) == []
+    assert json.loads(deployment.ok("list", "--json").stdout)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        ("NAME = 'another'\n", "its metadata is that of another 1.0"),
+        ("VERSION = '2.0'\n", "its metadata is that of liar 2.0"),
+        ("REQUIRES = ['grid @@ 7']\n", "its metadata can't be read"),
+        ("raise SystemExit(3)\n", "ended with"),
+        ("def build_wheel(folder, *_):\n    return '../../x.whl'\n", "can't be built"),
+    ],
+)
+def test_what_it_says_wrongly_is_its_error(
+    deployment: Deployment, sdists: Path, backend: str, said: str
+) -> None:
+    dynamic(sdists, "liar", backend)
+    deployment.spec("env_a", ["liar"])
+    refused = deployment.run("lock")
+    assert refused.exit_code == 6
+    assert "liar 1.0" in refused.stderr
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr.partition("ended with")[0]
+    assert not (deployment.folder / "environments/env_a.lock").exists()
+
+
+def test_checking_by_resolving_builds_nothing(deployment: Deployment, sdists: Path) -> None:
+    dynamic(sdists, "outer")
+    deployment.spec("env_a", ["outer"])
+    deployment.ok("lock")
+    checked = deployment.run("lock", "--check", "--resolve")
+    assert "from source" not in checked.stderr
+    assert "outer" in checked.stderr
+
+
+def test_exporting_a_lock_builds_nothing(deployment: Deployment, sdists: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "it-ran"
+    dynamic(sdists, "outer")
+    deployment.spec("env_a", ["outer"])
+    deployment.ok("lock")
+    dynamic(sdists, "outer", f"open({str(trace)!r}, 'w').close()\n")
+    deployment.run("export", "env_a")
+    assert not trace.exists()
+
+
+def test_a_sandbox_can_be_asked_for(deployment: Deployment, sdists: Path, tmp_path: Path) -> None:
+    """As on a machine without bubblewrap."""
+    dynamic(sdists, "outer")
+    deployment.spec("env_a", ["outer"])
+    text = (deployment.folder / "envman.toml").read_text()
+    deployment.write("envman.toml", f"sandbox-required = true\n{text}")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    path = os.pathsep.join([str(Path(deployment.environment["PATH"].split(os.pathsep)[0])), str(empty)])
+    refused = deployment.run("lock", variables={"PATH": path})
+    assert refused.exit_code == 6
+    assert "no sandbox can be had" in refused.stderr
