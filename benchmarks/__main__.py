@@ -27,6 +27,7 @@ BENCHMARKS = {
     "task": "task_start",
     "crash": "crash",
     "memory": "memory",
+    "scale": "scale",
 }
 """The modules, imported when they are asked for; each has a function `compare`."""
 
@@ -50,6 +51,7 @@ def main() -> None:
             loops=options.loops,
             rivals=options.rivals,
             full=options.full,
+            bundles=options.bundles,
         )
         settings.folder.mkdir(parents=True, exist_ok=True)
         print(machine_in_words(), end="\n\n", flush=True)
@@ -71,7 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     names = ", ".join(BENCHMARKS)
     parser.add_argument("names", nargs="+", metavar="NAME", choices=list(BENCHMARKS), help=names)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures into this file, too")
-    many = "numbers of environments: of exec and noop the large one (300), of parse and memory all (1,3,10)"
+    many = (
+        "numbers of environments: of exec and noop the large one (300), of parse and memory all (1,3,10), of "
+        "scale all (1,10,50)"
+    )
     parser.add_argument("--environments", type=_numbers, default=(), metavar="N,N", help=many)
     parser.add_argument("--runs", type=int, default=60, help="counted runs of each row of exec")
     rounds = (
@@ -79,9 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, help=rounds)
     parser.add_argument("--jobs", type=int, default=2, help="environments that envman builds at once")
-    parser.add_argument(
-        "--files", type=_numbers, default=(10, 100, 1000), metavar="N,N", help="numbers of files of parse"
-    )
+    files = "numbers of files of parse (10,100,1000); of each bundle of scale (2)"
+    parser.add_argument("--files", type=_numbers, default=(), metavar="N,N", help=files)
+    parser.add_argument("--bundles", type=int, default=1, help="bundles of each environment of scale")
     parser.add_argument("--loops", type=int, default=2, help="how often parse goes through the files")
     rivals = "of parse, task, crash and memory, the first one the measure: stock,cold,warm,preload"
     parser.add_argument("--rivals", type=_words, default=(), metavar="A,B", help=rivals)

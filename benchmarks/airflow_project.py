@@ -95,11 +95,13 @@ _EVERYBODYS = {"config/airflow_local_settings.py": _POLICY, "plugins/macros_of_a
 class AirflowProject:
     """A project that is locked and built: `count` environments, alike but for one package of their own.
 
-    That package gives each a generation of its own, as real teams' environments have.
+    That package gives each a generation of its own, as real teams' environments have. Each environment has
+    `bundles` bundles.
     """
 
     folder: Path
     count: int
+    bundles: int = 1
 
     @property
     def root(self) -> Path:
@@ -134,23 +136,28 @@ def environment(number: int) -> str:
 
 
 def bundle(number: int) -> str:
-    """The name of a bundle; it has the environment of the same number."""
+    """The name of a bundle; it has the environment of the same number, where each has one."""
     return f"bundle_{number:02}"
 
 
-def make_project(settings: Settings, count: int, preload: bool = False) -> AirflowProject:
+def make_project(
+    settings: Settings, count: int, preload: bool = False, alike: bool = False, bundles: int = 1
+) -> AirflowProject:
     """Write a project, lock it and build it; what is there already from an earlier run stays.
 
-    With `preload`, each environment's fork server imports pandas before it forks.
+    With `preload`, each environment's fork server imports pandas before it forks. With `alike` all
+    environments are the same one generation, which hundreds of them are made of in a minute; a fork server is
+    one environment's all the same.
     """
-    folder = settings.folder / f"airflow{'-full' * settings.full}{'-preload' * preload}"
-    project = AirflowProject(folder, count)
+    folder = settings.folder / f"airflow{'-full' * settings.full}{'-preload' * preload}{'-alike' * alike}"
+    project = AirflowProject(folder, count, bundles)
     for name in ("wheelhouse", "environments"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     specs = {CORE: _spec(_COMMON), PLAIN: _spec(["pandas"], "airflow = false")}
     for number in range(count):
-        write_wheel(folder / "wheelhouse", f"1.{number}")
-        dependencies = [*_COMMON, "pandas", f"{PACKAGE}==1.{number}", *(_FULL if settings.full else ())]
+        own = 0 if alike else number
+        write_wheel(folder / "wheelhouse", f"1.{own}")
+        dependencies = [*_COMMON, "pandas", f"{PACKAGE}==1.{own}", *(_FULL if settings.full else ())]
         line = 'preload = ["pandas"]\n' if preload else ""
         specs[environment(number)] = _spec(dependencies, f"{line}{_QUIET}")
     for name, spec in specs.items():
@@ -162,7 +169,10 @@ def make_project(settings: Settings, count: int, preload: bool = False) -> Airfl
         "",
         "[bundles]",
     ]
-    rows = [f'{bundle(number)} = {{ environment = "{environment(number)}" }}' for number in range(count)]
+    rows = [
+        f'{bundle(number)} = {{ environment = "{environment(number // bundles)}" }}'
+        for number in range(count * bundles)
+    ]
     (folder / "envman.toml").write_text("\n".join([*head, *rows, ""]), encoding="utf-8")
     (folder / "uv.toml").write_text('find-links = ["wheelhouse"]\n', encoding="utf-8")
     for command in ("lock", "build"):
@@ -192,7 +202,9 @@ def write_dags(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 class Deployments:
-    """Makes Airflow deployments: each has a home folder of its own and a fresh, migrated SQLite database."""
+    """Makes Airflow deployments: each has a home folder, a configuration and a migrated SQLite database of
+    its own, as a component finds them that is started again.
+    """
 
     def __init__(self, settings: Settings, project: AirflowProject) -> None:
         self._folder = settings.folder / "homes"
@@ -213,6 +225,9 @@ class Deployments:
         deployment = AirflowDeployment(home, project.bin(stock), bundles, given)
         for file in self._template.glob("airflow.db*"):
             shutil.copy(file, home)
+        settings = (self._template / "airflow.cfg").read_text(encoding="utf-8")
+        written = settings.replace(str(self._template), str(home))
+        (home / "airflow.cfg").write_text(written, encoding="utf-8")
         for name, text in self._everybodys.items():
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             (home / name).write_text(text, encoding="utf-8")

@@ -17,6 +17,7 @@ from benchmarks.rivals import Field, Rival, check_warm
 from benchmarks.settings import Settings
 
 ROUNDS = 3
+FILES = (10, 100, 1000)
 FEW_FILES = 10
 """Of the round before, which is not counted."""
 PROCESSES = 2
@@ -47,10 +48,16 @@ dag_{number:04}()
 
 @dataclass(frozen=True)
 class Case:
-    """How many files, over how many environments."""
+    """How many files, over how many environments, each with so many bundles."""
 
     files: int
     environments: int
+    bundles_each: int = 1
+
+    @property
+    def bundles(self) -> int:
+        """How many bundles there are."""
+        return self.environments * self.bundles_each
 
     def __str__(self) -> str:
         s = "" if self.environments == 1 else "s"
@@ -59,9 +66,12 @@ class Case:
 
 @dataclass(frozen=True)
 class ParseRun:
-    """Seconds of one Dag processor: to its first queue, of its first loop, of a later one, of a file."""
+    """Seconds of one Dag processor: to its first queue, to its first result, of its first loop, of a later
+    one, of a file.
+    """
 
     start: float
+    result: float
     first: float
     later: float | None
     file: float
@@ -71,7 +81,7 @@ def compare(settings: Settings) -> list[Comparison]:
     """For each number of files and environments: the loops, a single file, the start."""
     field = Field(settings, max(settings.teams))
     bench = ParseBench(settings, field)
-    cases = [Case(files, count) for count in settings.teams for files in settings.files]
+    cases = [Case(files, count) for count in settings.teams for files in settings.files or FILES]
     for rival in field.rivals:  # not counted: it fills the page cache
         bench.run(rival, Case(min(FEW_FILES, cases[0].files), cases[0].environments), loops=1)
     return [comparison for case in cases for comparison in _compare_one(settings, bench, field, case)]
@@ -104,17 +114,17 @@ class ParseBench:
     def __init__(self, settings: Settings, field: Field) -> None:
         self._folder = settings.folder
         self._field = field
-        self._deployments = Deployments(settings, field.plain)
+        self.deployments = Deployments(settings, field.plain)
 
     def run(self, rival: Rival, case: Case, loops: int) -> ParseRun:
         """Parse every file `loops` times; raises RuntimeError where a file was not parsed as it should."""
-        dags = self._dags(case)
+        dags = self.dags(case)
         project = self._field.project(rival)
         with MetricsListener("dag_processing") as listener:
-            deployment = self._deployments.make(
+            deployment = self.deployments.make(
                 project,
                 rival.environment(project),
-                bundle_list(dags, case.environments),
+                bundle_list(dags, case.bundles),
                 AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES=str(PROCESSES),
                 AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL="0",
                 **listener.variables,
@@ -131,10 +141,10 @@ class ParseBench:
         file = _file_seconds(deployment.home / "airflow.db", case)
         return _evaluate(listener.heard, started, case.files, loops, file)
 
-    def _dags(self, case: Case) -> Path:
+    def dags(self, case: Case) -> Path:
         """The files, dealt out to the bundles in turn."""
         files = {
-            f"{bundle(number % case.environments)}/dag_{number:04}.py": _DAG.format(number=number)
+            f"{bundle(number % case.bundles)}/dag_{number:04}.py": _DAG.format(number=number)
             for number in range(case.files)
         }
         return write_dags(self._folder / "dags", files)
@@ -152,7 +162,8 @@ def _evaluate(heard: Sequence[Metric], started: float, files: int, loops: int, f
         raise RuntimeError(f"{len(parsed)} parses reported, not {files * loops}")
     ends = [queued, *parsed[files - 1 :: files]]
     seconds = [end - begin for begin, end in pairwise(ends)]
-    return ParseRun(queued - started, seconds[0], mean(seconds[1:]) if seconds[1:] else None, file)
+    later = mean(seconds[1:]) if seconds[1:] else None
+    return ParseRun(queued - started, parsed[0] - started, seconds[0], later, file)
 
 
 def _file_seconds(database: Path, case: Case) -> float:

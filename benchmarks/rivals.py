@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.airflow_project import CORE, AirflowProject, make_project
 from benchmarks.measure import clean_environment
@@ -49,7 +50,7 @@ def check_warm(rival: Rival, output: str) -> None:
 class Field:
     """The rivals that take part, and the projects that they need."""
 
-    def __init__(self, settings: Settings, environments: int) -> None:
+    def __init__(self, settings: Settings, environments: int, alike: bool = False) -> None:
         self._settings = settings
         self._has_cold_option = COLD_OPTION in _launch_help(settings)
         wanted = settings.rivals or (tuple(RIVALS) if self._has_cold_option else (STOCK.key, COLD.key))
@@ -57,8 +58,9 @@ class Field:
         if any(rival.warm for rival in self.rivals) and not self._has_cold_option:
             raise SystemExit(f"this envman has no {COLD_OPTION}, so it has no fork server either")
         preload = any(rival.preload for rival in self.rivals)
-        self.plain = make_project(settings, environments)
-        self._preload = make_project(settings, environments, preload=True) if preload else self.plain
+        make = partial(make_project, settings, environments, alike=alike, bundles=settings.bundles)
+        self.plain = make()
+        self._preload = make(preload=True) if preload else self.plain
 
     def project(self, rival: Rival) -> AirflowProject:
         """The project that a rival runs on."""

@@ -16,8 +16,9 @@ MANY = 300
 class Settings:
     """`folder` holds everything that is made; `envman` is the installed console script that is measured.
 
-    `environments` and `rivals` are empty where a benchmark should take its own. `full`: Airflow's
-    environments as teams have them, with some 400 packages, plugins and a policy.
+    `environments`, `files` and `rivals` are empty where a benchmark should take its own. `bundles` is how
+    many each environment has in `scale`. `full`: Airflow's environments as teams have them, with some 400
+    packages, plugins and a policy.
     """
 
     folder: Path
@@ -26,10 +27,11 @@ class Settings:
     runs: int
     rounds: int | None
     jobs: int
-    files: tuple[int, ...] = (10, 100, 1000)
+    files: tuple[int, ...] = ()
     loops: int = 2
     rivals: tuple[str, ...] = ()
     full: bool = False
+    bundles: int = 1
 
     @property
     def python(self) -> Path:
