@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import secrets
 import time
@@ -22,12 +23,21 @@ from sqlalchemy.exc import OperationalError
 from envman.airflow.bundle_listing import BundleListing
 from envman.airflow.parse_order import Turns
 from envman.airflow.partly_refused import PartlyRefused, keep_others
+from envman.airflow.server_starts import ServerStarts
 from envman.door.listing import Listing
 
 log = structlog.get_logger(logger_name="envman.door")
 
 RETRY = 60.0
 """Seconds until a bundle that could not be listed is listed again."""
+
+LOOK_LIMIT = 0.2
+"""Seconds in which it is found out which bundles can be listed; the others come in the next round."""
+
+BLOCKED_LIMIT = 30.0
+"""Seconds after which files are queued that have become due meanwhile: Airflow waits until the queue is
+empty, and servers may start slowly.
+"""
 
 FOLDER = "."
 """What the import error of a bundle that can't be listed is of."""
@@ -47,9 +57,12 @@ _SECRET = secrets.token_bytes(16)
 
 
 class Listings:
-    """Listings by bundle: those that are being made, when one is made again, and what the last ones gave."""
+    """Listings by bundle: those that wait for their turn, those that are being made, when one is made again,
+    and what the last ones gave.
+    """
 
     def __init__(self) -> None:
+        self.waiting: dict[str, None] = {}
         self.pending: dict[str, BundleListing] = {}
         self.ending: list[BundleListing] = []
         self.rests: dict[str, float] = {}
@@ -58,9 +71,13 @@ class Listings:
         self.files: dict[str, set[DagFileInfo]] = {}
         self.places: dict[tuple[str, Path], list[str]] = {}
 
+    def is_awaited(self, bundle: str) -> bool:
+        """Whether a bundle is being listed, or will be when it is its turn."""
+        return bundle in self.pending or bundle in self.waiting
+
     def is_left_alone(self, bundle: str) -> bool:
-        """Whether a bundle is being listed, or will be again as that has failed."""
-        return bundle in self.pending or bundle in self.rests
+        """The same, or it will be listed again as that has failed."""
+        return self.is_awaited(bundle) or bundle in self.rests
 
     def over(self) -> list[tuple[str, BundleListing]]:
         """The listings that have ended, taken out, by their bundles."""
@@ -99,6 +116,9 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
     Until the list is there, or where none can be had, the bundle's files and Dags are what they were.
     """
 
+    _blocked_since = math.inf
+    """When everything in the queue began to wait for servers, by the monotonic clock."""
+
     @cached_property
     def _lists(self) -> Listings:
         return Listings()
@@ -106,6 +126,10 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
     @cached_property
     def _turns(self) -> Turns:
         return Turns()
+
+    @cached_property
+    def _servers(self) -> ServerStarts:
+        return ServerStarts(self.selector)
 
     # listing bundles
 
@@ -119,24 +143,31 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         return bool(super().should_skip_refresh(bundle=bundle, **state))
 
     def _find_files_in_bundle(self, bundle: Any) -> Any:
-        """Begin to list a bundle; gives what was known, as this Airflow has it."""
+        """Have a bundle listed; gives what was known, as this Airflow has it."""
         self._lists.folders[bundle.name] = bundle.path
-        self._list(bundle.name)
+        self._lists.waiting[bundle.name] = None
         known = self._lists.files.get(bundle.name, set())
         return {*known} if hasattr(DagFileInfo, "definition_locs") else [file.rel_path for file in known]
 
-    def _list(self, name: str) -> None:
-        folder = os.fspath(self._lists.folders[name])
-        self._lists.pending[name] = BundleListing(name, folder, self.selector)
+    def _begin_listings(self) -> None:
+        """Begin to list those bundles whose server is there, in the order in which they wait."""
+        until = time.monotonic() + LOOK_LIMIT
+        for name in [*self._lists.waiting]:
+            if self._servers.is_ready(name):
+                del self._lists.waiting[name]
+                folder = os.fspath(self._lists.folders[name])
+                self._lists.pending[name] = BundleListing(name, folder, self.selector)
+            if time.monotonic() > until:
+                break
 
     def deactivate_deleted_dags(self, bundle_name: str, present: set[DagFileInfo]) -> None:
         """Deactivate Dags of files that have gone, once it is known which those are."""
-        if bundle_name not in self._lists.pending:
+        if not self._lists.is_awaited(bundle_name):
             super().deactivate_deleted_dags(bundle_name=bundle_name, present=present)
 
     def clear_orphaned_import_errors(self, bundle_name: str, **observed: Any) -> None:
         """Clear the errors of files that have gone, once it is known which those are."""
-        if bundle_name not in self._lists.pending:
+        if not self._lists.is_awaited(bundle_name):
             super().clear_orphaned_import_errors(bundle_name=bundle_name, **observed)
 
     def handle_removed_files(self, known_files: dict[str, set[DagFileInfo]]) -> None:
@@ -161,9 +192,11 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
         due = self._lists.due(time.monotonic())
         self.request_bundle_refresh(due)
         super()._refresh_dag_bundles(known_files)
-        for name in due:
-            if name not in self._lists.pending:  # Airflow lists no version twice
-                self._list(name)
+        self._lists.waiting.update(dict.fromkeys(due))  # Airflow lists no version twice
+        self._begin_listings()
+        if self._blocked_since < time.monotonic() - BLOCKED_LIMIT:
+            self._blocked_since = time.monotonic()
+            self.prepare_file_queue(known_files=known_files)
 
     def _take(self, name: str, over: BundleListing, known_files: dict[str, set[DagFileInfo]]) -> bool:
         """Take a bundle's new list, if there is one."""
@@ -195,15 +228,27 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
     # files and results
 
     def _start_new_processes(self) -> None:
-        """Start parses; bundles take turns, where Airflow starts what has waited longest."""
-        free = self._parallelism - len(self._processors)
-        if free > 0:
-            for file in reversed(self._turns.take(self._file_queue, self._processors, free)):
-                self._file_queue.move_to_end(file, last=False)
-            try:
-                super()._start_new_processes()
-            except OSError:  # no descriptor or process is free: what runs goes on, and the file comes again
-                log.exception("A parse can't be started")
+        """Start parses: bundles take turns, and none waits for another's server; Airflow would start what has
+        waited longest.
+        """
+        whole = self._parallelism
+        free = whole - len(self._processors)
+        if free <= 0:
+            return
+        chosen = self._turns.take(self._file_queue, self._processors, free, self._servers.is_ready)
+        for file in reversed(chosen):
+            self._file_queue.move_to_end(file, last=False)
+        self._parallelism: int = len(self._processors) + len(chosen)  # the others stay in the queue
+        try:
+            super()._start_new_processes()
+        except OSError:  # no descriptor or process is free: what runs goes on, and the file comes again
+            log.exception("A parse can't be started")
+        finally:
+            self._parallelism = whole
+        if len(chosen) == free or not self._file_queue:
+            self._blocked_since = math.inf
+        else:  # all that is left waits for servers
+            self._blocked_since = min(self._blocked_since, time.monotonic())
 
     def _kill_timed_out_processors(self) -> None:
         """Kill parses that take too long: an import error of their files, where Airflow only logs it."""
@@ -274,11 +319,12 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
 
     def max_runs_reached(self) -> bool:
         """Whether all files were parsed as often as they are to be."""
-        works = self._lists.pending or self._file_queue or self._processors
+        works = self._lists.waiting or self._lists.pending or self._file_queue or self._processors
         return not works and bool(super().max_runs_reached())
 
     def terminate(self) -> None:
         """End all parses, and all listings."""
+        self._lists.waiting.clear()
         while self._lists.pending:
             self._lists.end(self._lists.pending.popitem()[1])
         super().terminate()

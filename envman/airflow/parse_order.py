@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from operator import itemgetter
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 
@@ -27,18 +26,33 @@ class Turns:
         self._last: dict[str, int] = {}
         self._given = 0
 
-    def take(self, waiting: Iterable[File], running: Iterable[BundleFile], count: int) -> list[File]:
-        """Take so many of the files that wait, each bundle's in the order that they have."""
+    def take(
+        self,
+        waiting: Iterable[File],
+        running: Iterable[BundleFile],
+        count: int,
+        is_ready: Callable[[str], bool] = lambda _: True,
+    ) -> list[File]:
+        """Take so many of the files that wait, each bundle's in the order that they have.
+
+        Of a bundle that is not ready none is taken; `is_ready` is asked once, and of no more bundles than it
+        takes to find so many files.
+        """
         taken = Counter(file.bundle_name for file in running)
-
-        def turns() -> Iterator[tuple[tuple[int, int], File]]:
-            for file in waiting:
-                bundle = file.bundle_name
-                turn = taken[bundle]
-                taken[bundle] = turn + 1
-                yield (turn, self._last.get(bundle, 0)), file
-
-        chosen = [file for _, file in heapq.nsmallest(count, turns(), key=itemgetter(0))]
+        turns: list[tuple[int, int, int, File]] = []
+        for number, file in enumerate(waiting):
+            bundle = file.bundle_name
+            turns.append((taken[bundle], self._last.get(bundle, 0), number, file))
+            taken[bundle] += 1
+        heapq.heapify(turns)
+        ready: dict[str, bool] = {}
+        chosen: list[File] = []
+        while turns and len(chosen) < count:
+            file = heapq.heappop(turns)[-1]
+            if (bundle := file.bundle_name) not in ready:
+                ready[bundle] = is_ready(bundle)
+            if ready[bundle]:
+                chosen.append(file)
         for file in chosen:
             self._given += 1
             self._last[file.bundle_name] = self._given

@@ -26,13 +26,13 @@ from envman.confine.step import Refused, identity
 from envman.door.breach import BreachError
 from envman.door.server_answer import LONGEST_ANSWER, server_answer
 from envman.errors import EnvmanError, Problem
-from envman.inside.protocol import ENDED, FORK_SERVER, LISTEN_DESCRIPTOR, RUN
+from envman.inside.protocol import ENDED, FORK_SERVER, LISTEN_DESCRIPTOR, RUN, STATUS
 from envman.launch.run_folder import LOCK_LIMIT, locked_within, run_folder
 from envman.system.lock_holders import holder_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from envman.inside.protocol import ServerAnswer, ServerSettings, WorkloadRequest
+    from envman.inside.protocol import ServerAnswer, ServerSettings, StatusQuestion, WorkloadRequest
 
 IDLE_LIMIT = 600.0
 """Seconds without a workload after which a server ends."""
@@ -97,17 +97,25 @@ class ServerClient:
 
     def start(self) -> None:
         """Have the server started, without waiting until it is ready."""
-        self._started().close()
+        self.started().close()
+
+    def ask_for_status(self, connection: socket.socket) -> None:
+        """Ask a server for what it answers once it takes workloads; a server that has ended hangs up."""
+        question: StatusQuestion = {"ask": STATUS}
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):
+            connection.sendall(json.dumps(question).encode() + b"\n")
 
     def connection(self, anew: bool) -> socket.socket:
         """A connection to a server, which is started where none listens; `anew`: where none can be had."""
         begun.look_after()
         try:
-            return (None if anew else self._connected()) or self._started()
+            return (None if anew else self.listening()) or self.started()
         except OSError as error:  # of the run folder: full, read-only, a path longer than sockets may have
             raise self.error(f"can't be reached: {error}") from None
 
-    def _connected(self) -> socket.socket | None:
+    def listening(self) -> socket.socket | None:
+        """A connection to the server, if one listens; it may be just starting. Raises ServerError."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         ask_for_senders(connection)
         # not settimeout: a queue that is full for a moment would be an error at once
@@ -124,18 +132,18 @@ class ServerClient:
         connection.settimeout(ANSWER_LIMIT)
         return connection
 
-    def _started(self) -> socket.socket:
-        """A connection to a server, which is started where none listens. Raises ServerError."""
+    def started(self) -> socket.socket:
+        """A connection to a server, which is started where none listens. Raises ServerError, OSError."""
         with open(self._lock, "w", encoding="ascii") as lock:
             if not locked_within(lock.fileno(), LOCK_LIMIT):
                 held = f"{self._lock} has been locked for {LOCK_LIMIT:.0f} s by {holder_text(lock.fileno())}"
                 raise self.error(f"can't be started: {held}")
-            if connection := self._connected():
+            if connection := self.listening():
                 return connection
             self._look_back()
             _sweep(os.path.dirname(self._socket))
             self._start()
-            connection = self._connected()
+            connection = self.listening()
         if connection is None:
             raise self.error(self.last_words() or "ended as it was started")
         return connection

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from threading import RLock
 from types import SimpleNamespace
 
@@ -117,7 +118,7 @@ def _start(component: str, arguments: list[str]) -> None:
     else:
         _warn_of_other_languages(home)
         INSTALL[component]()
-    if component == "dag-processor":  # it needs all of them in its first second, and waits for each
+    if component == "dag-processor":  # while it imports Airflow, the first start as well
         _start_fork_servers(snapshot, (row[0] for row in rows))
         _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})
 
@@ -239,11 +240,17 @@ def let_signals_log() -> None:
 
 
 def _start_fork_servers(snapshot: Snapshot, bundles: Iterable[str]) -> None:
-    """Have the bundles' fork servers started side by side; whatever fails is said at the first parse."""
-    from envman.airflow import server_client
+    """Have the first bundles' fork servers started; whatever fails is said at the first parse.
 
+    Where there is no airflow.cfg Airflow is about to write one, and servers that have read it are others.
+    """
+    from envman.airflow import server_client
+    from envman.airflow.server_starts import starts_at_once
+
+    if not os.path.exists(AirflowConfiguration(os.environ).path):
+        return
     purposes = (purpose_of_bundle(snapshot, bundle, os.environ) for bundle in bundles)
-    for purpose in dict.fromkeys(purposes):
+    for purpose in islice(dict.fromkeys(purposes), starts_at_once()):
         with (
             contextlib.suppress(EnvmanError, OSError),
             contextlib.closing(acquire(snapshot, purpose)) as interpreter,

@@ -35,13 +35,8 @@ LIBRARIES = {
 FRESH = tuple(
     f"envman.airflow.{name}"
     for name in (
-        "server_child",
-        "server_client",
-        "pending_child",
-        "child_start",
-        "memory",
-        "own_masks",
-        "handed_credentials",
+        *("server_child", "server_client", "pending_child", "child_start", "memory", "own_masks"),
+        *("handed_credentials", "server_starts"),
     )
 )
 

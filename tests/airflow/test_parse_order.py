@@ -41,6 +41,40 @@ def test_who_is_next(waiting: str, running: str, count: int, expected: str) -> N
     assert Turns().take(named(waiting), named(running), count) == named(expected)
 
 
+@pytest.mark.parametrize(
+    ("ready", "count", "expected"),
+    [("bc", 2, "b1 c1"), ("c", 2, "c1"), ("", 3, ""), ("ab", 4, "a1 b1 a2 a3"), ("b", 1, "b1")],
+)
+def test_who_is_not_ready_keeps_nobody_else(ready: str, count: int, expected: str) -> None:
+    asked: list[str] = []
+
+    def is_ready(bundle: str) -> bool:
+        asked.append(bundle)
+        return bundle in ready
+
+    waiting = named("a1 a2 a3 b1 c1")
+    assert Turns().take(waiting, [], count, is_ready) == named(expected)
+    assert len(asked) == len({*asked})
+
+
+def test_no_more_bundles_are_asked_than_it_takes() -> None:
+    asked: list[str] = []
+
+    def is_ready(bundle: str) -> bool:
+        asked.append(bundle)
+        return bundle != "a"
+
+    assert Turns().take(named("a1 b1 c1 d1 e1"), [], 2, is_ready) == named("b1 c1")
+    assert asked == ["a", "b", "c"]
+    assert Turns().take(named("a1 b1"), [], 0, lambda _: pytest.fail("nothing is to be taken")) == []
+
+
+def test_who_was_not_ready_comes_before_who_was() -> None:
+    turns = Turns()
+    assert turns.take(named("a1 b1 b2"), [], 1, lambda bundle: bundle == "b") == named("b1")
+    assert turns.take(named("a1 b2"), [], 1) == named("a1")
+
+
 def test_one_process_goes_from_bundle_to_bundle() -> None:
     turns, waiting, order = Turns(), named("a1 a2 a3 a4 b1 b2 c1"), []
     while waiting:
