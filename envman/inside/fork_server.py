@@ -49,7 +49,10 @@ RECEIVE_LIMIT = 5.0
 """Seconds that a component may take to send its request."""
 
 ROUND = 2.0
-"""Seconds between two looks at whether this server is still wanted."""
+"""Seconds between two looks at what workloads have left behind, and at whether this server is still wanted."""
+
+IDLE_ROUND = 30.0
+"""The same where it has had none for so many seconds: hundreds of idle servers would take a processor."""
 
 PR_SET_DUMPABLE = 4
 
@@ -101,11 +104,18 @@ class ForkServer:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(self._woken, selectors.EVENT_READ, self._drain)
         while True:
-            for key, _ in self._selector.select(ROUND):
+            for key, _ in self._selector.select(self._pause()):
                 key.data(key.fileobj)
             self._look_after_children()
             if reason := self._unwanted():
                 return reason
+
+    def _pause(self) -> float:
+        """Seconds until the next look, if nothing happens before."""
+        idle = time.monotonic() - self._idle_since
+        if self._children or self._own or idle < IDLE_ROUND:
+            return min(ROUND, self._settings["idle"])
+        return min(IDLE_ROUND, max(ROUND, self._settings["idle"] - idle))
 
     def _drain(self, woken: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
