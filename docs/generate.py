@@ -101,6 +101,9 @@ env_a = "registry.company.example/airflow/image_a:2026-11"
 
 [triggerer]
 allow = ["airflow.providers.*"]    # trigger classes that the shared triggerer may run; default: all
+
+[servers]
+memory = "4G"                      # what all fork servers of a host may have of their own; default: no limit
 """
 
 ENVIRONMENT_EXAMPLE = """\

@@ -281,6 +281,7 @@ class ForkServer:
             "preload": [],
             "owner": os.getuid(),
             "idle": 600,
+            "budget": 0,
             **settings,
         }
         self.address = str(folder / "socket")

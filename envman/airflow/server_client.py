@@ -19,6 +19,7 @@ import time
 
 from envman.airflow import begun
 from envman.airflow.bundle_interpreter import BundleInterpreter
+from envman.airflow.server_budget import make_room
 from envman.airflow.server_child import ServerChild
 from envman.airflow.server_identity import name_of
 from envman.airflow.server_peer import Sender, ask_for_senders, check_is_no_workload, child_of, received_line
@@ -26,7 +27,7 @@ from envman.confine.step import Refused, identity
 from envman.door.breach import BreachError
 from envman.door.server_answer import LONGEST_ANSWER, server_answer
 from envman.errors import EnvmanError, Problem
-from envman.inside.protocol import ENDED, FORK_SERVER, LISTEN_DESCRIPTOR, RUN, STATUS
+from envman.inside.protocol import BACKLOG, ENDED, FORK_SERVER, LISTEN_DESCRIPTOR, RUN, STATUS
 from envman.launch.run_folder import LOCK_LIMIT, locked_within, run_folder
 from envman.system.lock_holders import holder_text
 
@@ -109,6 +110,8 @@ class ServerClient:
     def connection(self, anew: bool) -> socket.socket:
         """A connection to a server, which is started where none listens; `anew`: where none can be had."""
         begun.look_after()
+        with contextlib.suppress(OSError):
+            os.utime(self._lock)  # by which it is known who was used last
         try:
             return (None if anew else self.listening()) or self.started()
         except OSError as error:  # of the run folder: full, read-only, a path longer than sockets may have
@@ -141,7 +144,9 @@ class ServerClient:
             if connection := self.listening():
                 return connection
             self._look_back()
-            _sweep(os.path.dirname(self._socket))
+            _sweep(folder := os.path.dirname(self._socket))
+            if budget := self._runtime.server_memory:
+                make_room(folder, budget)
             self._start()
             connection = self.listening()
         if connection is None:
@@ -158,6 +163,7 @@ class ServerClient:
             "preload": [*runtime.preload],
             "owner": os.getuid(),
             "idle": IDLE_LIMIT,
+            "budget": runtime.server_memory,
         }
         words = [runtime.environment, runtime.generation, json.dumps(settings)]
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -167,7 +173,7 @@ class ServerClient:
             open(os.devnull, "rb") as nothing,
         ):
             listener.bind(self._socket)
-            listener.listen(4096)
+            listener.listen(BACKLOG)
             places = [(nothing.fileno(), 0), (log.fileno(), 1), (log.fileno(), 2)]
             places.append((listener.fileno(), LISTEN_DESCRIPTOR))
             try:

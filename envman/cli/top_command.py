@@ -97,7 +97,11 @@ def _server(row: ServerRow) -> tuple[str, ...]:
 def _total(total: Total) -> tuple[str, ...]:
     memory = _memory(total.rss, total.pss)
     numbers = (total.last_minute, total.workloads, total.crashes)
-    return ("total", "", "", str(total.children), _cpu(total.cpu), memory, *map(str, numbers), "", "")
+    budget = total.budget and f"the servers' own memory: {size_text(total.own)} of {size_text(total.budget)}"
+    return (
+        *("total", "", "", str(total.children), _cpu(total.cpu), memory, *map(str, numbers)),
+        *("", budget or ""),
+    )
 
 
 def _cpu(percent: float | None) -> str:

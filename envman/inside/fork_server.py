@@ -29,15 +29,15 @@ from envman.inside import plugins, shared_modules, taken_credentials, workload
 from envman.inside.descendants import children_of, descendants, kill_family
 from envman.inside.peers import stranger
 from envman.inside.protocol import (
-    CALL_DESCRIPTOR,
-    CREDENTIALS_DESCRIPTOR,
+    BACKLOG,
+    END,
     ENDED,
     LISTEN_DESCRIPTOR,
-    LOG_DESCRIPTOR,
     RUN,
     STATUS,
     STATUS_VERSION,
 )
+from envman.inside.server_process import leave_the_component, linked_generation, reserve_descriptors
 
 if TYPE_CHECKING:
     from envman.inside.protocol import ServerSettings, StatusReport, WorkloadRequest
@@ -49,7 +49,7 @@ RECEIVE_LIMIT = 5.0
 """Seconds that a component may take to send its request."""
 
 ROUND = 2.0
-"""Seconds between two looks at what workloads have left behind, and at whether this server is still wanted."""
+"""Seconds between two looks at what workloads have left behind, and at whether this server is wanted."""
 
 IDLE_ROUND = 30.0
 """The same where it has had none for so many seconds: hundreds of idle servers would take a processor."""
@@ -94,9 +94,11 @@ class ForkServer:
         self._recent: collections.deque[float] = collections.deque()
         self._workloads = 0
         self._crashes = 0
+        self._is_in_the_way = False
 
     def serve(self) -> str:
         """Serve until nobody wants this server any more; returns why."""
+        self._listener.listen(BACKLOG)  # whoever connects now sees this process, no longer who has started it
         for one in (self._listener, self._woken, self._wake):
             one.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -143,6 +145,10 @@ class ForkServer:
             request, descriptors = received(connection)
             if request.get("ask") == STATUS:
                 answer(connection, self._status())
+                connection.close()
+                return
+            if request.get("ask") == END:
+                self._is_in_the_way = True
                 connection.close()
                 return
             if has_left(connection):  # while this server started: its child runs elsewhere by now
@@ -218,6 +224,7 @@ class ForkServer:
             "pid": os.getpid(),
             "started": self._started,
             "preload": self._settings["preload"],
+            "budget": self._settings["budget"],
             "workloads": self._workloads,
             "last_minute": len(self._recent),
             "crashes": self._crashes,
@@ -271,8 +278,11 @@ class ForkServer:
 
     def _unwanted(self) -> str:
         if self._children:
+            self._is_in_the_way = False
             return ""
-        if current_generation(self._settings["link"]) not in {self._generation, None}:
+        if self._is_in_the_way:
+            return "others need its memory"
+        if linked_generation(self._settings["link"]) not in {self._generation, None}:
             return "another generation is published"
         if time.monotonic() - self._idle_since > self._settings["idle"]:
             return "idle"
@@ -348,30 +358,7 @@ def answer(connection: socket.socket, content: Mapping[str, object]) -> None:
         connection.sendall(json.dumps(content).encode() + b"\n")
 
 
-def current_generation(link: str) -> str | None:
-    """The generation that an environment's link points to now; None where that can't be told."""
-    try:
-        return os.readlink(link).rpartition("/")[2]
-    except OSError:
-        return None
-
-
 # at the start
-
-
-def reserve_descriptors() -> None:
-    """Keep the numbers that children get from ever being given to anything of the server's."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (LOG_DESCRIPTOR, CALL_DESCRIPTOR, CREDENTIALS_DESCRIPTOR):
-        os.dup2(nothing, number)
-    os.close(nothing)
-
-
-def leave_the_component() -> None:
-    """Be nobody's child, in a session of its own: this server is there for all components of the host."""
-    if os.fork():
-        os._exit(0)
-    os.setsid()
 
 
 def main(words: list[str]) -> NoReturn:

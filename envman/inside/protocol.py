@@ -13,7 +13,8 @@ if TYPE_CHECKING:
         """What a fork server is started with: its third argument.
 
         `link` is the environment's link to its current generation, `owner` the user ID of the components,
-        `idle` the seconds without a workload after which it ends.
+        `idle` the seconds without a workload after which it ends; `budget` the bytes that all servers may
+        have together (0: as many as they need), to be told on.
         """
 
         root: str
@@ -21,9 +22,15 @@ if TYPE_CHECKING:
         preload: list[str]
         owner: int
         idle: float
+        budget: int
 
     class StatusQuestion(TypedDict):
         """What whoever wants to know a server's status sends; the answer is a StatusReport, or a refusal."""
+
+        ask: str
+
+    class EndQuestion(TypedDict):
+        """What a component sends that needs a server's memory: it ends if it has no child. No answer."""
 
         ask: str
 
@@ -70,6 +77,7 @@ if TYPE_CHECKING:
         pid: int
         started: float
         preload: list[str]
+        budget: int
         workloads: int
         last_minute: int
         crashes: int
@@ -128,6 +136,12 @@ then that it ends. Or that there is none, and why.
 
 STATUS = "status"
 """What can be asked of a server."""
+
+END = "end"
+"""What a server can be told."""
+
+BACKLOG = 4096
+"""Connections that wait for a server."""
 
 STATUS_VERSION = 1
 """Of a StatusReport."""

@@ -15,6 +15,7 @@ line's beginning: sixteen comparisons among ten thousand bundles. It needs neith
     limits       env_a      cpu=1.5 pids=200   of its workloads together; memory in bytes; those stated
     pass         env_a      MY_* OTHER         what its workloads get of a component's variables besides
     preload      env_a      numpy pandas       what its fork server imports beforehand, in this order
+    servers      -          memory=4294967296  of all fork servers of a host together, in bytes
     team         team_b     env_b
     team-queue   team_b     etl_b
     trigger      airflow.*  -                  a trigger class that may run; all may where none is listed
@@ -48,7 +49,7 @@ _START = len(f"{FORMAT} 00000000\n")
 
 KINDS = {
     **dict.fromkeys(("bundle-queue", "components", "default", "image", "limits", "pass", "preload"), 1),
-    **dict.fromkeys(("team", "team-queue", "trigger", "user", "warm"), 1),
+    **dict.fromkeys(("servers", "team", "team-queue", "trigger", "user", "warm"), 1),
     "bundle": 2,
     **dict.fromkeys(("credentials", "environment"), 0),
 }
@@ -150,6 +151,17 @@ class Table:
     def preload(self, environment: str) -> list[str]:
         """The modules that the environment's fork server imports beforehand, in this order."""
         return self._words("preload", environment)
+
+    def server_memory(self) -> int:
+        """The bytes that all fork servers of a host may have together; 0: as many as they need."""
+        value = self._value("servers", "-")
+        if value is None:
+            return 0
+        key, _, text = value.partition("=")
+        size = _limit(key, text) if key == "memory" else None
+        if size is None:
+            raise self._wrong("servers", "-")
+        return int(size)
 
     def user(self, environment: str) -> tuple[str, str] | None:
         """The user and the group (may be empty) of the environment's workloads, each a name or a number;

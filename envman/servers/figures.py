@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,9 @@ class Workload:
 
 @dataclass(frozen=True)
 class Status:
-    """What a server says of itself."""
+    """What a server says of itself; `budget` are the bytes that all servers might have when it was started
+    (0: as many as they need).
+    """
 
     socket: str
     environment: str
@@ -27,6 +30,7 @@ class Status:
     pid: int
     started: float
     preload: tuple[str, ...]
+    budget: int
     workloads: int
     last_minute: int
     crashes: int
@@ -46,16 +50,18 @@ class Usage:
     """What processes use: memory in bytes, processor time in seconds since they began.
 
     `rss` counts a page that is shared once for each process, `pss` in parts; it is None where this user may
-    not see it. `processor` holds the time of the children that were waited for.
+    not see it. `own` are the pages that belong to no file. `processor` holds the time of the children that
+    were waited for.
     """
 
     rss: int = 0
     pss: int | None = 0
     processor: float = 0.0
+    own: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         pss = None if self.pss is None or other.pss is None else self.pss + other.pss
-        return Usage(self.rss + other.rss, pss, self.processor + other.processor)
+        return Usage(self.rss + other.rss, pss, self.processor + other.processor, self.own + other.own)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,8 @@ class ChildRow:
 class ServerRow:
     """A server and its children; all but `socket` and `problem` may be None where it does not answer.
 
-    `cpu` is in percent of one processor, since the look before; None where there was none.
+    `own` is the server's alone: what its end gives back. `cpu` is in percent of one processor, since the look
+    before; None where there was none.
     """
 
     socket: str
@@ -99,6 +106,7 @@ class ServerRow:
     cpu: float | None = None
     rss: int | None = None
     pss: int | None = None
+    own: int | None = None
     workloads: int | None = None
     last_minute: int | None = None
     crashes: int | None = None
@@ -108,13 +116,15 @@ class ServerRow:
 
 @dataclass(frozen=True)
 class Total:
-    """All servers that answer, together."""
+    """All servers that answer, together; `budget` is what `own` may be, None where that is not limited."""
 
     servers: int
     children: int
     cpu: float | None
     rss: int
     pss: int | None
+    own: int
+    budget: int | None
     workloads: int
     last_minute: int
     crashes: int
@@ -152,6 +162,7 @@ def server_row(status: Status, processes: ProcessTable, cpu: float | None, momen
         cpu=cpu,
         rss=used.rss,
         pss=used.pss,
+        own=processes.usage[status.pid].own if status.pid in processes.usage else 0,
         workloads=status.workloads,
         last_minute=status.last_minute,
         crashes=status.crashes,
@@ -172,8 +183,14 @@ def by_environment(rows: Iterable[ServerRow]) -> tuple[ServerRow, ...]:
     )
 
 
-def total(rows: Iterable[ServerRow]) -> Total:
-    """The sum of all that answer."""
+def budget_of(statuses: Iterable[Status]) -> int | None:
+    """What all servers may have together, as the youngest knows it; None where that is not limited."""
+    youngest = max(statuses, key=attrgetter("started"), default=None)
+    return (youngest and youngest.budget) or None
+
+
+def total(rows: Iterable[ServerRow], budget: int | None = None) -> Total:
+    """The sum of all that answer, and what it may be."""
     answering = [row for row in rows if not row.problem]
     used = sum((Usage(row.rss or 0, row.pss) for row in answering), Usage())
     cpus = [row.cpu for row in answering if row.cpu is not None]
@@ -183,6 +200,8 @@ def total(rows: Iterable[ServerRow]) -> Total:
         cpu=round(sum(cpus), 1) if cpus else None,
         rss=used.rss,
         pss=used.pss,
+        own=sum(row.own or 0 for row in answering),
+        budget=budget,
         workloads=sum(row.workloads or 0 for row in answering),
         last_minute=sum(row.last_minute or 0 for row in answering),
         crashes=sum(row.crashes or 0 for row in answering),

@@ -126,6 +126,7 @@ def _status(path: str, said: StatusReport) -> Status:
         pid=int(said["pid"]),
         started=float(said["started"]),
         preload=tuple(_plain(module) for module in said["preload"]),
+        budget=int(said["budget"]),
         workloads=int(said["workloads"]),
         last_minute=int(said["last_minute"]),
         crashes=int(said["crashes"]),
@@ -162,7 +163,8 @@ def _usage(process: psutil.Process) -> Usage:
         times = process.cpu_times()
         processor = times.user + times.system + times.children_user + times.children_system
         try:
-            memory = process.memory_full_info()
+            pss = process.memory_full_info().pss
         except psutil.AccessDenied:  # a server's memory is closed to all but root
-            return Usage(process.memory_info().rss, None, processor)
-        return Usage(memory.rss, memory.pss, processor)
+            pss = None
+        memory = process.memory_info()
+        return Usage(memory.rss, pss, processor, memory.rss - memory.shared)

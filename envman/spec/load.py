@@ -27,6 +27,7 @@ from envman.spec.sources import (
     flatten_requirements_text,
     read_source,
 )
+from envman.spec.values import memory_bytes
 from envman.system.beneath import open_beneath
 
 LARGEST_FILE = 16 * 2**20
@@ -103,6 +104,7 @@ def load_project(files: ProjectFiles) -> Project:
         teams=declared.teams,
         images=declared.images,
         allowed_triggers=declared.triggerer.allow,
+        server_memory=None if (size := declared.servers.memory) is None else memory_bytes(size),
     )
 
 

@@ -253,6 +253,16 @@ class Triggerer(TomlTable):
     )
 
 
+class Servers(TomlTable):
+    """What the fork servers of a host may use together."""
+
+    memory: MemorySize | None = Field(
+        None,
+        description="Memory of their own, such as '4G': where one more would exceed it, those end that were "
+        "used least lately and have no workload. Default: no limit.",
+    )
+
+
 class ProjectSpec(TomlTable):
     """The deployment: `envman.toml`."""
 
@@ -285,3 +295,4 @@ class ProjectSpec(TomlTable):
         description="Images of environments, for Kubernetes pods where each environment is an image.",
     )
     triggerer: Triggerer = Field(Triggerer(), description="Limits of the shared triggerer.")
+    servers: Servers = Field(Servers(), description="Limits of all fork servers of a host together.")

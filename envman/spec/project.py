@@ -81,3 +81,4 @@ class Project:
     teams: Mapping[str, Team]
     images: Mapping[str, str]
     allowed_triggers: tuple[str, ...]
+    server_memory: int | None

@@ -50,6 +50,8 @@ def _records(project: Project) -> list[tuple[str, ...]]:
     records += [("team-queue", name, team.queue or "") for name, team in project.teams.items()]
     records += [("image", name, image) for name, image in project.images.items()]
     records += [("trigger", pattern, "-") for pattern in project.allowed_triggers]
+    if project.server_memory is not None:
+        records.append(("servers", "-", f"memory={project.server_memory}"))
     for environment in project.environments.values():
         records += _running(environment)
         handed = [credential.text() for credential in environment.credentials]

@@ -16,6 +16,7 @@ from envman.servers.figures import (
     Status,
     Total,
     Unanswered,
+    budget_of,
     by_environment,
     percent,
     server_row,
@@ -72,7 +73,7 @@ class Watch:
         rows = [self._row(one, processes, used) for one in answers]
         self._before = used
         self._known |= {status.socket: status for status in statuses}
-        return TopOutcome(str(self._folder), by_environment(rows), total(rows))
+        return TopOutcome(str(self._folder), by_environment(rows), total(rows, budget_of(statuses)))
 
     def _row(
         self,

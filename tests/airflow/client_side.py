@@ -36,7 +36,7 @@ FRESH = tuple(
     f"envman.airflow.{name}"
     for name in (
         *("server_child", "server_client", "pending_child", "child_start", "memory", "own_masks"),
-        *("handed_credentials", "server_starts"),
+        *("handed_credentials", "server_budget", "server_starts"),
     )
 )
 
@@ -52,6 +52,7 @@ def bare_interpreter(folder: Path, modules: Path, **changed: Any) -> BundleInter
         added={"PYTHONHASHSEED": "7"},
         warm=True,
         preload=(),
+        server_memory=0,
         user=None,
         limits={},
     )

@@ -35,6 +35,7 @@ def runtime_of(home: Path, **variables: str) -> Runtime:
         added={},
         warm=True,
         preload=(),
+        server_memory=0,
         user=None,
         limits={},
     )

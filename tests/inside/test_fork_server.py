@@ -494,6 +494,7 @@ def test_the_status_says_what_goes_on(start: Starting) -> None:
         "root": str(server.folder),
         "pid": server.pid,
         "preload": ["json"],
+        "budget": 0,
         "workloads": 4,
         "last_minute": 4,
         "crashes": 1,

@@ -44,6 +44,7 @@ TEXT = render_table(
         ("limits", "env", "memory=104857600"),
         ("pass", "env_a", "MY_* OTHER"),
         ("preload", "env_a", "numpy pandas"),
+        ("servers", "-", "memory=4294967296"),
         ("team-queue", "team_b", "q"),
         ("bundle-queue", "b", "q"),
         ("trigger", "airflow.*", "-"),
@@ -256,8 +257,8 @@ def confinement(found: dict[tuple[str, str], list[str]], name: str) -> dict[str,
     }
 
 
-ONE = ("bundle-queue", "components", "default", "image", "limits", "pass", "preload", "team", "team-queue",
-       "trigger", "user", "warm")  # fmt: skip
+ONE = ("bundle-queue", "components", "default", "image", "limits", "pass", "preload", "servers", "team",
+       "team-queue", "trigger", "user", "warm")  # fmt: skip
 
 
 def looked_up(table: Table, name: str) -> dict[str, Any] | None:

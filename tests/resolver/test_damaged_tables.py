@@ -153,6 +153,21 @@ def test_a_value_that_envman_would_not_write_is_refused(kind: str, value: str) -
     assert "envman publish" in problem.remedy
 
 
+@pytest.mark.parametrize(
+    "value",
+    [*(value for value in WRONG["limits"] if "memory" in value), "", "pids=5", "cpu=1", "memory=1 memory=2"],
+)
+def test_a_budget_that_envman_would_not_write_is_refused(value: str) -> None:
+    """As no budget at all, it would let a host run out of memory."""
+    with pytest.raises(TableFormatError):
+        table(f"servers\t-\t{value}").server_memory()
+
+
+def test_the_budget_of_all_servers_is_found() -> None:
+    assert table("servers\t-\tmemory=4294967296").server_memory() == 4 << 30
+    assert table("environment\tenv_a\t").server_memory() == 0
+
+
 @pytest.mark.parametrize("kind", ASKED)
 @pytest.mark.parametrize(
     "lines", [["{}\tenv_b"], ["{}\tenv_b", "{}\tenv_b\tx"], ["{}\tenv_b\tx", "{}\tenv_b\ty"]]

@@ -49,6 +49,7 @@ class Running:
             "preload": ["json"],
             "owner": os.getuid(),
             "idle": 600,
+            "budget": 0,
         }
         command = [sys.executable, RUN, FORK_SERVER, environment, "4f1d5ab06a92", json.dumps(settings)]
         with socket.socket(socket.AF_UNIX) as listener, Path(os.devnull).open("rb") as nothing:

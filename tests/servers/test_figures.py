@@ -11,6 +11,7 @@ from envman.servers.figures import (
     Usage,
     Workload,
     below,
+    budget_of,
     by_environment,
     percent,
     server_row,
@@ -19,7 +20,7 @@ from envman.servers.figures import (
 
 PARENTS = {10: 1, 11: 10, 12: 11, 13: 10, 20: 1}
 STATUS = Status(
-    "/run/a.sock", "env_a", "4f1d5ab06a92", "/venv", 10, 1000.0, ("numpy",), 7, 3, 1,
+    "/run/a.sock", "env_a", "4f1d5ab06a92", "/venv", 10, 1000.0, ("numpy",), 4096, 7, 3, 1,
     (Workload(11, "task", "bundle_a", 1002.04), Workload(13, "parse", "bundle_a", 1003.5)),
 )  # fmt: skip
 
@@ -61,8 +62,24 @@ def test_the_total_is_of_those_that_answer() -> None:
     found = total([one, other, silent])
     assert (found.servers, found.cpu, found.rss, found.pss) == (2, 30.1, 20, 10)
     assert (found.workloads, found.last_minute, found.crashes) == (6, 4, 2)
+    assert (found.own, found.budget) == (0, None)
+    assert total([replace(one, own=3), replace(other, own=4), silent], 9).own == 7
+    assert total([one], 9).budget == 9
     assert total([]).pss == 0
     assert total([silent]).cpu is None
+
+
+def test_the_budget_is_what_the_youngest_server_knows() -> None:
+    older, unlimited = replace(STATUS, started=1.0, budget=1), replace(STATUS, started=2000.0, budget=0)
+    assert budget_of([older, STATUS]) == budget_of([STATUS, older]) == 4096
+    assert budget_of([older, STATUS, unlimited]) is None
+    assert budget_of([]) is None
+
+
+def test_a_servers_own_memory_is_not_its_childrens() -> None:
+    usage = {10: Usage(100, 60, 1.0, 7), 11: Usage(40, 10, 2.0, 5)}
+    row = server_row(STATUS, ProcessTable(PARENTS, usage), None, 1004.0)
+    assert (row.rss, row.own) == (140, 7)
 
 
 def test_rows_stand_by_environment_and_those_without_a_name_last() -> None:

@@ -26,6 +26,7 @@ ANSWER: dict[str, Any] = {
     "pid": 12,
     "started": 1000.5,
     "preload": ["numpy"],
+    "budget": 0,
     "workloads": 5,
     "last_minute": 2,
     "crashes": 0,

@@ -68,6 +68,8 @@ team_b = { environment = "env_a" }
 env_a = "registry.example/a:1"
 [triggerer]
 allow = ["airflow.providers.*"]
+[servers]
+memory = "4G"
 """
 PYPROJECT = """\
 [project]

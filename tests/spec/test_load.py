@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from pydantic import ValidationError
 
 from envman.errors import Problem, SpecError
 from envman.lock.lockfile import Lock, parse_lock, render
+from envman.resolver.table import Table
 from envman.spec.inputs import ConstraintSet, Inputs, fingerprint
 from envman.spec.load import ProjectFiles, load_inputs, load_project, with_fetched
 from envman.spec.merge import merge
 from envman.spec.model import Content, EnvironmentSpec
 from envman.spec.project import Project
+from envman.spec.publication import project_table
 from envman.store.root import find_root
 from tests.strategies import free_text, law
 
@@ -140,13 +143,16 @@ def test_what_the_shared_components_need_is_loaded(tmp_path: Path) -> None:
         'airflow-environment = "env_a"\n'
         + DEFAULTS
         + '[bundles]\na = { environment = "env_a", queue = "etl" }\n[images]\nenv_a = "image_a"\n'
-        + '[triggerer]\nallow = ["b.*", "a.Trigger"]\n'
+        + '[triggerer]\nallow = ["b.*", "a.Trigger"]\n[servers]\nmemory = "4G"\n'
     )
     project = load(tmp_path, {"envman.toml": text, "environments/env_a.toml": ""})
     assert project.airflow_environment == "env_a"
     assert project.bundles["a"].queue == "etl"
     assert project.images == {"env_a": "image_a"}
     assert project.allowed_triggers == ("b.*", "a.Trigger")
+    assert project.server_memory == 4 << 30
+    assert Table(project_table(project)).server_memory() == 4 << 30
+    assert Table(project_table(replace(project, server_memory=None))).server_memory() == 0
 
 
 def test_unknown_and_abstract_environments_are_told_wherever_they_are_named(tmp_path: Path) -> None:

@@ -292,6 +292,10 @@ def test_a_size_is_read_in_powers_of_1024(text: str, size: int) -> None:
         ({"images": {"env_a": ["image"]}}, "images.env_a", "string"),
         ({"images": {"a b": "image"}}, "images.a b.[key]", "letters"),
         ({"images": "image"}, "images", "dictionary"),
+        ({"servers": {"memory": "4"}}, "servers.memory", "size"),
+        ({"servers": {"memory": 4}}, "servers.memory", "string"),
+        ({"servers": {"memory": "1M"}}, "servers.memory", "between"),
+        ({"servers": {"cpu": 4}}, "servers.cpu", "not permitted"),
         ({"triggerer": {"allowed": []}}, "triggerer.allowed", "not permitted"),
         ({"triggerer": {"allow": "airflow.*"}}, "triggerer.allow", "tuple"),
         ({"triggerer": {"allow": [1]}}, "triggerer.allow.0", "string"),
@@ -323,6 +327,7 @@ def test_a_bad_value_of_the_project_is_refused_at_its_place(
         ("bundles", {"a": {"team": "t", "queue": "etl"}, "b": {"queue": "of b/2"}}),
         ("teams", {"t": {"environment": "env_a", "queue": "etl"}}),
         ("images", {"env_a": "registry.example:5000/team/image_a:1@sha256:0", "env_b": "image"}),
+        ("servers", {"memory": "4G"}),
         ("triggerer", {"allow": ["*", "airflow.*", "airflow.triggers.base.Base*", "a.B"]}),
     ],
 )
