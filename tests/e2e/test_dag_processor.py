@@ -301,3 +301,9 @@ def test_one_bundle_of_several_can_be_chosen(estate: Estate, deploy: Deploy) -> 
     airflow = deploy(estate.bundle_list())
     once(airflow, "--bundle-name", "bundle_c")
     assert dags(airflow) == {"only_c"}
+
+
+def test_who_waits_for_a_server_keeps_no_other_bundle_waiting(estate: Estate, tmp_path: Path) -> None:
+    held = estate.in_the_component(tmp_path, "tests.airflow.waiting_manager")
+    assert held[-1] == "lists_the_bundles_whose_server_is_there_in_their_order"
+    assert len(held) >= 5
