@@ -17,7 +17,7 @@ from envman.store import layout
 from envman.store.folder import Store
 from envman.store.locks import why_held
 from envman.store.switches import current_between
-from envman.system.lock_holders import describe, lock_holders
+from envman.system.lock_holders import LocksInSight, describe
 
 PROC = Path("/proc")
 
@@ -32,21 +32,25 @@ class Inhabited:
 
 def inhabited_generations(store: Store, generations: list[str]) -> list[Inhabited]:
     """The generations that must stay because somebody runs in them; raises OSError."""
-    living = [item for item in _from_proc(store) if item[0] in set(generations)]
+    known, locks = set(generations), LocksInSight()
+    living = [item for item in _from_proc(store) if item[0] in known]
+    residents: dict[str, set[int]] = {}
+    for name, pid in living:
+        residents.setdefault(name, set()).add(pid)
     found = [Inhabited(name, f"process {pid} runs in it") for name, pid in living]
     for name in generations:
         manifest = Path(layout.manifest_path(store.root, name))
         if why := why_held(manifest):
-            seen = {pid for inhabited, pid in living if inhabited == name}
-            reasons = _holders(manifest, seen) or ([] if seen else [why])
+            seen = residents.get(name, set())
+            reasons = _holders(locks, manifest, seen) or ([] if seen else [why])
             found += [Inhabited(name, reason) for reason in reasons]
     return found
 
 
-def _holders(manifest: Path, seen: set[int]) -> list[str]:
+def _holders(locks: LocksInSight, manifest: Path, seen: set[int]) -> list[str]:
     """Who holds a generation, as far as it can be seen; not those that are seen to run in it."""
     try:
-        return [f"{describe(pid)} holds it" for pid in lock_holders(str(manifest)) if pid not in seen]
+        return [f"{describe(pid)} holds it" for pid in locks.holders(str(manifest)) if pid not in seen]
     except FileNotFoundError:  # it is just being discarded
         return []
 

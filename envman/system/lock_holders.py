@@ -27,13 +27,26 @@ def holder_text(file: int | str) -> str:
 
 def lock_holders(file: int | str) -> list[int]:
     """The processes that hold a lock on a file, as far as this user may see them; raises OSError."""
-    status = os.stat(file)
-    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
-    name = f"{device}:{status.st_ino}"
-    found = {pid for pid in _processes() if _has_lock(pid, name)}
-    if not found:
-        found = {pid for line in _lines("/proc/locks") if (pid := _taker(line, name)) > 0}
-    return sorted(found)
+    return LocksInSight().holders(file)
+
+
+class LocksInSight:
+    """The locks of all processes that this user may see, by one look at them, when it is first asked."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, set[int]] | None = None
+
+    def holders(self, file: int | str) -> list[int]:
+        """The processes that held a lock on a file then; raises OSError."""
+        status = os.stat(file)
+        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+        name = f"{device}:{status.st_ino}"
+        if self._held is None:
+            self._held = _held_locks()
+        found = self._held.get(name)
+        if not found:
+            found = {pid for line in _lines("/proc/locks") if (pid := _taker(line, name)) > 0}
+        return sorted(found)
 
 
 def describe(pid: int) -> str:
@@ -64,13 +77,17 @@ def _processes() -> Iterator[int]:
             yield int(entry)
 
 
-def _has_lock(pid: int, name: str) -> bool:
-    with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
-        for descriptor in os.listdir(f"/proc/{pid}/fdinfo"):
-            for line in _lines(f"/proc/{pid}/fdinfo/{descriptor}"):
-                if line.startswith("lock:") and name in line.split():
-                    return True
-    return False
+def _held_locks() -> dict[str, set[int]]:
+    """Who holds a lock, by its file's device and inode, as the kernel writes them."""
+    held: dict[str, set[int]] = {}
+    for pid in _processes():
+        with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
+            for descriptor in os.listdir(f"/proc/{pid}/fdinfo"):
+                for line in _lines(f"/proc/{pid}/fdinfo/{descriptor}"):
+                    for word in line.split() if line.startswith("lock:") else ():
+                        if word.count(":") > 1:
+                            held.setdefault(word, set()).add(pid)
+    return held
 
 
 def _taker(line: str, name: str) -> int:

@@ -13,7 +13,7 @@ from envman.store.living import inhabited_generations
 from envman.store.locks import try_emptied, try_locked
 from envman.store.switches import recent
 from envman.system.children import CHILDREN
-from envman.system.lock_holders import lock_holders
+from envman.system.lock_holders import LocksInSight
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,23 @@ def _reasons(store: Store, generations: list[str], keep: int, forgotten: set[str
             reasons.setdefault(now, []).append(f"current of {name}")
         for generation in sorted(recent(switches, keep) - {now}):
             reasons.setdefault(generation, []).append(f"one of the last {keep} of {name}")
+    locks = LocksInSight()
     for generation in generations:
-        if why := _built_now(store, generation):
+        if why := _built_now(store, generation, locks):
             reasons.setdefault(generation, []).append(why)
     for item in inhabited_generations(store, generations):
         reasons.setdefault(item.generation, []).append(item.reason)
     return reasons
 
 
-def _built_now(store: Store, generation: str) -> str:
+def _built_now(store: Store, generation: str, locks: LocksInSight) -> str:
     """Why a generation counts as being built; empty where it is not."""
     lock = layout.lock_path(store.root, generation)
     try:
         with try_locked(Path(lock)) as unbuilt:
             return "" if unbuilt else "being built"
     except PermissionError:  # of --dry-run by somebody else: builders' locks are not theirs to open
-        return "being built" if lock_holders(lock) else ""
+        return "being built" if locks.holders(lock) else ""
 
 
 def _removed(store: Store, generation: str) -> Removed:

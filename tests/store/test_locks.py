@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ from envman.store.folder import Store
 from envman.store.locks import locked, try_emptied, why_held
 from envman.store.root import take_snapshot
 from envman.store.switches import Action
-from envman.system.lock_holders import UNSEEN, describe, holder_text, lock_holders
+from envman.system import lock_holders as lock_holders_module
+from envman.system.lock_holders import UNSEEN, LocksInSight, describe, holder_text, lock_holders
 from envman.usecases.gc import GcOutcome, collect
 from tests import no_locks
 from tests.store.test_manifest import MANIFEST
@@ -246,6 +248,43 @@ def test_what_a_process_calls_itself_is_shown_as_plain_text(store: Store) -> Non
     assert text.startswith(f"process {child.pid} (")
     assert text.isprintable()
     assert len(text) < 200
+
+
+def test_one_look_at_the_processes_tells_of_all_generations(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred environments that work hold two hundred generations; a look takes a tenth of a second."""
+    names = [f"held-{number}" for number in range(20)]
+    held = []
+    for name in names:
+        manifest = Path(manifest_of(store, name))
+        manifest.parent.mkdir(parents=True)
+        manifest.write_text(replace(MANIFEST, generation=name).to_json(), encoding="utf-8")
+        held.append(os.open(manifest, os.O_RDONLY))
+        fcntl.fcntl(held[-1], fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0))
+    looks = []
+    processes = lock_holders_module._processes
+    monkeypatch.setattr(lock_holders_module, "_processes", lambda: looks.append(1) or processes())
+    try:
+        outcome = collect(store, keep=1, dry_run=True)
+    finally:
+        for one in held:
+            os.close(one)
+    kept = {one.generation: one.reasons for one in outcome.kept}
+    assert {*kept} == {*names, "second"}
+    for name in names:
+        assert [f"process {os.getpid()} (" in reason for reason in kept[name]] == [True]
+    assert len(looks) == 1
+
+
+def test_a_lock_of_one_file_is_none_of_another(store: Store) -> None:
+    seen = LocksInSight()
+    with Path(manifest_of(store, "first")).open() as file:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 0, 0, 0))
+        assert seen.holders(manifest_of(store, "first")) == [os.getpid()]
+        assert seen.holders(manifest_of(store, "second")) == []
+        assert seen.holders(file.fileno()) == [os.getpid()]
+    assert LocksInSight().holders(manifest_of(store, "first")) == []
 
 
 def test_a_holder_that_has_gone_is_nobody(store: Store) -> None:
