@@ -52,6 +52,7 @@ def main() -> None:
             rivals=options.rivals,
             full=options.full,
             bundles=options.bundles,
+            server_memory=options.server_memory,
         )
         settings.folder.mkdir(parents=True, exist_ok=True)
         print(machine_in_words(), end="\n\n", flush=True)
@@ -88,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--files", type=_numbers, default=(), metavar="N,N", help=files)
     parser.add_argument("--bundles", type=int, default=1, help="bundles of each environment of scale")
     parser.add_argument("--loops", type=int, default=2, help="how often parse goes through the files")
+    budget = "budget of all fork servers, [servers] memory; none where it is left out"
+    parser.add_argument("--server-memory", default="", metavar="4G", help=budget)
     rivals = "of parse, task, crash and memory, the first one the measure: stock,cold,warm,preload"
     parser.add_argument("--rivals", type=_words, default=(), metavar="A,B", help=rivals)
     full = "the same with environments as teams have them: 400 packages, plugins, a policy"

@@ -173,6 +173,8 @@ def make_project(
         f'{bundle(number)} = {{ environment = "{environment(number // bundles)}" }}'
         for number in range(count * bundles)
     ]
+    if settings.server_memory:
+        rows += ["", "[servers]", f'memory = "{settings.server_memory}"']
     (folder / "envman.toml").write_text("\n".join([*head, *rows, ""]), encoding="utf-8")
     (folder / "uv.toml").write_text('find-links = ["wheelhouse"]\n', encoding="utf-8")
     for command in ("lock", "build"):

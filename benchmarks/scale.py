@@ -66,7 +66,12 @@ def _compare_one(settings: Settings, bench: ScaleBench, field: Field, case: Case
             runs[rival.name].append(bench.loops(rival, case))
             idle[rival.name].append(bench.idle(rival, case))
     first = field.rivals[0].name
-    notes = (f"{field.plain.versions()}; {case.bundles} bundles, {PROCESSES} parsing processes",)
+    servers = ", ".join(str(one.servers) for taken in idle.values() for one in taken if one.servers) or "no"
+    budget = f" with a budget of {settings.server_memory}" if settings.server_memory else ""
+    notes = (
+        f"{field.plain.versions()}; {case.bundles} bundles, {PROCESSES} parsing processes; while idle "
+        f"{servers} fork servers{budget}",
+    )
 
     def table(what: str, values: dict[str, list[float]], unit: str = "seconds") -> Comparison:
         return Comparison(f"scale: {what}, {case}", values, (first,), unit=unit, notes=notes)

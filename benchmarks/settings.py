@@ -17,8 +17,8 @@ class Settings:
     """`folder` holds everything that is made; `envman` is the installed console script that is measured.
 
     `environments`, `files` and `rivals` are empty where a benchmark should take its own. `bundles` is how
-    many each environment has in `scale`. `full`: Airflow's environments as teams have them, with some 400
-    packages, plugins and a policy.
+    many each environment has in `scale`, `server_memory` the budget of all fork servers (empty: none). `full`:
+    Airflow's environments as teams have them, with some 400 packages, plugins and a policy.
     """
 
     folder: Path
@@ -32,6 +32,7 @@ class Settings:
     rivals: tuple[str, ...] = ()
     full: bool = False
     bundles: int = 1
+    server_memory: str = ""
 
     @property
     def python(self) -> Path:

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from envman.inside.protocol import EndQuestion
 
-FIRST_SIZE = 80 << 20
+FIRST_SIZE = 100 << 20
 """Bytes that a server is taken to need, where none is there to tell."""
 
 _PAGE = resource.getpagesize()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 
 
@@ -71,9 +72,13 @@ class ProcessTable:
     parents: Mapping[int, int]
     usage: Mapping[int, Usage]
 
+    @cached_property
+    def _children(self) -> Mapping[int, list[int]]:
+        return by_parent(self.parents)
+
     def tree(self, pid: int) -> Usage:
         """What a process uses together with all below it."""
-        return sum((self.usage[one] for one in below(self.parents, pid) if one in self.usage), Usage())
+        return sum((self.usage[one] for one in below(self._children, pid) if one in self.usage), Usage())
 
 
 @dataclass(frozen=True)
@@ -130,15 +135,23 @@ class Total:
     crashes: int
 
 
-def below(parents: Mapping[int, int], pid: int) -> list[int]:
-    """A process and all that descend from it."""
+def by_parent(parents: Mapping[int, int]) -> dict[int, list[int]]:
+    """The children of each process."""
     children: dict[int, list[int]] = {}
     for child, parent in parents.items():
         children.setdefault(parent, []).append(child)
-    found = [pid]
-    for one in found:
-        found += [child for child in children.get(one, ()) if child not in found]
-    return found
+    return children
+
+
+def below(children: Mapping[int, list[int]], pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = {pid: None}
+    next_ones = [pid]
+    for one in next_ones:
+        new = [child for child in children.get(one, ()) if child not in found]
+        found.update(dict.fromkeys(new))
+        next_ones += new
+    return [*found]
 
 
 def percent(before: tuple[float, float] | None, now: tuple[float, float]) -> float | None:

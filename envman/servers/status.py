@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from envman.inside.protocol import STATUS, STATUS_VERSION
-from envman.servers.figures import ProcessTable, Status, Unanswered, Usage, Workload, below
+from envman.servers.figures import ProcessTable, Status, Unanswered, Usage, Workload, below, by_parent
 
 if TYPE_CHECKING:
     from envman.inside.protocol import ChildReport, StatusQuestion, StatusReport
@@ -149,7 +149,8 @@ def look_at(pids: Iterable[int]) -> ProcessTable:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             parents[process.pid] = process.ppid()
-    wanted = {one for pid in pids for one in below(parents, pid)}
+    children = by_parent(parents)
+    wanted = {one for pid in pids for one in below(children, pid)}
     usage: dict[int, Usage] = {}
     for pid in wanted:
         with contextlib.suppress(psutil.Error):

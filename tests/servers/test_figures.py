@@ -13,6 +13,7 @@ from envman.servers.figures import (
     below,
     budget_of,
     by_environment,
+    by_parent,
     percent,
     server_row,
     total,
@@ -26,9 +27,9 @@ STATUS = Status(
 
 
 def test_a_tree_is_a_process_and_all_that_descend_from_it() -> None:
-    assert sorted(below(PARENTS, 10)) == [10, 11, 12, 13]
-    assert below(PARENTS, 12) == [12]
-    assert below({5: 5}, 5) == [5]
+    assert sorted(below(by_parent(PARENTS), 10)) == [10, 11, 12, 13]
+    assert below(by_parent(PARENTS), 12) == [12]
+    assert below(by_parent({5: 5}), 5) == [5]
 
 
 def test_a_share_of_a_processor_needs_two_looks() -> None:
