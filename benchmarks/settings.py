@@ -17,7 +17,7 @@ class Settings:
     """`folder` holds everything that is made; `envman` is the installed console script that is measured.
 
     `environments`, `files` and `rivals` are empty where a benchmark should take its own. `bundles` is how
-    many each environment has in `scale`, `server_memory` the budget of all fork servers (empty: none). `full`:
+    many each environment has in `scale`, `server_memory` the budget of all servers (empty: none). `full`:
     Airflow's environments as teams have them, with some 400 packages, plugins and a policy.
     """
 
