@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from envman.inside import descendants
+from envman.inside.fork_server import ForkServer as ForkServerItself
 from envman.inside.protocol import LOG_DESCRIPTOR as LOG
 from envman.inside.protocol import RUN
 from tests.interpreters import MINORS, interpreter
@@ -695,6 +696,29 @@ def test_an_idle_server_ends(start: Starting) -> None:
     server = start(idle=0.1)
     assert server.exit_code() == 0
     assert server.words() == "ended: idle\n"
+
+
+@pytest.mark.parametrize(
+    ("idle_for", "limit", "children", "own", "pause"),
+    [
+        (0.0, 600.0, {}, set(), 2.0),
+        (20.0, 600.0, {}, set(), 2.0),
+        (31.0, 600.0, {}, set(), 30.0),
+        (31.0, 600.0, {1: None}, set(), 2.0),
+        (31.0, 600.0, {}, {1}, 2.0),  # what a preloaded module has started
+        (590.0, 600.0, {}, set(), 10.0),
+        (599.0, 600.0, {}, set(), 2.0),
+        (700.0, 600.0, {}, set(), 2.0),
+        (0.0, 0.1, {}, set(), 0.1),
+    ],
+)
+def test_a_server_that_has_long_been_idle_looks_around_less_often(
+    idle_for: float, limit: float, children: Any, own: Any, pause: float
+) -> None:
+    server = object.__new__(ForkServerItself)
+    server._children, server._own, server._idle_since = children, own, time.monotonic() - idle_for
+    server._settings = {"root": "", "link": "", "preload": [], "owner": 0, "idle": limit, "budget": 0}
+    assert server._pause() == pytest.approx(pause, abs=1.0 if pause == 10.0 else 0.001)
 
 
 def test_a_server_with_a_child_is_not_idle(start: Starting) -> None:
