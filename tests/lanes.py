@@ -56,6 +56,7 @@ LANES = {
         (
             *("build", "cli", "inside", "integration", "registry", "upstream", "airflow/test_child_start.py"),
             *("airflow/test_handed_credentials.py", "airflow/test_lying_servers.py"),
+            *("airflow/test_server_budget.py", "airflow/test_server_starts.py"),
             *("airflow/test_signed_workloads.py", "signing"),
             *("launch/test_launched.py", "launch/test_own_credentials.py"),
             *("launch/test_pod.py", "servers/test_status.py"),

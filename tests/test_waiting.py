@@ -35,6 +35,8 @@ SLEEPERS = {
     "integration/test_preload.py": "modules that take long to import",
     "machine/test_limits.py": "children of a fork bomb",
     "machine/test_units.py": "a task that goes on until it may end",
+    "airflow/test_server_budget.py": "a server that starts slowly",
+    "airflow/test_server_starts.py": "servers that start slowly",
     "system/test_children.py": "children that are ended",
 }
 """Files that hold programs, as text, that play something slow or endless; and what they play."""

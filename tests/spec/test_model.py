@@ -292,7 +292,7 @@ def test_a_size_is_read_in_powers_of_1024(text: str, size: int) -> None:
         ({"images": {"env_a": ["image"]}}, "images.env_a", "string"),
         ({"images": {"a b": "image"}}, "images.a b.[key]", "letters"),
         ({"images": "image"}, "images", "dictionary"),
-        ({"servers": {"memory": "4"}}, "servers.memory", "size"),
+        ({"servers": {"memory": "4X"}}, "servers.memory", "size"),
         ({"servers": {"memory": 4}}, "servers.memory", "string"),
         ({"servers": {"memory": "1M"}}, "servers.memory", "between"),
         ({"servers": {"cpu": 4}}, "servers.cpu", "not permitted"),
