@@ -92,7 +92,7 @@ SAID_ALOUD = {
 """What both sides import: those who start what runs in a team's interpreter, or are a component themselves,
 and what runs there.
 """
-AIRFLOW_BRINGS = {"airflow", "cryptography", "psutil", "structlog", "sqlalchemy"}
+AIRFLOW_BRINGS = {"airflow", "celery", "cryptography", "psutil", "structlog", "sqlalchemy"}
 """Airflow and those of its own dependencies that the hooks use."""
 
 TERMINAL = {"typer", "rich", "click"}

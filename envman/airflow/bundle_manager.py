@@ -21,6 +21,7 @@ from sqlalchemy import delete
 from sqlalchemy.exc import OperationalError
 
 from envman.airflow.bundle_listing import BundleListing
+from envman.airflow.heartbeats import BEATS
 from envman.airflow.parse_order import Turns
 from envman.airflow.partly_refused import PartlyRefused, keep_others
 from envman.airflow.server_starts import ServerStarts
@@ -52,6 +53,7 @@ TIMED_OUT = (
 SHOWN = 3
 """Files that are named of those that are left out."""
 
+_LONG_AGO = datetime.fromtimestamp(0, timezone.utc)
 _SECRET = secrets.token_bytes(16)
 """No team can say which names come of it."""
 
@@ -130,6 +132,18 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
     @cached_property
     def _servers(self) -> ServerStarts:
         return ServerStarts(self.selector)
+
+    def run(self) -> Any:
+        """Run the loop; what says that it goes on says when each bundle's last parse ended."""
+        BEATS.finished = self._finished
+        return super().run()
+
+    def _finished(self) -> dict[str, datetime]:
+        found: dict[str, datetime] = {}
+        for file, stat in self._file_stats.items():
+            if (ended := stat.last_finish_time) and ended > found.get(file.bundle_name, _LONG_AGO):
+                found[file.bundle_name] = ended
+        return found
 
     # listing bundles
 

@@ -10,7 +10,7 @@ from itertools import islice
 from threading import RLock
 from types import SimpleNamespace
 
-from envman.airflow import second_start, started_programs
+from envman.airflow import heartbeats, second_start, started_programs
 from envman.airflow.built_airflow import built_interpreter, own_airflow
 from envman.airflow.bundle_interpreter import acquire, look
 from envman.airflow.own_variables import leave_to_component, operators_variables, set_for_component
@@ -118,6 +118,7 @@ def _start(component: str, arguments: list[str]) -> None:
     else:
         _warn_of_other_languages(home)
         INSTALL[component]()
+        heartbeats.install(_NAMES.get(component, component))
     if component == "dag-processor":  # while it imports Airflow, the first start as well
         _start_fork_servers(snapshot, (row[0] for row in rows))
         _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})
@@ -202,6 +203,9 @@ KINDS = {
     "edge worker": "worker",
 }
 """What the hooks of a component stand on, by the names of `upstream.py`."""
+
+_NAMES = {"celery worker": "worker", "edge worker": "edge-worker"}
+"""Components that `envman launch` calls otherwise."""
 
 INSTALL: Mapping[str, Callable[[], None]] = {
     "dag-processor": _install_dag_processor,

@@ -20,6 +20,7 @@ _BEFORE_34 = "Airflow 3.3 has none"
 _LOADED_LATER = "each workload loads them as it starts"
 _ALONE = "Airflow 3.3.0 signals the child alone"
 _WAITS = "a scheduler that is stopped may wait for ever"
+_NO_BEAT = "it says that none is at work"
 _NO_KEY = "it encrypts nothing there, in silence"
 
 _EVERYWHERE = (
@@ -201,6 +202,7 @@ _BUNDLES = (
         ("DagFileProcessorManager._resort_file_queue", "what follows a new list"),
         ("DagFileProcessorManager._add_new_files_to_queue", "the same"),
         ("DagFileProcessorManager._file_stats", "forget what has no time"),
+        ("DagFileProcessorManager.run", "say when each bundle's last parse ended", OVERRIDDEN),
         ("DagFileProcessorManager._file_queue", "what waits, in which order"),
         ("DagFileProcessorManager.prepare_file_queue", "queue what is due, though others wait for servers"),
         ("DagFileProcessorManager._processors", "what runs of it"),
@@ -295,6 +297,12 @@ _WORKER = (
         "worker",
         "airflow.executors.base_executor",
         ("BaseExecutor.run_workload", "all that an executor runs", REPEATED),
+    ),
+    *names_of(
+        "all",
+        "airflow.jobs.job",
+        ("Job.heartbeat", "`launch --health` knows that the component's work goes on", REPLACED, _NO_BEAT),
+        ("Job.heartbeat_failed", "the same", USED, _NO_BEAT),
     ),
     *names_of(
         "standalone",

@@ -28,6 +28,8 @@ def launch_command(
     environment: EnvironmentOption = None,
     python: Annotated[Path | None, typer.Option(help="An interpreter that has Airflow.")] = None,
     cold: Annotated[bool, typer.Option("--cold", help="Without fork servers.")] = False,
+    health: Annotated[bool, typer.Option("--health", help="Only say whether it is at work here.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --health: as JSON.")] = False,
     root: Annotated[str | None, typer.Option(help="Root folder of the environments.")] = None,
     words: Annotated[list[str] | None, typer.Argument(metavar="ARG")] = None,
 ) -> None:

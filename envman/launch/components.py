@@ -46,6 +46,8 @@ Options:
   --python PATH     the same, as the path of an interpreter that has Airflow
   --cold            start an interpreter for each workload of a shared component, without fork servers
   --root DIR        root folder of the environments [ENVMAN_ROOT, else 'root' of envman.toml]
+  --health          instead: say whether this component is at work here (0) or not (1), for a probe
+  --json            with --health: as JSON
   --help            show this text
 
 Exit codes: the component's own; 125 envman refused to start it, 126 and 127 as a shell has them.
@@ -58,6 +60,7 @@ Examples:
   envman launch dag-processor --bundle bundle_a
   envman launch worker --team team_b
   envman launch standalone
+  envman launch dag-processor --health
 """
 
 COMPONENTS = {
@@ -74,18 +77,20 @@ COMPONENTS = {
 OWN_COMPONENTS = ("dag-processor", "triggerer", "worker", "edge-worker")
 """Those that there can be one of for each bundle or team."""
 
+WITHOUT_BEATS = ("api-server", "standalone")
+_FLAGS = ("cold", "health", "json")
 _OPTIONS = ("bundle", "team", "environment", "python", "root")
 
 
 class LaunchRequest:
     """What was asked on the command line: a component, and further words for Airflow's command."""
 
-    __slots__ = ("bundles", "cold", "component", "options", "words")
+    __slots__ = ("bundles", "component", "flags", "options", "words")
 
     def __init__(self) -> None:
         self.component = ""
         self.bundles: list[str] = []
-        self.cold = False
+        self.flags: set[str] = set()
         self.options: dict[str, str] = {}
         self.words: list[str] = []
 
@@ -97,6 +102,10 @@ def main(arguments: list[str]) -> int:
         return show_help(HELP, bool(arguments))
     try:
         request = parse(arguments)
+        if "health" in request.flags:
+            from envman.launch.health import health
+
+            return health(request.component, "json" in request.flags)
         if os.environ.get("PYTHONPATH"):
             tell(f"envman launch: warning: {NO_PYTHONPATH}. {PYTHONPATH_REMEDY}\n")
         return _launch(request)
@@ -166,7 +175,7 @@ def all_queues(table: Table, configuration: AirflowConfiguration) -> list[str]:
 def _shared(snapshot: Snapshot, request: LaunchRequest, words: list[str]) -> int:
     """Become the shared component, in the deployment's own environment."""
     script = component_script()
-    cold = {COLD_VARIABLE: "1"} if request.cold else {}
+    cold = {COLD_VARIABLE: "1"} if "cold" in request.flags else {}
     addition = Addition("launch", {**_of_launch(snapshot.root), **cold}, is_component=True)
     environment = request.options.get("environment") or snapshot.table.components()
     if environment and "python" not in request.options:
@@ -224,8 +233,8 @@ def parse(arguments: list[str]) -> LaunchRequest:
         if word in COMPONENTS and not request.component:
             request.component = word
             continue
-        if word == "--cold":
-            request.cold = True
+        if word[:2] == "--" and word[2:] in _FLAGS:
+            request.flags.add(word[2:])
             continue
         option, has_value, value = word.partition("=")
         if option[:2] != "--" or option[2:] not in _OPTIONS:
@@ -257,8 +266,12 @@ def _check(request: LaunchRequest) -> None:
         raise _usage(f"--bundle and --team go with {', '.join(OWN_COMPONENTS)}")
     if own and {"environment", "python"} & request.options.keys():
         raise _usage("a component for a bundle or team runs in their environment: name no other")
-    if own and request.cold:
+    if own and "cold" in request.flags:
         raise _usage("--cold is about shared components: one for a bundle or team forks itself")
+    if "health" in request.flags and (own or request.component in WITHOUT_BEATS):
+        raise _usage("--health is about shared components that run workloads")
+    if "json" in request.flags and "health" not in request.flags:
+        raise _usage("--json goes with --health")
     if request.bundles and "team" in request.options:
         raise _usage("--bundle and --team are both given: name one")
     if {"environment", "python"} <= request.options.keys():
