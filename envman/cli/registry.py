@@ -94,6 +94,9 @@ COMMANDS = (
     ),
     CommandEntry("top", "Show the fork servers of this host: what they do, and what they use."),
     CommandEntry(
+        "units", "Write systemd units, a Compose file or Helm values that start this deployment's components."
+    ),
+    CommandEntry(
         "airflow-config", "Print what Airflow's configuration needs for the bundles and teams of envman.toml."
     ),
     CommandEntry("schema", "Print the JSON Schema of a file, for editors and checks."),

@@ -61,6 +61,7 @@ MAY_LOAD = {
     "preload": ("", f"{PUBLISHED} confine deployment inside launch servers", "preload"),
     "top": ("psutil", f"{LAUNCH} servers usecases", "top"),
     "airflow-config": (SPEC, f"{PUBLISHED} deployment launch", "airflow_config"),
+    "units": ("", f"{PUBLISHED} deployment launch", "units"),
     "schema": (SPEC, PUBLISHED, ""),
     "image containerfile": (f"{SPEC} python_discovery uv", BUILT_IMAGES, "images.image_containerfile"),
     "image stage": (f"{SPEC} python_discovery uv", BUILT_IMAGES, "images.image_stage"),

@@ -47,6 +47,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "rollback": ("rollback", "env_a"),
     "gc": ("gc", "--keep", "0", "--dry-run"),
     "publish": ("publish",),
+    "units": ("units", "deploy"),
     "top": ("top", "--run-folder", "."),
     "doctor": ("doctor",),
     "licenses": ("licenses",),

@@ -77,6 +77,13 @@ def test_callbacks_run_in_the_bundles_interpreter(kinds: Kinds, letter: str) -> 
     assert in_its_own(letter, kinds.note(f"dag_callback_{letter}"))
 
 
+def test_a_probe_finds_both_workers_at_work(kinds: Kinds) -> None:
+    """The one of a team has envman's guard in it, so it leaves beats, too."""
+    told = kinds.airflow.run(*envman("launch", "worker", "--health"))
+    assert told.returncode == 0, told.stdout
+    assert told.stdout.count("worker: process ") == 2
+
+
 def test_a_killed_task_on_a_queue_that_nobody_configured_cleans_up(kinds: Kinds) -> None:
     airflow = kinds.airflow
     run = airflow.trigger("long_a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -80,6 +81,17 @@ def test_a_killed_task_cleans_up_in_its_own_interpreter(kinds: Kinds) -> None:
     assert kinds.note("on_kill_a")["pid"] == started["pid"]
 
 
+@pytest.mark.parametrize("name", ["scheduler", "dag-processor", "triggerer", "edge-worker"])
+def test_a_probe_finds_each_component_at_work(kinds: Kinds, name: str) -> None:
+    airflow = kinds.airflow
+    told = airflow.run(*envman("launch", name, "--health", "--json"))
+    assert told.returncode == 0, told.stdout
+    (beat,) = json.loads(told.stdout)["result"]
+    assert beat["pid"] == airflow.process("edge-1" if name == "edge-worker" else name).pid
+    parsed = {"bundle_a", "bundle_b", "bundle_c"} if name == "dag-processor" else set()
+    assert set(beat["seconds_since_parse"]) == parsed
+
+
 def test_a_worker_that_is_interrupted_ends_its_task_first(kinds: Kinds) -> None:
     """SIGINT has it drain: the task goes on to its end, and then the worker ends."""
     airflow = kinds.airflow
@@ -92,3 +104,4 @@ def test_a_worker_that_is_interrupted_ends_its_task_first(kinds: Kinds) -> None:
     (airflow.home / "notes/go on").touch()
     assert airflow.stop("edge-1", signal.SIGCONT, PATIENCE) == 0
     assert airflow.finished("held_b", run) == "success"
+    assert airflow.run(*envman("launch", "edge-worker", "--health")).returncode == 1
