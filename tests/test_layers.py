@@ -66,7 +66,7 @@ PURE = {
     "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",
     "packages": "audit_report license package policy",
     "servers": "figures preloads",
-    "deployment": "facts findings render service_files settings unread_options",
+    "deployment": "facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group registry stage_words terminal",
     "door": "breach frames lines listing log_lines masks msgpack_values parse_result requests rules server_answer",
     "airflow": "bundle_version capacity parse_order suspects upstream upstream_name upstream_triggerer",

@@ -16,7 +16,7 @@ from envman.cli.options import (
     workspace_if_any,
 )
 from envman.cli.output import Reporter
-from envman.deployment.findings import Level
+from envman.deployment.finding import Level
 from envman.errors import ExitCode
 from envman.system.processes import Processes
 from envman.usecases.doctor import DoctorOutcome, DoctorRequest, doctor

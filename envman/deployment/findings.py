@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Callable
 from itertools import product
 
 from envman.deployment.facts import CORE, SDK, EnvironmentFacts, Facts, Probed
+from envman.deployment.finding import Finding, Found, Level
+from envman.deployment.queue_findings import queue_findings, triggerer_findings
 from envman.errors import Problem
 from envman.resolver.variables import NO_PYTHONPATH, PYTHONPATH_REMEDY
-
-
-class Level(str, Enum):
-    """An error keeps something from working, or makes it run wrongly; a warning may; information does not."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFORMATION = "information"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, or may be, or is worth knowing; `check` names what was looked at.
-
-    Information may have no remedy: nothing needs one.
-    """
-
-    level: Level
-    check: str
-    where: str
-    what: str
-    remedy: str
-
-    def problem(self) -> Problem:
-        """The same without its level."""
-        return Problem(self.where, self.what, self.remedy)
 
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
@@ -50,9 +23,6 @@ def judge(facts: Facts) -> tuple[Finding, ...]:
     for finding in found:
         unique.setdefault((finding.level, finding.problem()), finding)
     return tuple(sorted(unique.values(), key=lambda finding: [*Level].index(finding.level)))
-
-
-Found = Iterator[tuple[Level, Problem]]
 
 
 def _published(facts: Facts) -> Found:
@@ -270,66 +240,6 @@ def _exposed(facts: Facts) -> Found:
         )
 
 
-def _queues(facts: Facts) -> Found:
-    answers = facts.snapshot.answers().environments
-    declared: dict[str, dict[str, str]] = {}
-    for bundle, environment in answers.items():
-        if queue := facts.snapshot.queue(bundle):
-            declared.setdefault(queue, {})[bundle] = environment
-    used: dict[str, dict[str, str]] = {queue: dict(bundles) for queue, bundles in declared.items()}
-    for bundle, queue in facts.database.queues if facts.database else ():
-        if queue in used and bundle in answers:
-            used[queue][bundle] = answers[bundle]
-    for queue, bundles in used.items():
-        if len(set(bundles.values())) > 1:
-            listed = ", ".join(
-                f"{bundle} in {environment}" for bundle, environment in sorted(bundles.items())
-            )
-            what = f"bundles of several environments share it: {listed}"
-            remedy = "Give each a queue of its own, or serve it by a shared one alone: envman launch worker"
-            yield Level.WARNING, Problem(f"queue '{queue}'", what, remedy)
-    yield from _fallen_back(facts)
-
-
-def _fallen_back(facts: Facts) -> Found:
-    """Airflow runs the tasks of a queue that its map does not name in the component's own interpreter."""
-    if "envman" not in facts.airflow.coordinators:
-        return
-    mapped = _mapped(facts.airflow.queue_map)
-    used = {queue for _, queue in facts.database.queues} if facts.database else set()
-    missing = sorted(used - mapped)
-    what = "stock components run the tasks of every queue that it does not name in their own interpreter"
-    if missing:
-        what += f"; tasks use {', '.join(missing)}"
-    remedy = "Start the components with `envman launch`, which leaves no such queue, or name every queue."
-    yield Level.WARNING, Problem("[sdk] queue_to_coordinator", what, remedy)
-
-
-def _mapped(text: str) -> set[str]:
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):  # Airflow refuses it, too
-        return set()
-    return set(found) if isinstance(found, dict) else set()
-
-
-def _triggerers(facts: Facts) -> Found:
-    if facts.database is None:
-        return
-    for item in facts.database.triggers:
-        if item.waiting:
-            team = f"of the team '{item.team}' " if item.team else ""
-            what = f"{item.waiting} of {item.all} triggers {team}wait, and no living triggerer takes them"
-            own = f"; or one of its own: envman launch triggerer --team {item.team}" if item.team else ""
-            yield (
-                Level.ERROR,
-                Problem("triggerer", what, f"Run one for all bundles: envman launch triggerer{own}"),
-            )
-    if not facts.database.triggerers and not any(item.waiting for item in facts.database.triggers):
-        what = "none is running; the first deferred task would wait for ever"
-        yield Level.WARNING, Problem("triggerer", what, "Run: envman launch triggerer")
-
-
 DELEGATE = (
     "Start components as root where cgroups can be written, or as a unit with Delegate=yes; and run the "
     "doctor as they run."
@@ -395,8 +305,8 @@ CHECKS: dict[str, Callable[[Facts], Found]] = {
     "readable": _readable,
     "variables": _variables,
     "permissions": _exposed,
-    "queues": _queues,
-    "triggerer": _triggerers,
+    "queues": queue_findings,
+    "triggerer": triggerer_findings,
     "confinement": _confined,
     "policy": _policy,
     "credentials": _credentials,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from envman.deployment.credential_access import credential_access
 from envman.deployment.environment_script import Inside, inside_environment, without_database
 from envman.deployment.facts import CORE, Database, Facts, Probed, TeamTriggers
-from envman.deployment.findings import CHECKS, Finding, Level, judge
+from envman.deployment.finding import Finding, Level
+from envman.deployment.findings import CHECKS, judge
 from envman.deployment.gathering import (
     changes,
     configured,

@@ -20,7 +20,8 @@ from envman.deployment.facts import (
     Probed,
     TeamTriggers,
 )
-from envman.deployment.findings import CHECKS, Finding, Level, judge
+from envman.deployment.finding import Finding, Level
+from envman.deployment.findings import CHECKS, judge
 from envman.errors import Problem
 from envman.resolver.snapshot import AirflowBundles
 from envman.resolver.table import Table, render_table
