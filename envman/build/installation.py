@@ -19,6 +19,9 @@ from envman.lock.source_only import SourceFile, source_files
 from envman.system.processes import Processes
 from envman.uv.runner import Uv
 
+_VIRTUALENVS = {"_virtualenv.pth", "_virtualenv.py", "__pycache__"}
+"""What virtualenv puts where packages are installed."""
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -69,7 +72,8 @@ class Installation:
 
         Nothing is looked for once something is installed, as uv would start it with the interpreter.
         """
-        if self.plan.environment.no_build or self.environment.installed():
+        there = {path.name for folder in self.environment.packages() for path in folder.iterdir()}
+        if self.plan.environment.no_build or there - _VIRTUALENVS:
             return {}
         with suppress(LockError):  # then what uv has said first is the reason
             uv = Uv(Processes(), self.uv.source)
