@@ -61,11 +61,14 @@ LANES = {
             *("launch/test_launched.py", "launch/test_own_credentials.py"),
             *("launch/test_pod.py", "servers/test_status.py"),
         ),
-        ("Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "zsh", "fish", "ssh-keygen"),
+        ("Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "gcc", "zsh", "fish", "ssh-keygen"),
     ),
     # users and limits, by this machine's kernel
     "limits": Lane(
-        ("confine", "deployment/test_confined.py", "store/test_other_users.py"),
+        (
+            *("confine", "build/test_source_builds.py", "deployment/test_confined.py"),
+            "store/test_other_users.py",
+        ),
         ("root", "cgroup v1", "setpriv", "bwrap", "gcc"),
     ),
     # a whole Airflow, component by component
