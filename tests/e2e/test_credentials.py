@@ -97,6 +97,7 @@ def airflow(
     deploy: Deploy, estate: Estate, kept: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AirflowDeployment:
     """env_b has credentials, env_a has none; the components have a backend of their own, without arguments."""
+    (kept / "key").write_text("the first key\n")  # the other way has exchanged it
     folder = tmp_path_factory.mktemp("bundles")
     for name in NAMES:
         (folder / name).mkdir()
