@@ -36,7 +36,7 @@ ARROWS = {
     "packages": "errors lock names store system",
     "servers": "inside",
     "oci": "errors image spec system",
-    "build": "confine errors inside lock resolver spec store system uv",
+    "build": "confine errors inside lock packages resolver spec store system uv",
     "launch": "errors inside resolver signing store system",
     "deployment": "build confine errors launch lock resolver spec store system",
     "confine": "errors launch system",

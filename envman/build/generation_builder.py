@@ -22,6 +22,7 @@ from envman.build.plan import Plan
 from envman.build.quarantine import SANDBOX_REMEDY, Guest, GuestRights, Quarantine, guest_variables
 from envman.build.venv import Trial, VirtualEnvironment, virtualenv_version
 from envman.errors import BuildError, EnvmanError, Problem
+from envman.packages.package import conflicts
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import (
@@ -134,8 +135,12 @@ class GenerationBuilder:
     def _inventory(self, plan: Plan, environment: VirtualEnvironment) -> Inventory:
         """The files as they were packed and compiled: nothing that came with a package has run so far."""
         self._report(Event(plan.environment.name, Stage.LISTING))
-        if (present := environment.installed()) != plan.packages:
+        packages = environment.installed()
+        if (present := {one.name: one.version for one in packages}) != plan.packages:
             raise BuildError(_set_problem(plan, present))
+        overridden = {canonicalize_name(Requirement(text).name) for text in plan.environment.overrides}
+        if wrong := conflicts(packages, plan.interpreter.marker_environment(), overridden):
+            raise BuildError(_conflict_problem(plan, wrong))
         inventory = take_inventory(environment.folder, self._tools.bytecode.digests)
         if altered := altered_since_packed(environment.folder, inventory):
             raise BuildError(_altered_problem(altered))
@@ -143,6 +148,8 @@ class GenerationBuilder:
 
     def _check(self, plan: Plan, environment: VirtualEnvironment, inventory: Inventory) -> None:
         declared = plan.environment
+        if not (declared.check_imports or declared.preload or declared.check_commands):
+            return  # nothing of a package runs at this build
         bin_folder = str(environment.python.parent)
         variables = guest_variables(bin_folder, declared.keep_out, declared.set_variables)
         quarantine = self._tools.machine.quarantine(self._guest(plan, environment), variables)
@@ -154,8 +161,6 @@ class GenerationBuilder:
         trial.imports(declared.preload, "preload")
         for words in declared.check_commands:
             trial.command(words)
-        overridden = {canonicalize_name(Requirement(text).name) for text in declared.overrides}
-        self._tools.uv.check(environment.python, overridden, quarantine.processes)
         if quarantine.rights is GuestRights.BUILDERS and (changes := _changes(environment.folder, inventory)):
             raise BuildError(_changed_problem(changes))
 
@@ -165,7 +170,6 @@ class GenerationBuilder:
             folder=str(environment.folder),
             interpreter=plan.interpreter.executable,
             hidden=self._hidden(),
-            shown=(self._tools.uv.program,),
         )
 
     def _hidden(self) -> tuple[str, ...]:
@@ -282,6 +286,12 @@ def _set_problem(plan: Plan, installed: Mapping[str, str]) -> Problem:
     return Problem(
         f"environment '{plan.environment.name}'", what, "Lock it anew; report it if that does not help."
     )
+
+
+def _conflict_problem(plan: Plan, wrong: list[str]) -> Problem:
+    what = f"what is installed does not fit together: {'; '.join(wrong[:10])}"
+    remedy = "Declare the missing or conflicting package in the spec, lock and build again."
+    return Problem(f"environment '{plan.environment.name}'", what, remedy)
 
 
 @contextlib.contextmanager

@@ -61,16 +61,15 @@ class GuestRights(str, Enum):
 class Guest:
     """What is tried out: a virtual environment in a folder, made from an interpreter; `environment` names it.
 
-    `hidden` are folders that are not there for it, wherever they lie: the root folder, the caches. `shown`
-    are files that are there all the same, `writable` folders that it may write to: `Quarantine.give` makes
-    them its own. `network`: it has the builder's.
+    `hidden` are folders that are not there for it, wherever they lie: the root folder, the caches.
+    `writable` are folders that it may write to: `Quarantine.give` makes them its own. `network`: it has the
+    builder's.
     """
 
     environment: str
     folder: str
     interpreter: str
     hidden: tuple[str, ...] = ()
-    shown: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     network: bool = False
 
@@ -232,7 +231,6 @@ class GuestProcesses(Processes):
     def _wanted(self, hidden: Sequence[str]) -> Iterator[str]:
         """What is there for the guest, wherever it lies."""
         yield self._guest.folder
-        yield from self._guest.shown
         if self._guest.network:
             yield from (_real(file) for file in _RESOLVER if Path(file).exists())
         yield str(Path(envman.__file__).parent)

@@ -17,6 +17,8 @@ from packaging.utils import canonicalize_name
 from envman.build.quarantine import NOT_FOUND, printable
 from envman.errors import BuildError, Problem
 from envman.inside.protocol import IMPORT_CHECK, RUN
+from envman.packages.installed import read_package
+from envman.packages.package import Package
 from envman.system.child_process import Finished
 from envman.system.files import mark_used, sync_file_system
 from envman.system.processes import Processes
@@ -93,20 +95,21 @@ class VirtualEnvironment:
         """Its `site-packages` folders; there is one."""
         return sorted(self.folder.glob("lib/python3*/site-packages"))
 
-    def installed(self) -> dict[str, str]:
-        """What is installed: versions by normalized name (PEP 503), read from its metadata.
+    def installed(self) -> list[Package]:
+        """What is installed, from its metadata, which is read as text: no interpreter says it.
 
         Raises BuildError for metadata that can't be read.
         """
-        found: dict[str, str] = {}
+        found: list[Package] = []
         for folder in self.packages():
             for info in sorted(folder.glob("*.dist-info")):
-                try:
-                    one = Distribution.at(info)
-                    found[canonicalize_name(one.name)] = one.version
-                except (UnicodeDecodeError, TypeError, KeyError):
+                package = None
+                with contextlib.suppress(UnicodeDecodeError):
+                    package = read_package(Distribution.at(info))
+                if package is None or not package.version:
                     what = "its METADATA is no text with a name and a version"
-                    raise BuildError(Problem(info.name, what, "Lock another version of it.")) from None
+                    raise BuildError(Problem(info.name, what, "Lock another version of it."))
+                found.append(package)
         return found
 
 

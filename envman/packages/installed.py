@@ -25,14 +25,17 @@ def read_packages(folders: Iterable[Path]) -> tuple[Package, ...]:
     found: dict[str, Package] = {}
     for folder in folders:
         for distribution in distributions(path=[str(folder)]):
-            package = _package(distribution)
+            package = read_package(distribution)
             if package:
                 found.setdefault(package.name, package)
     return tuple(package for _, package in sorted(found.items()))
 
 
-def _package(distribution: Distribution) -> Package | None:
-    """None for a folder that an uninstallation has left behind."""
+def read_package(distribution: Distribution) -> Package | None:
+    """An installed package; None for a folder that an uninstallation has left behind.
+
+    Raises UnicodeDecodeError.
+    """
     fields, _ = parse_email(distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "")
     if "name" not in fields:
         return None
@@ -43,6 +46,7 @@ def _package(distribution: Distribution) -> Package | None:
         license_expression=_first_line(fields.get("license_expression", "")),
         license_classifiers=_licenses(fields.get("classifiers", ())),
         license_text=_first_line(fields.get("license", "")),
+        requires_python=fields.get("requires_python", ""),
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 
 @dataclass(frozen=True, order=True)
 class Package:
-    """The fields of core metadata that are read here; `name` is normalized (PEP 503), `requires` as written.
+    """The fields of core metadata that are read here; `name` is normalized (PEP 503), the others as written.
 
     `license_expression` is PEP 639's. `license_classifiers` are the last parts of trove classifiers, and
     `license_text` is the first line of the field License, which PEP 639 deprecates. Empty: not stated.
@@ -23,6 +24,7 @@ class Package:
     license_expression: str = ""
     license_classifiers: tuple[str, ...] = ()
     license_text: str = ""
+    requires_python: str = ""
 
 
 def dependencies(
@@ -49,6 +51,39 @@ def dependencies(
                 extras[needed] |= asked
                 waiting.append(needed)
     return {name: tuple(sorted(needs)) for name, needs in sorted(found.items())}
+
+
+def conflicts(
+    packages: Iterable[Package], marker_environment: Mapping[str, str], overridden: Container[str]
+) -> list[str]:
+    """What packages ask for by their own metadata, and these here are not: a sentence each.
+
+    `overridden` are normalized names that may be anything, as a spec overrides what is asked of them. Extras,
+    and what is not of PEP 508 and PEP 440, are passed over: they were the resolver's to judge.
+    """
+    packages = list(packages)
+    versions = {one.name: one.version for one in packages}
+    python = marker_environment["python_full_version"]
+    found = []
+    for one in packages:
+        if not _admits(one.requires_python, python):
+            found.append(f"{one.name} requires Python {one.requires_python}, but it is {python}")
+        for requirement in _requirements(one.requires):
+            name = canonicalize_name(requirement.name)
+            if name in overridden or not _applies(requirement, (), marker_environment):
+                continue
+            if name not in versions:
+                found.append(f"{one.name} requires {requirement}, but that is not installed")
+            elif not _admits(str(requirement.specifier), versions[name]):
+                found.append(f"{one.name} requires {requirement}, but {versions[name]} is installed")
+    return found
+
+
+def _admits(specifier: str, version: str) -> bool:
+    try:
+        return SpecifierSet(specifier).contains(version, prereleases=True)
+    except ValueError:  # of either
+        return True
 
 
 def top_level(needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
 from itertools import takewhile
-
-from packaging.utils import canonicalize_name
 
 from envman.errors import EnvmanError, LockError, Problem, UnsatisfiableError
 from envman.system.child_process import Finished
 
-_REQUIRES = re.compile(r"requires `([A-Za-z0-9._-]+)")
-_ERROR_STARTS = ("error:", "×", "The package ", "Found ")
+_ERROR_STARTS = ("error:", "×")
 
 _SNIPPET = re.compile(r"\s*[0-9]*\s+\|")
 
@@ -81,18 +77,6 @@ def last_words(finished: Finished) -> str:
     starts = [index for index, line in enumerate(lines) if line.lstrip().startswith(_ERROR_STARTS)]
     shown = [line for line in (lines[starts[0] :] if starts else lines) if not _SNIPPET.match(line)]
     return "\n  ".join(line.rstrip() for line in shown).strip() or f"exit code {finished.exit_code}"
-
-
-def unwanted_conflicts(finished: Finished, overridden: Container[str]) -> list[str]:
-    """What `uv pip check` complains of, less what is said of the overridden packages."""
-    lines = [line for line in finished.stderr.splitlines() if line.startswith("The package ")]
-    if not lines:
-        return [last_words(finished)]
-    return [
-        line
-        for line in lines
-        if not ((m := _REQUIRES.search(line)) and canonicalize_name(m[1]) in overridden)
-    ]
 
 
 def remedy_for(finished: Finished) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from envman.system.processes import Processes
 from envman.uv.cache import mend_after_boot
 from envman.uv.cache_without_builds import TRIAL, cache_without_builds, wanted_build
 from envman.uv.configuration import BuildSettings, build_settings, uv_environment, uv_folder
-from envman.uv.messages import last_words, remedy_for, resolution_error, unwanted_conflicts
+from envman.uv.messages import last_words, remedy_for, resolution_error
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -214,18 +214,6 @@ class Uv:
             finished = self._run(command, folder, held)
         if finished.exit_code:
             raise BuildError(Problem("what its build asks for", last_words(finished), remedy_for(finished)))
-
-    def check(self, python: Path, overridden: Container[str], quarantine: Processes) -> None:
-        """Check that the installed set is consistent with its own metadata; raises BuildError.
-
-        It starts the interpreter, with whatever the packages have start with it: hence the quarantine.
-        `overridden` are normalized names whose bounds the spec overrides: what is said of them is wanted.
-        """
-        command = [self.program, "pip", "check", "--no-cache", "--no-config", "--python", str(python)]
-        finished = quarantine.run(command, uv_environment({"PATH": os.defpath}), str(python.parents[1]))
-        if finished.exit_code and (wrong := unwanted_conflicts(finished, overridden)):
-            remedy = "Declare the missing or conflicting package in the spec, lock and build again."
-            raise BuildError(Problem("uv pip check", "\n  ".join(wrong), remedy))
 
     def _run_without_builds(self, arguments: Iterable[str], folder: Path) -> Finished:
         """Run uv where it can build nothing; raises LockError where that can't be had."""

@@ -11,13 +11,12 @@ import pytest
 from envman.build.machine import ThisMachine
 from envman.build.quarantine import Guest, GuestProcesses, GuestRights, Quarantine
 from envman.build.venv import VirtualEnvironment
-from envman.errors import BuildError
+from envman.packages.package import Package
 from envman.spec.workspace import open_workspace
 from envman.system.events import Event
-from envman.system.processes import Processes
 from envman.usecases.build import BuildOptions, build
-from envman.uv.runner import Source, Uv
-from tests.conftest import PYTHON, Deployment, in_python
+from envman.uv.runner import Source
+from tests.conftest import Deployment, in_python
 from tests.wheels import make_wheel
 
 MARK = b"POISONED"
@@ -167,20 +166,43 @@ def test_a_check_gets_no_secret_of_the_builders(two_teams: Deployment) -> None:
 
 def test_what_is_installed_is_what_is_locked(two_teams: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     """No package gets uv to install anything else; so it is the look at it that is another one here."""
-    monkeypatch.setattr(VirtualEnvironment, "installed", lambda _: {"frame": "2.2", "ghost": "1.0"})
+    packages = [Package("frame", "2.2"), Package("ghost", "1.0")]
+    monkeypatch.setattr(VirtualEnvironment, "installed", lambda _: packages)
     errors, _ = built_without_sandbox(two_teams, monkeypatch, "env_a")
     assert len(errors) == 1
     assert "ghost: locked nothing, installed 1.0; grid: locked 2.0, installed nothing" in errors[0]
 
 
-def test_an_inconsistent_set_is_told_from_the_packages_own_words(two_teams: Deployment) -> None:
-    """A build can't make one of its own lock; so this one is damaged by hand."""
-    folder = two_teams.root / "env_a"
-    file = folder / f"lib/python{PYTHON}/site-packages/frame-2.2.dist-info/METADATA"
-    text = file.read_text().replace("grid>=2", "grid>=3")
-    file.unlink()
-    file.write_text(text)
-    uv = Uv(Processes(), Source())
-    uv.check(folder / "bin/python", {"grid"}, Processes())
-    with pytest.raises(BuildError, match="requires `grid>=3`"):
-        uv.check(folder / "bin/python", {"other"}, Processes())
+def test_an_inconsistent_set_is_told_from_the_packages_own_words(
+    two_teams: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build can't make one of its own lock; so it is the look at it that is another one here."""
+    packages = [Package("frame", "2.2", ("grid>=3",)), Package("grid", "2.0", requires_python="<3")]
+    monkeypatch.setattr(VirtualEnvironment, "installed", lambda _: packages)
+    before = two_teams.current("env_a")
+    errors, _ = built_without_sandbox(two_teams, monkeypatch, "env_a")
+    assert len(errors) == 1
+    assert "does not fit together: frame requires grid>=3, but 2.0 is installed" in errors[0]
+    assert "grid requires Python <3, but it is 3." in errors[0]
+    assert two_teams.current("env_a") == before
+    two_teams.spec("env_a", ["frame>=2"], 'overrides = ["grid>=2"]\n')
+    two_teams.ok("lock", "env_a")
+    (packages[1],) = [Package("grid", "2.0")]
+    assert built_without_sandbox(two_teams, monkeypatch, "env_a")[0] == []
+
+
+def test_where_there_is_no_check_nothing_of_a_package_runs(
+    two_teams: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its set is consistent is not asked of the interpreter, for which its packages would answer."""
+    ran = tmp_path / "ran"
+    wheels = tmp_path / "wheels"
+    code = f"open({str(ran)!r}, 'w').close()\n"
+    make_wheel(wheels, "poison", "1.0", files={"sitecustomize.py": code})
+    two_teams.spec("env_a", ["frame>=2", "poison"])
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    two_teams.ok("lock", "env_a", variables={"UV_FIND_LINKS": str(wheels)})
+    for checks, runs in (("", False), ('[checks]\nimports = ["frame"]\n', True)):
+        two_teams.spec("env_a", ["frame>=2", "poison"], checks)
+        errors, _ = built_without_sandbox(two_teams, monkeypatch, "env_a")
+        assert (errors, ran.exists()) == ([], runs)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from envman.packages.package import Package, dependencies, top_level
+from envman.packages.package import Package, conflicts, dependencies, top_level
 
 MARKERS = {"sys_platform": "linux", "python_version": "3.12", "extra": ""}
 
@@ -49,6 +49,42 @@ def test_a_requirement_of_old_times_is_passed_over() -> None:
         "a": ("b",),
         "b": (),
     }
+
+
+PYTHON = {**MARKERS, "python_full_version": "3.12.1"}
+
+
+def test_what_is_asked_for_and_not_there_is_told() -> None:
+    packages = [
+        Package("a", "1", ("B>=2", "c==1.*", "absent ; python_version >= '3.10'"), requires_python=">=3.13"),
+        Package("b", "1.9"),
+        Package("c", "1.5rc1"),
+    ]
+    assert conflicts(packages, PYTHON, ()) == [
+        "a requires Python >=3.13, but it is 3.12.1",
+        "a requires B>=2, but 1.9 is installed",
+        'a requires absent; python_version >= "3.10", but that is not installed',
+    ]
+    assert conflicts(packages, PYTHON, {"b", "absent"}) == ["a requires Python >=3.13, but it is 3.12.1"]
+
+
+def test_what_does_not_apply_here_is_not_asked_for() -> None:
+    packages = [
+        Package(
+            "a", "1", ("b ; sys_platform == 'win32'", "c ; extra == 'more'", "d @ https://x/d.whl", "e>=1")
+        ),
+        Package("d", "0"),
+        Package("e", "2.0b1"),  # a lock that pins it has allowed it
+    ]
+    assert conflicts(packages, PYTHON, ()) == []
+
+
+def test_what_no_standard_knows_is_the_resolvers_to_judge() -> None:
+    packages = [
+        Package("a", "1", ("b (>=1.0, <2.0-dev", "c"), requires_python=">=3.8.*"),
+        Package("c", "of old"),
+    ]
+    assert conflicts(packages, PYTHON, ()) == []
 
 
 def test_from_the_top_everything_can_be_reached() -> None:

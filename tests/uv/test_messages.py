@@ -4,7 +4,7 @@ import pytest
 
 from envman.errors import ExitCode, LockError, UnsatisfiableError
 from envman.system.processes import Finished
-from envman.uv.messages import last_words, remedy_for, resolution_error, unwanted_conflicts
+from envman.uv.messages import last_words, remedy_for, resolution_error
 
 CONFLICT = """\
 error: No solution found when resolving dependencies
@@ -90,12 +90,6 @@ error: Failed to install: frame-1.0-py3-none-any.whl (frame==1.0)
 FORBIDDEN = """\
 error: Failed to fetch: https://index.example/main/frame/
   cause: HTTP status client error (403 Forbidden) for url (https://index.example/main/frame/)
-"""
-CHECK = """\
-Using Python 3.12.1 environment at: /venv/.gen/3f9c2a7b10de
-Checked 2 packages in 0.26ms
-Found 1 incompatibility
-The package `frame` requires `grid<2`, but `2.0` is installed
 """
 
 
@@ -188,47 +182,6 @@ def test_what_a_build_printed_stays() -> None:
     words = last_words(failed(NO_BUILD))
     assert words.lstrip().startswith("× Failed to build")
     assert "gcc: not found" in words
-
-
-def test_the_words_of_a_check_begin_with_its_count() -> None:
-    assert last_words(failed(CHECK)).splitlines() == [
-        "Found 1 incompatibility",
-        "  The package `frame` requires `grid<2`, but `2.0` is installed",
-    ]
-
-
-MORE_CONFLICTS = (
-    CHECK
-    + """\
-The package `frame` requires `Big_Tool[fast]>=1 ; python_full_version >= '3.12'`, but it's not installed
-The package `frame` requires Python >=3.13, but `3.12.1` is installed
-"""
-)
-
-
-@pytest.mark.parametrize(
-    ("overridden", "kept"),
-    [
-        (set(), ["grid<2", "Big_Tool", "Python >=3.13"]),
-        ({"frame"}, ["grid<2", "Big_Tool", "Python >=3.13"]),
-        ({"grid"}, ["Big_Tool", "Python >=3.13"]),
-        ({"big-tool", "grid"}, ["Python >=3.13"]),
-    ],
-)
-def test_a_conflict_with_what_is_overridden_is_wanted(overridden: set[str], kept: list[str]) -> None:
-    lines = unwanted_conflicts(failed(MORE_CONFLICTS), overridden)
-    assert len(lines) == len(kept)
-    assert all(word in line for word, line in zip(kept, lines, strict=True))
-
-
-def test_a_check_without_any_unwanted_conflict_has_nothing_to_say() -> None:
-    assert unwanted_conflicts(failed(CHECK), {"grid"}) == []
-
-
-def test_a_check_that_failed_otherwise_is_not_taken_for_wanted() -> None:
-    assert unwanted_conflicts(failed("error: no such environment\n"), {"grid"}) == [
-        "error: no such environment"
-    ]
 
 
 @pytest.mark.parametrize(

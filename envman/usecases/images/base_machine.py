@@ -74,7 +74,7 @@ class BaseMachine:
     def quarantine(self, guest: Guest, variables: Mapping[str, str]) -> Quarantine:
         """What runs programs of a generation that is being built, kept as far apart as can be."""
         if isinstance(self.processes, Sandbox):
-            shown = (guest.folder, SCRIPTS, *guest.shown)
+            shown = (guest.folder, SCRIPTS)
             inside = self.processes.showing(shown, guest.writable, guest.network)
             return Quarantine(inside, GuestRights.SANDBOXED)
         return quarantine(guest, variables)
