@@ -192,7 +192,17 @@ def _is_usual(name: str, value: str) -> bool:
 
 def _has_password(addresses: Iterable[str]) -> bool:
     """Whether one of the addresses, which begin behind their scheme, has `user:password@` (RFC 3986, 3.2)."""
-    return any(":" in address.partition("/")[0].rpartition("@")[0] for address in addresses)
+    return any(":" in _authority(address).rpartition("@")[0] for address in addresses)
+
+
+def _authority(address: str) -> str:
+    """What stands before an address's path. Its query ends it, too, if it comes behind a port.
+
+    Else it may be a password's: `user:pa?ss@host` is no address by the RFC, and a secret all the same.
+    """
+    before, _, query = address.partition("/")[0].partition("?")
+    host_and_port = before.rpartition(":")
+    return before if host_and_port[2].isdigit() or not host_and_port[1] else f"{before}?{query}"
 
 
 def option_of(name: str) -> str:

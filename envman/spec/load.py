@@ -47,7 +47,7 @@ class ProjectFiles:
     def read(self, path: str) -> str:
         """The text of a file, by its path relative to the project; raises OSError, UnicodeDecodeError.
 
-        No link leads out of the project's folder: it is EXDEV then.
+        No link leads out of the project's folder, nor begins at the machine's root: it is EXDEV then.
         """
         if path in self._edited:
             return self._edited[path]
@@ -55,7 +55,9 @@ class ProjectFiles:
             descriptor = open_beneath(str(self.directory), path)
         except OSError as error:
             if error.errno == errno.EXDEV:
-                raise OSError(errno.EXDEV, "it is a link out of the project's folder", path) from None
+                raise OSError(
+                    errno.EXDEV, "it is an absolute link, or one out of the project's folder", path
+                ) from None
             raise
         with os.fdopen(descriptor, encoding="utf-8") as stream:
             text = stream.read(LARGEST_FILE + 1)

@@ -119,14 +119,16 @@ def read_source(path: str, read: Read, problems: list[Problem]) -> str | None:
         problems.append(Problem(path, "there is no such file", "Correct the path, or add the file."))
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.EXDEV:
-            problems.append(Problem(path, "is a link out of the project's folder", _KEEP_INSIDE))
+            problems.append(
+                Problem(path, "is an absolute link, or one out of the project's folder", _KEEP_INSIDE)
+            )
             return None
         why = (isinstance(error, OSError) and error.strerror) or error
         problems.append(Problem(path, f"can't be read: {why}", "Make it a readable UTF-8 text file."))
     return None
 
 
-_KEEP_INSIDE = "Keep the file itself below the folder of envman.toml."
+_KEEP_INSIDE = "Keep the file itself below the folder of envman.toml; a link to it is relative."
 
 
 def _refused(where: str, line: str) -> Problem:

@@ -128,6 +128,27 @@ def test_what_only_looks_like_one_does_not() -> None:
     assert inherited(WITHOUT, [], []) == WITHOUT
 
 
+@pytest.mark.parametrize(
+    ("address", "has_password"),
+    [
+        ("http://host?next=a@b", False),
+        ("http://host:80?next=a@b", False),
+        ("http://host:80?time=12:00&who=a@b", False),
+        ("http://host/?next=a:b@c", False),
+        ("http://user@host:80?next=a:b@c", False),
+        ("http://user:word@host?next=a", True),
+        ("http://user:word@host:80?next=a@b", True),
+        ("http://user:12@host:80", True),
+        ("http://user:pa?ss@host", True),
+        ("http://user:pa?ss@host:80?next=a", True),
+        ("http://host:80?next=a@b http://user:word@host", True),
+    ],
+)
+def test_a_query_is_no_password(address: str, has_password: bool) -> None:
+    caller = {"HTTP_PROXY": address, "OTEL_EXPORTER_OTLP_ENDPOINT": address}
+    assert inherited(caller, [], []) == ({} if has_password else caller)
+
+
 def test_no_option_that_is_handed_on_is_the_components() -> None:
     caller = {f"AIRFLOW__{option}": "x" for option in HANDED_ON}
     assert inherited(caller, [], []) == caller

@@ -80,14 +80,14 @@ def test_a_link_out_of_the_project_is_refused(
     else:
         (project / "link").symlink_to(target.format(tmp_path))
         name(project, key, "../link")
-    assert "is a link out of the project's folder" in refused(project)
+    assert "is an absolute link, or one out of the project's folder" in refused(project)
 
 
 @pytest.mark.parametrize("file", ["envman.toml", "environments/env_a.toml", "uv.toml"])
 def test_the_specs_themselves_are_the_projects_own(project: Path, file: str) -> None:
     (project / file).unlink(missing_ok=True)
     (project / file).symlink_to(Path("../" * (file.count("/") + 1), "secret"))
-    assert "is a link out of the project's folder" in refused(project)
+    assert "is an absolute link, or one out of the project's folder" in refused(project)
 
 
 @pytest.mark.parametrize("path", ["../secret", "/etc/hostname", "link"])
@@ -106,6 +106,15 @@ def test_a_link_within_the_project_is_followed(project: Path) -> None:
     assert load_project(ProjectFiles(project)).environments["env_a"].requirements_files == ("r.txt",)
 
 
+def test_an_absolute_link_is_refused_as_one_wherever_it_leads(project: Path) -> None:
+    """The same project may stand elsewhere on the next machine."""
+    (project / "r.txt").symlink_to(project / "plain.txt")
+    name(project, "requirements", "../r.txt")
+    said = refused(project)
+    assert "is an absolute link" in said
+    assert "a link to it is relative" in said
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "FILE:///etc/passwd", "file://localhost/etc/passwd"])
 def test_a_file_url_is_refused(project: Path, url: str) -> None:
     name(project, "constraints", url)
@@ -116,7 +125,9 @@ def test_a_lock_is_the_projects_own(project: Path) -> None:
     (project / "environments/env_a.lock").symlink_to("../../secret")
     workspace = open_workspace(project)
     environment = workspace.project.environments["env_a"]
-    with pytest.raises(LockError, match="can't be read: it is a link out of the project's folder") as caught:
+    with pytest.raises(
+        LockError, match="can't be read: it is an absolute link, or one out of the project's folder"
+    ) as caught:
         read_lock_text(workspace, environment)
     assert SECRET not in str(caught.value)
     problem = lock_state(workspace, environment).problem
