@@ -61,7 +61,10 @@ LANES = {
             *("launch/test_launched.py", "launch/test_own_credentials.py"),
             *("launch/test_pod.py", "servers/test_status.py"),
         ),
-        ("Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "gcc", "zsh", "fish", "ssh-keygen"),
+        (
+            *("root", "Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "gcc", "zsh", "fish"),
+            "ssh-keygen",
+        ),
     ),
     # users and limits, by this machine's kernel
     "limits": Lane(

@@ -63,6 +63,17 @@ def test_a_need_is_something_that_can_be_looked_for() -> None:
     assert LANES["unit"].needs == ()
 
 
+def test_what_is_left_out_without_root_stands_in_a_lane_that_needs_it() -> None:
+    rooted = [
+        path for path in TESTS.rglob("test_*.py") if _NEEDS_ROOT.search(path.read_text(encoding="utf-8"))
+    ]
+    assert len(rooted) > 4
+    assert [str(path) for path in rooted if "root" not in LANES[lane_of(path)].needs] == []
+
+
+_NEEDS_ROOT = re.compile(r"skipif\(os\.gete?uid\(\) != 0")
+
+
 def test_the_default_run_has_every_lane() -> None:
     words = [sys.executable, "-m", "nox", "--list", "--json"]
     listed = json.loads(subprocess.run(words, cwd=REPOSITORY, capture_output=True, check=True).stdout)
