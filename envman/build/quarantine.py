@@ -23,6 +23,7 @@ from enum import Enum
 from pathlib import Path
 
 import envman
+from envman.confine.reaper import SCRIPT as REAPER
 from envman.confine.step import Identity, Refused, command, identity, variables_file
 from envman.errors import BuildError, Problem
 from envman.resolver.inherited import inherited
@@ -171,6 +172,8 @@ class GuestProcesses(Processes):
             words = [*self._step(home, described.fileno()), program, *command[1:]]
             if self._rights is GuestRights.SANDBOXED:
                 words = [*self._bubblewrap(), "--chdir", folder, "--", *words]
+            else:
+                words = [_real(sys.executable), "-I", "-S", REAPER, *words]
             return super().run(
                 words, {"PATH": os.defpath}, folder, (described.fileno(),), on_line, timeout=timeout
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from envman.build.quarantine import Guest, GuestProcesses, GuestRights, quarantine
 from envman.confine.step import identity
 from tests.confine.test_step import PYTHON
+from tests.waiting import until
 
 HOSTILE = r"""
 import json, os, signal, socket, sys
@@ -207,6 +209,74 @@ def test_nothing_that_a_package_brings_runs_on_the_way(world: World, rights: Gue
     )
     assert (finished.exit_code, finished.stdout) == (0, f"{library}\n"), finished.stderr
     assert not (world.folder / "home/ran").exists()
+
+
+LEAVES = """
+import os, signal, sys, time
+def stay():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.setsid()
+    for descriptor in (0, 1, 2):
+        os.close(descriptor)
+    os.open(os.devnull, os.O_RDWR)
+    time.sleep(60)
+    os._exit(0)
+def chain(length):
+    if os.fork() == 0:
+        chain(length - 1) if length else None
+        stay()
+def bomb():
+    while time.monotonic() < END:
+        try:
+            if os.fork() == 0:
+                os.setsid()
+        except OSError:
+            pass
+        time.sleep(0.05)
+def stopped():
+    if os.fork() == 0:
+        os.setsid()
+        os.kill(os.getpid(), signal.SIGSTOP)
+import resource
+resource.setrlimit(resource.RLIMIT_NPROC, (60, 60))
+END = time.monotonic() + 20
+way = sys.argv[1]
+if way == "a daemon":
+    chain(0)
+elif way == "a long chain":
+    chain(30)
+elif way == "many":
+    [chain(0) for _ in range(40)]
+elif way == "a stopped one":
+    stopped()
+else:
+    if os.fork() == 0:
+        bomb()
+time.sleep(0.1)
+os.kill(os.getpid(), signal.SIGABRT) if way == "many" else sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("way", ["a daemon", "a long chain", "many", "a stopped one", "a fork bomb"])
+@pytest.mark.parametrize("rights", RIGHTS)
+def test_it_leaves_nothing_running(world: World, rights: GuestRights, way: str) -> None:
+    """In sessions of their own, deaf to signals, with no descriptor that anybody waits for."""
+    (world.guest_folder / "leaves.py").write_text(LEAVES)
+    script = str(world.guest_folder / "leaves.py")
+    finished = RIGHTS[rights](world.guest()).run([PYTHON, script, way], {}, str(world.guest_folder))
+    assert finished.exit_code == (134 if way == "many" else 7), finished.stderr
+    until(lambda: not left(script), lambda: f"it has left {left(script)}", 5)
+
+
+def left(script: str) -> list[str]:
+    """The processes that run a script."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(script) in path.read_bytes():
+                found.append(path.parent.name)
+    return found
 
 
 @pytest.mark.parametrize("rights", RIGHTS)
