@@ -153,7 +153,7 @@ def airflow(session: nox.Session) -> None:
 
 @nox.session
 def machine(session: nox.Session) -> None:
-    """A Debian with systemd and cgroup v2, in user-mode Linux: units, limits, the power cut."""
+    """A Debian with systemd and cgroup v2, in user-mode Linux: units, limits, poison, the power cut."""
     _test(session, "machine", "-n", "2", "--dist", "loadfile")
 
 

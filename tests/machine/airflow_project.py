@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.machine.disk import ENVMAN, download, inside
 from tests.machine.documented import documented_variables
+from tests.wheels import make_wheel
 
 PROJECT = "/srv/airflow"
+WHEELS = "/house-of-airflow"
+"""Where the guest, which has no network, has Airflow's wheels from."""
+
 LIMIT = "300M"
 """Of env_a's memory: Airflow's own modules take about half of it."""
 
@@ -61,13 +64,13 @@ def add_project(tree: Path) -> None:
     (project / "envman.toml").write_text(SETTINGS, encoding="utf-8")
     for name, spec in SPECS.items():
         (project / f"environments/{name}.toml").write_text(spec, encoding="utf-8")
-    wheels = tree / "wheels"
+    wheels = tree / WHEELS[1:]
     _envman(project, "lock")
     download(wheels, "--no-deps", "--requirement", str(project / "environments/core.lock"))
+    make_poison(wheels)
     inside(
-        tree, f"cd {PROJECT} && {ENVMAN} build --wheelhouse /wheels && ln -s {ENVMAN} /usr/local/bin/envman"
+        tree, f"cd {PROJECT} && {ENVMAN} build --wheelhouse {WHEELS} && ln -s {ENVMAN} /usr/local/bin/envman"
     )
-    shutil.rmtree(wheels)
     etc = tree / "etc/airflow"
     etc.mkdir()
     (etc / "airflow.env").write_text(_variables(), encoding="utf-8")
@@ -79,6 +82,13 @@ def add_project(tree: Path) -> None:
         f"set -a; . /etc/airflow/airflow.env; cd; exec {ENVMAN} exec --environment core -- airflow db migrate"
     )
     inside(tree, f"su airflow -s /bin/sh -c '{migrate}'")
+
+
+def make_poison(wheels: Path) -> None:
+    """The wheel of a package that attacks whenever its interpreter starts; see poison.py."""
+    code = Path(__file__).with_name("poison.py").read_text(encoding="utf-8")
+    files = {"poison/__init__.py": "from poison.__main__ import *\n", "poison/__main__.py": code}
+    make_wheel(wheels, "poison", "1.0", files={**files, "poison.pth": "import poison\n"})
 
 
 def _variables() -> str:

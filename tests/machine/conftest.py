@@ -1,4 +1,4 @@
-"""Disks of guests, each made once a run; and a guest with Airflow that the tests of a module share."""
+"""Disks of guests, each made once a run; and a guest with Airflow that tests share."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def airflow_disk(small_disk: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return Path(once(tmp_path_factory, "airflow-disk", make))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def guest(airflow_disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    """A guest with systemd and Airflow, for the tests of one module."""
+    """A guest with systemd and Airflow, for all tests that put back what they change."""
     folder = tmp_path_factory.mktemp("guest")
     with Guest(disk.copy_image(airflow_disk, folder / "disk.img"), folder, memory="3072M") as started:
         yield started

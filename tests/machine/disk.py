@@ -15,7 +15,7 @@ DEBIAN = "user-mode-linux mmdebstrap e2fsprogs"
 """The Debian packages that the tests of this folder need."""
 
 RELEASE = "bookworm"
-INCLUDED = "systemd,systemd-sysv,dbus,procps,python3,python3-venv"
+INCLUDED = "systemd,systemd-sysv,dbus,procps,python3,python3-venv,bubblewrap"
 REPOSITORY = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 
@@ -80,7 +80,7 @@ def _install_envman(tree: Path) -> None:
     run([*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, REPOSITORY])
     download(wheels, str(next(wheels.glob("envman-*.whl"))))
     pip = f"{HOUSE}/bin/pip --disable-pip-version-check install --quiet --no-index --find-links /wheels"
-    inside(tree, f"python3 -m venv {HOUSE} && {pip} envman")
+    inside(tree, f"python3 -m venv --copies {HOUSE} && {pip} envman && chmod 711 {HOUSE}/bin/python*")
     shutil.rmtree(wheels)
 
 

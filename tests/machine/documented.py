@@ -39,12 +39,15 @@ def documented_units() -> dict[str, Unit]:
     return {unit.name: unit for unit in units}
 
 
-def documented_variables() -> str:
-    """The content of /etc/airflow/airflow.env."""
-    text = (DOCS / "how-to/run-the-components.md").read_text(encoding="utf-8")
+def documented_block(page: str, language: str, beginning: str) -> str:
+    """The one block of a page that is in a language and begins with some words."""
+    text = (DOCS / page).read_text(encoding="utf-8")
     (found,) = (
-        block
-        for language, block in _FENCE.findall(text)
-        if language == "text" and block.startswith("ENVMAN_ROOT=")
+        block for spoken, block in _FENCE.findall(text) if spoken == language and block.startswith(beginning)
     )
     return str(found)
+
+
+def documented_variables() -> str:
+    """The content of /etc/airflow/airflow.env."""
+    return documented_block("how-to/run-the-components.md", "text", "ENVMAN_ROOT=")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.machine.airflow_project import LIMIT, PROJECT, SPEC, dags_script, query_script
 from tests.machine.disk import ENVMAN
-from tests.machine.documented import documented_units
+from tests.machine.documented import documented_block, documented_units
 from tests.machine.guest import Guest
 from tests.machine.systemd import Service
 
@@ -45,7 +45,7 @@ except PermissionError:
     secret = "can not be read"
 raise RuntimeError(f"uid {os.getuid()}, airflow.cfg {secret}")
 """
-CAPABILITIES = "AmbientCapabilities=CAP_SETUID CAP_SETGID"
+DELEGATE, CAPABILITIES = documented_block("how-to/isolate-environments.md", "ini", "Delegate").splitlines()
 ERRORS = "SELECT bundle_name, filename, stacktrace FROM import_error"
 
 
@@ -58,11 +58,15 @@ def processor(guest: Guest) -> Iterator[Service]:
     guest.write("/dags/bundle_c/who.py", WHO)
     guest.write(f"{PROJECT}/environments/env_c.toml", f'user = "team_a"\n{SPEC}')
     guest.ok(f"chmod 600 /var/lib/airflow/airflow.cfg && cd {PROJECT} && envman publish")
-    made.install("Delegate=yes", CAPABILITIES)
+    made.install(DELEGATE, CAPABILITIES)
     made.control("start")
     made.wait_for("Dags", dags_script("dag_a", "dag_b"))
     yield made
     made.control("stop")
+    guest.write(f"{PROJECT}/environments/env_c.toml", SPEC)
+    guest.ok(
+        f"rm /dags/bundle_a/eats.py /dags/bundle_a/bombs.py /dags/bundle_c/who.py; cd {PROJECT} && envman publish"
+    )
 
 
 def import_error(processor: Service, file: str) -> str:
@@ -111,7 +115,7 @@ def doctor(guest: Guest, *properties: str) -> str:
 
 
 def test_the_doctor_tells_the_truth_where_the_unit_is_delegated(guest: Guest, processor: Service) -> None:
-    found = doctor(guest, "Delegate=yes", CAPABILITIES)
+    found = doctor(guest, DELEGATE, CAPABILITIES)
     assert "memory 300 MiB by cgroup v2, cpu 0.9 by cgroup v2, pids 100 by cgroup v2" in found
     assert "warning: " not in found
     assert processor.shown("Delegate") == "yes"
