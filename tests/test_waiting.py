@@ -16,6 +16,7 @@ PROGRAMS = "e2e/estate"
 
 SLEEPERS = {
     "confine/test_cgroups.py": "children of a fork bomb; a neighbour",
+    "confine/test_quarantine.py": "what a check leaves running",
     "confine/test_step.py": "processes of a user, for its limit",
     "inside/test_fork_server.py": "a family of processes that is ended",
     "airflow/test_child_start.py": "workloads that are ended",
