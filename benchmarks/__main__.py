@@ -22,6 +22,7 @@ BENCHMARKS = {
     "noop": "noop",
     "start": "command_start",
     "teams": "real_teams",
+    "links": "link_modes",
     "image": "images",
     "parse": "parse_loop",
     "task": "task_start",
@@ -81,8 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--environments", type=_numbers, default=(), metavar="N,N", help=many)
     parser.add_argument("--runs", type=int, default=60, help="counted runs of each row of exec")
     rounds = (
-        "counted rounds of lookup, start (15), noop (7), teams (2), parse, crash (3), task (20), memory (1)"
+        "counted rounds of lookup, start (15), noop (7), teams (2), links (5), parse, crash (3), task (20), "
     )
+    rounds += "memory (1)"
     parser.add_argument("--rounds", type=int, help=rounds)
     parser.add_argument("--jobs", type=int, default=2, help="environments that envman builds at once")
     files = "numbers of files of parse (10,100,1000); of each bundle of scale (2)"

@@ -163,7 +163,7 @@ def compare(settings: Settings) -> list[Comparison]:
     return found
 
 
-def _targets(project: TeamsProject, label: str) -> Generator[Path, None, None]:
+def targets(project: TeamsProject, label: str) -> Generator[Path, None, None]:
     """Empty folders, one after the other; each goes when the next one is asked for."""
     for number in count():
         target = project.folder / f"{label}-{number}"
@@ -182,13 +182,13 @@ def _warm(project: TeamsProject, rounds: int) -> list[Comparison]:
     }
     samples: dict[str, list[Sample]] = {side: [] for side in sides}
     disks: dict[str, list[Disk]] = {side: [] for side in sides}
-    targets = _targets(project, "warm")
+    folders = targets(project, "warm")
     for _ in range(rounds):
         for side, build in sides.items():
-            target = next(targets)
+            target = next(folders)
             samples[side].append(build(target))
             disks[side].append(disk(target))
-    targets.close()
+    folders.close()
     total = "teams: eight environments from nothing, uv's cache warm"
     stages = (f"stages of envman build: {_shares(project.steps)}",)
     measures: dict[str, dict[str, list[float]]] = {
@@ -213,19 +213,19 @@ def _warm(project: TeamsProject, rounds: int) -> list[Comparison]:
 
 def _cold(project: TeamsProject) -> Comparison:
     """Everything downloaded once by each side."""
-    targets = _targets(project, "cold")
+    folders = targets(project, "cold")
     walls: dict[str, list[float]] = {}
     for side, build in {LOOP: project.sync, COLD: project.build_first}.items():
         shutil.rmtree(project.uv_cache or "", ignore_errors=True)
-        walls[side] = [build(next(targets)).wall]
-    targets.close()
+        walls[side] = [build(next(folders)).wall]
+    folders.close()
     return Comparison("teams: eight environments from nothing, uv's cache empty, wall time", walls, (LOOP,))
 
 
 def _added(project: TeamsProject, rounds: int, state: str) -> Comparison:
-    targets = _targets(project, "added")
-    taken = [project.add(next(targets)) for _ in range(rounds)]
-    targets.close()
+    folders = targets(project, "added")
+    taken = [project.add(next(folders)) for _ in range(rounds)]
+    folders.close()
     walls = {side: [samples[side].wall for samples in taken] for side in taken[0]}
     return Comparison(f"teams: one environment where ten are, {state}, wall time", walls, (LINKS,))
 
