@@ -24,7 +24,7 @@ PUBLISHED = "cli errors names resolver signing spec store system usecases"
 DECLARED = f"{PUBLISHED} lock"
 UV = f"{DECLARED} uv"
 IMAGES = f"{PUBLISHED} image oci"
-BUILT_IMAGES = f"{UV} build confine image inside launch oci"
+BUILT_IMAGES = f"{UV} build confine image inside launch oci packages"
 
 MAY_LOAD = {
     # command: packages besides typer's own | rooms | use cases, of which one is its own
@@ -35,7 +35,7 @@ MAY_LOAD = {
     "init": (f"{SPEC} python_discovery", f"{PUBLISHED} build", "init"),
     "lock": (f"{SPEC} uv", UV, "lock"),
     "sign": (SPEC, DECLARED, "sign"),
-    "build": (f"{SPEC} uv", f"{UV} build confine inside launch", "build"),
+    "build": (f"{SPEC} uv", f"{UV} build confine inside launch packages", "build"),
     "publish": (SPEC, PUBLISHED, "publish"),
     "resolve": ("", f"{PUBLISHED} launch", "resolve"),
     "add": (f"{SPEC} uv tomlkit", UV, "add_remove lock"),
@@ -50,7 +50,7 @@ MAY_LOAD = {
     "export": (f"{SPEC} uv", UV, "export"),
     "wheelhouse": (
         f"{SPEC} python_discovery virtualenv filelock platformdirs uv",
-        f"{UV} build confine inside launch",
+        f"{UV} build confine inside launch packages",
         "wheelhouse",
     ),
     "audit": (f"{SPEC} tomlkit", f"{DECLARED} launch packages", "audit"),
@@ -72,7 +72,7 @@ MAY_LOAD = {
     "image list": ("", IMAGES, "images.image_catalog"),
     "image build": (
         f"{SPEC} python_discovery uv",
-        f"{BUILT_IMAGES} packages",
+        BUILT_IMAGES,
         "images.image_build build sbom",
     ),
 }
@@ -88,7 +88,7 @@ MAY_RUN = {
     "list": (SPEC, f"{DECLARED} launch"),
     "resolve --bundle bundle_a": (SPEC, f"{DECLARED} launch"),
     "lock --check": (f"{SPEC} uv", UV),
-    "build": (f"{SPEC} uv", f"{UV} build confine inside"),
+    "build": (f"{SPEC} uv", f"{UV} build confine inside packages"),
     "history env_a": (SPEC, PUBLISHED),
     "publish": (SPEC, DECLARED),
     "verify env_a": (SPEC, PUBLISHED),
@@ -101,7 +101,7 @@ MAY_COMPLETE = {
     "envman ": SHELL,
     "envman image ": SHELL,
     "envman build ": (
-        "cli build confine errors inside lock names resolver signing spec store system usecases uv"
+        "cli build confine errors inside lock names packages resolver signing spec store system usecases uv"
     ),
     "envman exec --bundle ": LAUNCH,
     "envman launch ": LAUNCH,
