@@ -36,7 +36,6 @@ _REMEDIES = (
         "was not found in the",
         "A locked file is not there: fill the wheelhouse (envman wheelhouse), or use an index.",
     ),
-    ("Failed to build", "Add what its build needs to the machine, or lock a version that has a wheel."),
     ("has no usable wheels", "Lock a version that has a wheel for this Python and this machine."),
 )
 
