@@ -69,19 +69,6 @@ error: Request failed after 3 retries in 10.8s
   cause: tcp connect error
   cause: Connection refused (os error 111)
 """
-NO_BUILD = """\
-Resolved 1 package in 2ms
-   Building frame==1.0
-  × Failed to build `frame==1.0`
-  ├─▶ The build backend returned an error
-  ╰─▶ Call to `backend.build_wheel` failed (exit status: 1)
-
-      [stderr]
-      gcc: not found
-
-      hint: This usually indicates a problem with the package or the build
-      environment.
-"""
 FULL = """\
 Resolved 1 package in 1ms
 error: Failed to install: frame-1.0-py3-none-any.whl (frame==1.0)
@@ -145,7 +132,6 @@ def test_a_package_that_no_wheelhouse_has_is_not_blamed_on_the_requirements(stde
         (NOT_IN_WHEELHOUSE, "envman wheelhouse"),
         (OLDER_NOT_IN_WHEELHOUSE, "envman wheelhouse"),
         (NO_NETWORK, "network"),
-        (NO_BUILD, "has a wheel"),
         (FULL, "disk is full"),
         ("error: Permission denied (os error 13)\n", "Let this user write"),
         ("error: something new\n", "uv's message above"),
@@ -170,18 +156,12 @@ def test_all_lines_of_the_error_are_indented() -> None:
     assert len(others) == 2
 
 
-@pytest.mark.parametrize("stderr", [OFFLINE, OLDER_OFFLINE, NO_BUILD])
+@pytest.mark.parametrize("stderr", [OFFLINE, OLDER_OFFLINE])
 def test_uvs_hints_are_left_out(stderr: str) -> None:
     words = last_words(failed(stderr))
     assert "hint:" not in words
     assert "\n" in words
     assert words == words.rstrip()
-
-
-def test_what_a_build_printed_stays() -> None:
-    words = last_words(failed(NO_BUILD))
-    assert words.lstrip().startswith("× Failed to build")
-    assert "gcc: not found" in words
 
 
 @pytest.mark.parametrize(
