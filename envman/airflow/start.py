@@ -90,6 +90,8 @@ def _component(arguments: list[str]) -> str:
 
 def _start_without_bundles(component: str) -> None:
     """Get a component ready that runs no workload in its own process."""
+    if component == "api-server":
+        started_programs.install(but_own_interpreter=True)
     _prepare()
     _see_to_local_settings()
     if component == "standalone":
@@ -112,13 +114,14 @@ def _start(component: str, arguments: list[str]) -> None:
     snapshot = look()
     named = bundles_at_home(snapshot, home) if home else _bundle_names(arguments)
     rows = check_bundles(snapshot, named, with_images=component == "scheduler")
-    _say(component, rows)
+    name = _NAMES.get(component, component)
+    _say(name, rows)
     if unguarded:
         tell(f"envman launch: {unguarded}\n")
     else:
         _warn_of_other_languages(home)
         INSTALL[component]()
-        heartbeats.install(_NAMES.get(component, component))
+        heartbeats.install(name)
     if component == "dag-processor":  # while it imports Airflow, the first start as well
         _start_fork_servers(snapshot, (row[0] for row in rows))
         _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})

@@ -9,26 +9,34 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from envman.resolver.inherited import PROGRAMS, PROGRAMS_GET
 from envman.resolver.variables import matches
 
-_VARIABLES = 5
-"""The place of the variables among the arguments of CPython's `fork_exec`: a list, or None for its own."""
+_EXECUTABLES, _VARIABLES = 1, 5
+"""The places of two lists among the arguments of CPython's `fork_exec`: the paths to try, and the variables,
+or None for its own.
+"""
 
 
-def install() -> None:
+def install(but_own_interpreter: bool = False) -> None:
     """Have this process's programs get those variables.
 
-    `subprocess` and `multiprocessing` go through one function of CPython, once kept from posix_spawn.
+    `but_own_interpreter`: not where it starts its own interpreter, which is a further process of the
+    component then. `subprocess` and `multiprocessing` go through one function of CPython, once kept from
+    posix_spawn.
     """
     import _posixsubprocess
 
     fork_exec: Any = _posixsubprocess.fork_exec
+    own = os.fsencode(sys.executable) if but_own_interpreter else b""
 
     def with_listed(*arguments: Any) -> Any:
+        if own in map(os.fsencode, arguments[_EXECUTABLES]):
+            return fork_exec(*arguments)
         before, after = arguments[:_VARIABLES], arguments[_VARIABLES + 1 :]
         return fork_exec(*before, listed(arguments[_VARIABLES]), *after)
 

@@ -105,3 +105,19 @@ def test_the_process_itself_keeps_all_of_them(tmp_path: Path) -> None:
 def test_workloads_are_started_with_theirs(tmp_path: Path) -> None:
     code = "os.waitpid(os.posix_spawn(TELL[0], TELL, {'AIRFLOW_CONN_X': 'http://secret'}), 0)"
     assert secret(told(code, tmp_path)) == {"AIRFLOW_CONN_X"}
+
+
+OWN = """started_programs.install(but_own_interpreter=True)
+    mine = json.loads(subprocess.check_output(TELL, text=True))
+    others = subprocess.check_output(["/usr/bin/env"], text=True)
+    print(json.dumps({"mine": "VAULT_TOKEN" in mine, "others": "VAULT_TOKEN" in others}))"""
+
+
+def test_a_component_whose_own_interpreter_is_more_of_it(tmp_path: Path) -> None:
+    """As the API server's, whose processes begin anew."""
+    script = tmp_path / "component.py"
+    begin = BEGIN.replace("started_programs.install()\n", "")
+    script.write_text(begin + "if __name__ == '__main__':\n    " + OWN + "\n")
+    command = [sys.executable, script]
+    told = subprocess.run(command, env=LISTED | SECRETS, capture_output=True, text=True, check=True).stdout
+    assert json.loads(told) == {"mine": True, "others": False}

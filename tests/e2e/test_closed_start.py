@@ -42,6 +42,7 @@ COMPONENTS = {
     "dag-processor": (["dag-processor"], "Not time to refresh|Found 0|Number of|DAG File Processing Stats"),
     "triggerer": (["triggerer"], "Starting the triggerer"),
     "worker": (["worker"], "ready[.]"),
+    "api-server": (["api-server"], "Application startup complete"),
 }
 
 
@@ -144,7 +145,7 @@ def broker() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def airflow(deploy: Deploy) -> AirflowDeployment:
-    """A deployment whose components are started and ended here; its API server is not needed."""
+    """A deployment whose components are started and ended here, one by one."""
     made = deploy(AIRFLOW__CORE__EXECUTOR="LocalExecutor", USER="e2e", LOGNAME="e2e")
     made.environ["HOME"] = str(made.home)
     for path in (made.home, *made.home.rglob("*")):
@@ -201,7 +202,7 @@ def test_a_worker_that_starts_itself_again_is_what_it_was(
     with strangers(mark) as watching:
         pid = start(airflow, "worker", "ready[.]", command, secrets(mark, airflow, broker))
         os.kill(pid, signal.SIGHUP)
-        started = re.compile(".*".join(["envman launch: celery, Airflow", "ready[.]"] * 2), re.DOTALL)
+        started = re.compile(".*".join(["envman launch: worker, Airflow", "ready[.]"] * 2), re.DOTALL)
         airflow.wait_for("the second start", lambda: started.search(airflow.output("worker")))
         watching.read_memory()
         airflow.stop("worker")
