@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -24,42 +24,24 @@ class Beats:
         self.finished: Callable[[], Mapping[str, datetime]] = dict
         """When each bundle's last parse ended; a Dag processor's manager knows."""
 
-    def beat(self, *_: Any, **__: Any) -> None:
-        """Write down that the work goes on. A run folder that can't be written ends no component."""
+    def beat(self, interval: float) -> None:
+        """Write down that the work goes on, and in how many seconds the next beat should come.
+
+        A run folder that can't be written ends no component.
+        """
         now = time.monotonic()
         if now - self._last < LEAST:
             return
         self._last = now
         with contextlib.suppress(OSError, EnvmanError):
-            leave_beat(self.component, self._parses(now))
+            leave_beat(self.component, interval, self._parses(now))
 
     def _parses(self, now: float) -> dict[str, float]:
         moment = datetime.now(timezone.utc)
         return {
-            bundle: now - max((moment - ended).total_seconds(), 0.0)
+            bundle: max(now - max((moment - ended).total_seconds(), 0.0), 0.0)
             for bundle, ended in self.finished().items()
         }
-
-    def after(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        """The same work, with a beat where it has gone well."""
-
-        def worked(job: Any, *arguments: Any, **named: Any) -> Any:
-            result = work(job, *arguments, **named)
-            if not job.heartbeat_failed:
-                self.beat()
-            return result
-
-        return worked
-
-    def after_awaited(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        """The same for work that is awaited."""
-
-        async def worked(*arguments: Any, **named: Any) -> Any:
-            result = await work(*arguments, **named)
-            self.beat()
-            return result
-
-        return worked
 
 
 BEATS = Beats("")
@@ -74,12 +56,37 @@ def install(component: str) -> None:
     if component == "worker":
         from celery.signals import heartbeat_sent
 
-        heartbeat_sent.connect(BEATS.beat, weak=False)
+        heartbeat_sent.connect(_celery_beat, weak=False)
     elif component == "edge-worker":
-        from airflow.providers.edge3.cli import worker
+        from airflow.providers.edge3.cli.worker import EdgeWorker
 
-        worker.worker_set_state = BEATS.after_awaited(worker.worker_set_state)
+        EdgeWorker.interruptible_sleep = _before_each_sleep(EdgeWorker.interruptible_sleep)
     else:
         from airflow.jobs.job import Job
 
-        Job.heartbeat = BEATS.after(Job.heartbeat)
+        Job.heartbeat = _after_each_heartbeat(Job.heartbeat)
+
+
+def _celery_beat(**_: Any) -> None:
+    BEATS.beat(LEAST)
+
+
+def _before_each_sleep(sleep: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    """The pause in an edge worker's loop, with a beat: whether the API answers is another matter."""
+
+    async def slept(worker: Any) -> None:
+        BEATS.beat(float(worker.job_poll_interval))
+        await sleep(worker)
+
+    return slept
+
+
+def _after_each_heartbeat(heartbeat: Callable[..., None]) -> Callable[..., None]:
+    """A job's heartbeat, with a beat where Airflow's database has taken it."""
+
+    def told(job: Any, *arguments: Any, **named: Any) -> None:
+        heartbeat(job, *arguments, **named)
+        if not job.heartbeat_failed:
+            BEATS.beat(float(job.heartrate))
+
+    return told

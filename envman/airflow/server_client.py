@@ -135,10 +135,15 @@ class ServerClient:
         connection.settimeout(ANSWER_LIMIT)
         return connection
 
-    def started(self) -> socket.socket:
-        """A connection to a server, which is started where none listens. Raises ServerError, OSError."""
+    def started(self, waits: bool = True) -> socket.socket:
+        """A connection to a server, which is started where none listens. Raises ServerError, OSError.
+
+        Without `waits` it raises BlockingIOError where somebody else is just starting it.
+        """
         with open(self._lock, "w", encoding="ascii") as lock:
-            if not locked_within(lock.fileno(), LOCK_LIMIT):
+            if not locked_within(lock.fileno(), LOCK_LIMIT if waits else 0):
+                if not waits:
+                    raise BlockingIOError(self._lock)
                 held = f"{self._lock} has been locked for {LOCK_LIMIT:.0f} s by {holder_text(lock.fileno())}"
                 raise self.error(f"can't be started: {held}")
             if connection := self.listening():

@@ -46,6 +46,8 @@ class ServerStarts:
         """The same of servers that were there already: they may be just starting, too."""
         self._behind: set[str] = set()
         """Servers that are to be started once it is their turn."""
+        self._locked: set[str] = set()
+        """Servers whose lock somebody else has kept."""
 
     def is_ready(self, bundle: str) -> bool:
         """Whether a workload of the bundle may begin: its server takes it at once, or it has none.
@@ -76,24 +78,37 @@ class ServerStarts:
                 self._behind.add(server.key)
                 return False
             waiting = self._starting
-            connection = server.started()
+            try:
+                connection = server.started(waits=False)
+            except BlockingIOError:  # somebody else starts it, or keeps its lock
+                return self._was_locked(server.key)
         elif known:
             connection.close()
             return True
-        waiting[server.key] = time.monotonic() + SLOW_START
+        until = waiting[server.key] = time.monotonic() + SLOW_START
         server.ask_for_status(connection)
-        let_go = partial(self._let_go, server.key)
+        let_go = partial(self._let_go, server.key, until)
         self._selector.register(connection, EVENT_READ, (_answered, let_go))
+        return False
+
+    def _was_locked(self, key: str) -> bool:
+        """Whether a server's lock was held before: then the workload waits for it itself, and says so."""
+        if key in self._locked:
+            self._locked.discard(key)
+            return True
+        self._locked.add(key)
+        self._asked[key] = time.monotonic() + SLOW_START
         return False
 
     def _is_full(self) -> bool:
         return len(self._starting) >= self._at_once
 
-    def _let_go(self, key: str, connection: socket) -> None:
+    def _let_go(self, key: str, until: float, connection: socket) -> None:
         """It has answered, or ended: in either case whoever waits for it looks again."""
         self._selector.unregister(connection)
-        self._starting.pop(key, None)
-        self._asked.pop(key, None)
+        for waiting in (self._starting, self._asked):
+            if waiting.get(key) == until:  # else it was given up, and started again since
+                del waiting[key]
 
     def _give_up_the_slow(self) -> None:
         now = time.monotonic()

@@ -20,19 +20,20 @@ def start_component(words: list[str], env: Mapping[str, str], **streams: Any) ->
     """In the place of `subprocess.Popen` there: `words` are those of the `airflow` command."""
     command = [component_script(), *words[1:]]
     variables = _variables(env)
-    loader = closed_program(sys.executable)
-    if loader is None:
-        return subprocess.Popen([sys.executable, *command], env=variables, **streams)
-    try:
-        return subprocess.Popen(
-            ["envman", sys.executable, *command],
-            executable=f"/proc/self/fd/{loader}",
-            pass_fds=(loader,),
-            env=variables,
-            **streams,
-        )
-    finally:
-        os.close(loader)
+    if loader := closed_program(sys.executable):
+        try:
+            return subprocess.Popen(
+                ["envman", sys.executable, *command],
+                executable=f"/proc/self/fd/{loader}",
+                pass_fds=(loader,),
+                env=variables,
+                **streams,
+            )
+        except OSError:  # a policy is against it: then it is open for a moment, and says so
+            pass
+        finally:
+            os.close(loader)
+    return subprocess.Popen([sys.executable, *command], env=variables, **streams)
 
 
 def _variables(wanted: Mapping[str, str]) -> dict[str, str]:

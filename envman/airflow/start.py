@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from envman.airflow import heartbeats, second_start, started_programs
 from envman.airflow.built_airflow import built_interpreter, own_airflow
 from envman.airflow.bundle_interpreter import acquire, look
-from envman.airflow.own_variables import leave_to_component, operators_variables, set_for_component
+from envman.airflow.own_variables import operators_variables, set_for_component
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 from envman.inside import local_settings
 from envman.launch.airflow_configuration import AirflowConfiguration, remedy_of_local_settings
@@ -38,10 +38,6 @@ OPEN_START = (
 )
 
 PREIMPORT = "AIRFLOW__DAG_PROCESSOR__PARSING_PRE_IMPORT_MODULES"
-NEW_INTERPRETER = "AIRFLOW__CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER"
-HOSTNAME_CALLABLE = "AIRFLOW__CORE__HOSTNAME_CALLABLE"
-"""An edge worker sets it to a function of its provider's, which teams' environments do not have."""
-
 WITHOUT_BUNDLES = {
     "api-server": "it runs no bundle's code",
     "standalone": "its components say what runs where",
@@ -182,13 +178,10 @@ def _install_scheduler() -> None:
 
 
 def _install_edge_worker() -> None:
-    """Tasks are forks of this process, whatever Airflow's configuration says: others would have no hooks."""
-    import multiprocessing
+    from envman.airflow.edge_worker import install
 
-    set_for_component(NEW_INTERPRETER, "False")
-    leave_to_component(HOSTNAME_CALLABLE)
-    multiprocessing.set_start_method("fork", force=True)
     _install_worker()
+    install()
 
 
 def _install_worker() -> None:

@@ -23,7 +23,7 @@ exec starts a command in the interpreter of a bundle. Begin with: envman init
 _EPILOG = (
     "Exit codes: 0 done · 1 failed · 2 wrong arguments · 3 wrong spec · 4 lock missing or stale · "
     "5 unsatisfiable · 6 build failed · 7 no answer for a bundle · "
-    "8 root folder damaged or not writable · 9 image · 129, 130, 143 interrupted"
+    "8 root folder damaged or not writable · 9 image · 10 policy · 129, 130, 143 interrupted"
 )
 _COMPLETE = "_ENVMAN_COMPLETE"
 """The variable by which a shell's script asks what a word may become; typer names it after the command."""

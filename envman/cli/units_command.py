@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,28 +29,32 @@ def units_command(
         str, typer.Option("--env-file", help="The file with the components' variables.")
     ] = "/etc/airflow/airflow.env",
     program: Annotated[
-        str | None, typer.Option("--envman", metavar="PATH", help="envman's path there. Default: this one's.")
-    ] = None,
+        str, typer.Option("--envman", metavar="PATH", help="envman's path on the host, or in the image.")
+    ] = "/opt/envman/bin/envman",
     project: ProjectOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write systemd units, a Compose file or Helm values that start this deployment's components.
 
-    They fit what is published: root where environments have users of their own, Delegate where they have
-    limits, a run folder, health checks. A file that is there already is left alone.
+    They fit what is published. systemd: a run folder, Delegate where environments have limits, two
+    capabilities where they have users of their own. compose, helm: health checks. A file that is there
+    already is left alone.
 
     Examples: envman units deploy · envman units deploy --for compose --image registry.company.example/a:1 ·
     envman units deploy --component dag-processor --component triggerer
     """
     reporter = Reporter("units", as_json)
     with reporter.errors():
+        for option, path in (("--envman", program), ("--env-file", env_file)):
+            if to is UnitFormat.SYSTEMD and not path.startswith("/"):
+                raise UsageError(Problem(option, f"'{path}' is not absolute", "Pass an absolute path."))
         store = root_folder(root, project)
         users, limits = has_users_and_limits(read_table(store.root))
         wanted = WantedUnits(
             components=_checked(component) or components_of(AirflowConfiguration(os.environ)),
             root=str(store.root),
-            program=program or shutil.which(sys.argv[0]) or sys.argv[0],
+            program=program,
             env_file=env_file,
             image=image,
             has_users=users,

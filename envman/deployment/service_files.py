@@ -80,28 +80,36 @@ def _service(wanted: WantedUnits, name: str) -> str:
     runs_bundles = name != "api-server"
     lines = ["[Unit]", f"Description={_TITLES[name]}"]
     lines += ["After=network-online.target", "Wants=network-online.target", "", "[Service]"]
-    if not wanted.has_users or not runs_bundles:
-        lines.append("User=airflow")
-    lines.append(f"EnvironmentFile={wanted.env_file}")
+    lines += ["User=airflow", f"EnvironmentFile={_specified(wanted.env_file)}"]
+    variables = [_unit_word(f"ENVMAN_ROOT={wanted.root}")]
+    variables += [f"ENVMAN_RUN={RUN_FOLDER}"] if runs_bundles else []
+    lines.append(f"Environment={' '.join(variables)}")
     lines.append(f"ExecStart={_unit_word(wanted.program)} launch {name}")
     if runs_bundles:
         folder = RUN_FOLDER.rpartition("/")[2]
-        lines += [f"Environment=ENVMAN_RUN={RUN_FOLDER}", f"RuntimeDirectory={folder}"]
-        lines += ["RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes", "KillMode=mixed"]
+        lines += [f"RuntimeDirectory={folder}", "RuntimeDirectoryMode=0700"]
+        lines += ["RuntimeDirectoryPreserve=yes", "KillMode=mixed"]
     if name == "edge-worker":
         lines.append("KillSignal=SIGINT")
     if name in WAITING:
         lines.append(f"TimeoutStopSec={GRACE}")
     if wanted.has_limits and runs_bundles:
         lines.append("Delegate=yes")
+    if wanted.has_users and runs_bundles:
+        lines.append("AmbientCapabilities=CAP_SETUID CAP_SETGID")
     lines += ["Restart=always", f"ReadOnlyPaths={_unit_word(wanted.root)}"]
     lines += ["", "[Install]", "WantedBy=multi-user.target"]
     return "".join(f"{line}\n" for line in lines)
 
 
+def _specified(text: str) -> str:
+    """Text of a unit in which `%` is itself."""
+    return text.replace("%", "%%")
+
+
 def _unit_word(text: str) -> str:
-    """A word of a unit: quoted where it has to be, with `%` and `$` as themselves."""
-    text = text.replace("%", "%%").replace("$", "$$")
+    """A word of a unit, quoted where it has to be. Nothing of these is an argument: `$` is itself."""
+    text = _specified(text)
     return text if shlex.quote(text) == text else json.dumps(text, ensure_ascii=False)
 
 
@@ -116,6 +124,7 @@ def _compose_service(wanted: WantedUnits, name: str) -> dict[str, object]:
         "entrypoint": [wanted.program, "launch"],
         "command": [name],
         "env_file": wanted.env_file,
+        "environment": {"ENVMAN_ROOT": wanted.root},
         "init": True,
         "restart": "always",
     }

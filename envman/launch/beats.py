@@ -5,6 +5,7 @@ The moment of a beat is one of the monotonic clock (CLOCK_MONOTONIC), which all 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -13,36 +14,44 @@ from envman.launch.run_folder import run_folder
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any
 
 SUFFIX = ".beat"
 VERSION = 1
-MOST = 1_000_000
-"""Bytes of a file; a thousand bundles have a tenth of it."""
+MOST = 16_000_000
+"""Bytes of a file; ten thousand bundles have a tenth of it."""
 
 
 class Beat:
-    """One component's last: `moment` by the monotonic clock, `parses` when each bundle's last parse ended."""
+    """One component's last: `moment` by the monotonic clock, the seconds in which another one should come,
+    and when each bundle's last parse ended.
+    """
 
-    __slots__ = ("component", "moment", "parses", "pid")
+    __slots__ = ("component", "interval", "moment", "parses", "pid")
 
-    def __init__(self, component: str, pid: int, moment: float, parses: Mapping[str, float]) -> None:
+    def __init__(self, component: str, pid: int, said: Mapping[str, Any]) -> None:
         self.component = component
         self.pid = pid
-        self.moment = moment
-        self.parses = parses
+        self.moment = _moment(said["moment"])
+        self.interval = _finite(said["interval"])
+        self.parses = {_plain(bundle): _moment(moment) for bundle, moment in said["parses"].items()}
 
 
-def leave_beat(component: str, parses: Mapping[str, float]) -> None:
+def leave_beat(component: str, interval: float, parses: Mapping[str, float]) -> None:
     """Write down that this process's work goes on; raises OSError, ResolveError."""
     import json
 
     pid = os.getpid()
     content = {
         **{"version": VERSION, "component": component, "pid": pid, "began": began(pid)},
-        **{"moment": time.monotonic(), "parses": dict(parses)},
+        **{"moment": time.monotonic(), "interval": interval, "parses": dict(parses)},
     }
     path = f"{run_folder()}/{component}-{pid}{SUFFIX}"
-    with open(f"{path}.new", "w", encoding="utf-8") as stream:
+    # workloads may have the same user: nothing that they put there is followed or waited for
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(f"{path}.new", flags, 0o600), "w", encoding="utf-8") as stream:
         json.dump(content, stream)
     os.replace(f"{path}.new", path)
 
@@ -57,7 +66,7 @@ def forget_the_dead() -> None:
 
 def living(component: str) -> list[Beat]:
     """The last beats of those components of a name that run; raises OSError, ResolveError."""
-    beats = (beat for _, beat in _found(run_folder()))
+    beats = (beat for _, beat in _found(run_folder(make=False)))
     return [beat for beat in beats if beat is not None and beat.component == component]
 
 
@@ -80,13 +89,33 @@ def _found(folder: str) -> Iterator[tuple[str, Beat | None]]:
         path = f"{folder}/{name}"
         try:
             said = json.loads(_read(path))
-            parses = {str(bundle): float(moment) for bundle, moment in said["parses"].items()}
-            beat = Beat(str(said["component"]), int(said["pid"]), float(said["moment"]), parses)
-            alive = said["version"] == VERSION and began(beat.pid) == said["began"]
+            beat = Beat(_plain(said["component"]), int(said["pid"]), said)
+            alive = said["version"] == VERSION and 0 <= said["began"] == began(beat.pid)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             yield path, None
             continue
         yield path, beat if alive else None
+
+
+def _finite(value: Any) -> float:
+    """A number as one; raises ValueError for one that is none."""
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(value)
+    return number
+
+
+def _moment(value: Any) -> float:
+    """A moment that has been; raises ValueError."""
+    number = _finite(value)
+    if number > time.monotonic():
+        raise ValueError(value)
+    return number
+
+
+def _plain(text: Any) -> str:
+    """Text that does nothing to a terminal: whoever has the components' user may have written it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def _read(path: str) -> bytes:
@@ -99,7 +128,5 @@ def _read(path: str) -> bytes:
 
 
 def _remove(path: str) -> None:
-    import contextlib
-
     with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):
         os.unlink(path)

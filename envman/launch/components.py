@@ -268,8 +268,11 @@ def _check(request: LaunchRequest) -> None:
         raise _usage("a component for a bundle or team runs in their environment: name no other")
     if own and "cold" in request.flags:
         raise _usage("--cold is about shared components: one for a bundle or team forks itself")
-    if "health" in request.flags and (own or request.component in WITHOUT_BEATS):
-        raise _usage("--health is about shared components that run workloads")
+    if "health" in request.flags:
+        if own or request.component in WITHOUT_BEATS:
+            raise _usage("--health is about shared components that run workloads")
+        if request.words or request.options or "cold" in request.flags:
+            raise _usage("--health starts nothing: only --json goes with it")
     if "json" in request.flags and "health" not in request.flags:
         raise _usage("--json goes with --health")
     if request.bundles and "team" in request.options:

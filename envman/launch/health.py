@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from envman.launch.beats import Beat
 
 LONGEST_SILENCE = 60.0
-"""Seconds without a beat after which a component counts as stuck: twelve of Airflow's own heartbeats."""
+"""Seconds without a beat after which a component counts as stuck, if it beats more often than that."""
+
+MISSED = 4
+"""Beats that may be missed where they are seldom."""
 
 _REMEDY = "Ask as the components' user, with their ENVMAN_RUN. One for a bundle or team leaves no beats."
 
@@ -30,7 +33,7 @@ def health(component: str, as_json: bool) -> int:
         problems = [*error.problems]
     now = time.monotonic()
     for beat in beats:
-        if now - beat.moment > LONGEST_SILENCE:
+        if now - beat.moment > max(LONGEST_SILENCE, MISSED * beat.interval):
             what = f"process {beat.pid} is stuck: its last beat was {now - beat.moment:.0f} s ago"
             problems.append(Problem(component, what, "Look at its log; restart it."))
     if as_json:

@@ -17,21 +17,25 @@ one, too.
 """
 
 
-def run_folder() -> str:
-    """The folder, made where it is not there: ENVMAN_RUN, else one in XDG_RUNTIME_DIR or /tmp.
+def run_folder(make: bool = True) -> str:
+    """The folder: ENVMAN_RUN, else one in XDG_RUNTIME_DIR or /tmp; made where it is not there, if wanted.
 
-    Only this process's user may enter it. Raises ResolveError where that is not so.
+    Only this process's user may enter it. Raises ResolveError where that is not so, or it is not there.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     usual = f"{runtime}/envman" if runtime else f"/tmp/envman-{os.getuid()}"  # noqa: S108  # looked at below
     folder = os.environ.get(VARIABLE) or usual
     try:
-        os.mkdir(folder, 0o700)
+        if make:
+            os.mkdir(folder, 0o700)
     except FileExistsError:
         pass
     except OSError as error:
         raise _problem(folder, f"can't be made: {error.strerror}") from None
-    found = os.lstat(folder)
+    try:
+        found = os.lstat(folder)
+    except OSError as error:
+        raise _problem(folder, f"can't be looked at: {error.strerror}") from None
     if not stat.S_ISDIR(found.st_mode):
         raise _problem(folder, "is no folder")
     if found.st_uid != os.getuid():

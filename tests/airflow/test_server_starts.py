@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import selectors
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,17 @@ def test_what_nobody_asks_for_is_not_started(starts: Starts) -> None:
 
 def test_there_are_as_many_starts_as_processors(starts: Starts) -> None:
     assert starts.module.starts_at_once() == len(os.sched_getaffinity(0))
+
+
+def test_who_keeps_a_servers_lock_keeps_nobody_else(starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process of the components' user can: the loop looks again later, and only then lets it be waited for."""
+    now = [time.monotonic()]
+    monkeypatch.setattr(starts.module.time, "monotonic", lambda: now[0])
+    waited: list[float] = []
+    monkeypatch.setattr(starts.component.client, "locked_within", lambda _lock, limit: waited.append(limit))
+    assert starts.ready("a", "c") == []
+    assert waited == [0, 0]
+    assert starts.ready("a", "c") == []
+    now[0] += starts.module.SLOW_START
+    assert starts.ready("a", "c") == ["a", "c"]  # the workload itself waits, and says who keeps it
+    assert set(waited) == {0}

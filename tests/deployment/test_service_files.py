@@ -55,8 +55,8 @@ def test_systemd_finds_no_fault_with_them(tmp_path: Path) -> None:
 
 def test_they_fit_what_is_published() -> None:
     for name, service in services(replace(WANTED, has_users=True, has_limits=True)).items():
-        assert ("User" in service) == (name == "api-server")
-        assert ("Delegate" in service) == (name != "api-server")
+        assert service["User"] == "airflow"
+        assert ("Delegate" in service) == ("AmbientCapabilities" in service) == (name != "api-server")
 
 
 @pytest.mark.parametrize("root", ["/a b", "/a%b", "/a$b", '/a"b'])
@@ -64,8 +64,9 @@ def test_a_path_stays_one_word(root: str) -> None:
     (service,) = services(
         replace(WANTED, components=("worker",), root=root, program=f"{root}/envman")
     ).values()
-    word = shlex.split(service["ExecStart"].replace("$$", "$").replace("%%", "%"))[0]
+    word = shlex.split(service["ExecStart"].replace("%%", "%"))[0]
     assert word == f"{root}/envman"
+    assert shlex.split(service["ReadOnlyPaths"].replace("%%", "%")) == [root]
 
 
 def test_compose_services_are_probed_and_given_time() -> None:
