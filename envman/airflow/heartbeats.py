@@ -84,9 +84,11 @@ def _before_each_sleep(sleep: Callable[[Any], Awaitable[None]]) -> Callable[[Any
 def _after_each_heartbeat(heartbeat: Callable[..., None]) -> Callable[..., None]:
     """A job's heartbeat, with a beat where Airflow's database has taken it."""
 
-    def told(job: Any, *arguments: Any, **named: Any) -> None:
-        heartbeat(job, *arguments, **named)
-        if not job.heartbeat_failed:
+    def told(job: Any, heartbeat_callback: Callable[..., None], **named: Any) -> None:
+        def taken(**given: Any) -> None:
+            heartbeat_callback(**given)
             BEATS.beat(float(job.heartrate))
+
+        heartbeat(job, taken, **named)
 
     return told

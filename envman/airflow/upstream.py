@@ -302,7 +302,6 @@ _WORKER = (
         "all",
         "airflow.jobs.job",
         ("Job.heartbeat", "`launch --health` knows that the component's work goes on", REPLACED, _NO_BEAT),
-        ("Job.heartbeat_failed", "the same", USED, _NO_BEAT),
         ("Job.heartrate", "the same: when the next one is due", USED, _NO_BEAT),
     ),
     *names_of(

@@ -43,7 +43,8 @@ class Installation:
         lock = parse_lock(self.plan.lock_text, declared.lock_file, declared.name)
         markers = self.plan.interpreter.marker_environment()
         pins = [pin for pin in lock.pins if pin.applies(markers)]
-        built = {} if declared.no_build else builds.kept_wheels(pins)
+        certain = [] if declared.no_build else [pin for pin in pins if len(pin.hashes) == 1]
+        built = builds.kept_wheels(certain)  # of others a wheel may be there, too
         try:
             self._sync(pins, built)
             return

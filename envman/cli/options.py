@@ -141,6 +141,8 @@ def source(workspace: Workspace, offline: bool, wheelhouse: Path | None = None) 
         )
     from envman.uv.runner import Source
 
+    if cache := os.environ.get("UV_CACHE_DIR"):
+        os.environ["UV_CACHE_DIR"] = os.path.abspath(cache)  # uv runs in a folder of its own
     folder = str(wheelhouse.absolute()) if wheelhouse else None
     config = workspace.project.uv_config or os.environ.get("UV_CONFIG_FILE")
     return Source(offline, folder, config)

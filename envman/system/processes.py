@@ -18,6 +18,10 @@ class Processes:
         """A path of this machine as the children see it: here the same."""
         return path
 
+    def outside(self, path: str) -> str:
+        """A path that the children see as it is on this machine."""
+        return path
+
     def run(
         self,
         command: Sequence[str],

@@ -63,6 +63,13 @@ class Sandbox(Processes):
                 return mount.target + path[len(mount.source) :]
         return path
 
+    def outside(self, path: str) -> str:
+        """A path that is seen inside, as it is on this machine."""
+        for mount in sorted(self._mounts, key=lambda one: -len(one.target)):
+            if path == mount.target or path.startswith(f"{mount.target}/"):
+                return mount.source + path[len(mount.target) :]
+        return path
+
     def showing(self, paths: Iterable[str], writable: Iterable[str] = (), network: bool = False) -> Sandbox:
         """The same with these alone mounted, where they are; read-only but for those that are `writable`."""
         mounts = [Mount(path, self.seen(path)) for path in paths]

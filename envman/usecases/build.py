@@ -75,6 +75,13 @@ def build(
     store = Store(workspace.project.root)
     bytecode = Bytecode(options.machine.cache, Digests(), default_jobs(), set() if options.rebuild else None)
     store.remove_leftovers()
+    tools = BuildTools(
+        workspace.processes,
+        Uv(workspace.processes, options.source),
+        options.machine,
+        bytecode,
+        workspace.project.sandbox_required,
+    )
 
     def work(name: str) -> BuildOutcome:
         started = time.monotonic()
@@ -87,7 +94,7 @@ def build(
                 return _outcome(name, BuildStatus.UNCHANGED, manifest, time.monotonic() - started)
             chosen = options.machine.choose(environment)
             plan = plan_generation(store, environment, text, chosen, options.rebuild)
-            status, manifest = _built(workspace, plan, options, bytecode, report)
+            status, manifest = _built(workspace, plan, options, tools, report)
         outcome = _outcome(name, status, manifest, time.monotonic() - started)
         report(Event(name, Stage.DONE, f"{outcome.interpreter}, {outcome.packages} packages"))
         return outcome
@@ -118,7 +125,7 @@ def _unchanged(store: Store, environment: Environment, text: str, options: Build
 
 
 def _built(
-    workspace: Workspace, plan: Plan, options: BuildOptions, bytecode: Bytecode, report: Report
+    workspace: Workspace, plan: Plan, options: BuildOptions, tools: BuildTools, report: Report
 ) -> tuple[BuildStatus, Manifest]:
     """Make the generation if it is not there whole, and point the environment's name to it."""
     store, name = Store(workspace.project.root), plan.environment.name
@@ -130,10 +137,6 @@ def _built(
     with store.locked(plan.generation, waiting) as held:
         if not store.is_whole(plan.generation):
             options.seal.check_key(name)
-            uv = Uv(workspace.processes, options.source)
-            tools = BuildTools(
-                workspace.processes, uv, options.machine, bytecode, workspace.project.sandbox_required
-            )
             GenerationBuilder(store, tools, held, report).make(plan)
             status = BuildStatus.BUILT
         report(Event(name, Stage.PUBLISHING))

@@ -11,6 +11,7 @@ import contextlib
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,13 @@ from envman.system.waiting import FOR_MOMENTS, alone
 
 BUILDS = "builds-v0"
 """Where uv makes the environments that it builds in. `TRIAL` shows whether it still does."""
+
+VIEW = "envman-view-"
+LOCK = ".lock"
+"""By which uv's commands that empty the cache wait for those that use it."""
+
+LEFT_AFTER = 86400.0
+"""Seconds after which a view belongs to nobody: its command was killed."""
 
 _WANTED = re.compile(r"Failed to (?:download and )?build `([A-Za-z0-9._-]+)==([^`\s]+)`")
 
@@ -41,16 +49,27 @@ backend-path = ["."]
 def cache_without_builds(cache: Path) -> Iterator[Path]:
     """The view, for one run of uv; what uv has fetched in it is in the cache afterwards. Raises OSError."""
     cache.mkdir(parents=True, exist_ok=True)
-    view = Path(tempfile.mkdtemp(prefix="envman-lock-", dir=cache))
+    (cache / LOCK).touch()
+    _remove_the_left(cache)
+    view = Path(tempfile.mkdtemp(prefix=VIEW, dir=cache))
     try:
         (view / BUILDS).touch()
-        for entry in cache.iterdir():
-            if entry.is_dir() and not entry.name.startswith(("builds-", "envman-lock-")):
-                (view / entry.name).symlink_to(entry)
+        for entry in (*cache.iterdir(), cache / LOCK):
+            if (entry.is_dir() or entry.name == LOCK) and not entry.name.startswith(("builds-", VIEW)):
+                with contextlib.suppress(FileExistsError):
+                    (view / entry.name).symlink_to(f"../{entry.name}")  # also where the cache is mounted
         yield view
         _keep(view, cache)
     finally:
         shutil.rmtree(view, ignore_errors=True)
+
+
+def _remove_the_left(cache: Path) -> None:
+    """Remove views of commands that were killed."""
+    for view in cache.glob(f"{VIEW}*"):
+        with contextlib.suppress(OSError):
+            if not view.is_symlink() and view.stat().st_mtime < time.time() - LEFT_AFTER:
+                shutil.rmtree(view)
 
 
 def _keep(view: Path, cache: Path) -> None:
@@ -58,7 +77,7 @@ def _keep(view: Path, cache: Path) -> None:
     made = [entry for entry in view.iterdir() if entry.is_dir() and not entry.is_symlink()]
     if not made:
         return
-    with alone(cache / "envman-lock.lock", FOR_MOMENTS):
+    with alone(cache / "envman-view.lock", FOR_MOMENTS):
         if not any((cache / folder.name).exists() for folder in made):
             for folder in made:
                 folder.rename(cache / folder.name)

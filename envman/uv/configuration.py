@@ -7,7 +7,7 @@ of the lock; so uv merges the user's and the system's configuration as ever, and
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,11 +53,14 @@ HIDDEN_KEYS = frozenset(
         "build-constraint-dependencies",
         "workspace",
         "sources",
+        "no-cache",
         "upgrade",
         "upgrade-package",
     }
 )
-"""Keys of a uv.toml that would do the same; the spec has its own for what they say."""
+"""Keys of a uv.toml that would do the same; the spec has its own for what they say. `wants_no_cache` tells of
+`no-cache`.
+"""
 
 
 PIP_KEYS = frozenset(
@@ -95,6 +98,14 @@ def uv_environment(caller: Mapping[str, str]) -> dict[str, str]:
     return environment
 
 
+BUILD_KEYS = frozenset(
+    {
+        *("no-binary", "no-binary-package", "only-binary", "no-build", "no-build-package"),
+        *("no-build-isolation", "no-build-isolation-package"),
+    }
+)
+"""Keys that say what uv builds; it builds nothing here."""
+
 INDEX_KEYS = frozenset({"index", "index-url", "extra-index-url", "find-links", "no-index"})
 """Keys that name where files come from."""
 
@@ -103,20 +114,21 @@ INDEX_KEYS = frozenset({"index", "index-url", "extra-index-url", "find-links", "
 def uv_folder(
     config: str | None,
     markers: Sequence[str] = (),
-    indexes: bool = True,
+    without: Collection[str] = (),
     known: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[Path]:
     """A folder to run uv in, for its owner's eyes only; it goes when the context ends.
 
-    `config` is the deployment's uv.toml, `markers` the platforms to resolve for; without `indexes` what the
-    configuration says of them is left out. `known` is metadata of packages, besides what the configuration
-    states (`dependency-metadata`). Raises SpecError.
+    `config` is the deployment's uv.toml, `markers` the platforms to resolve for; `without` are keys of the
+    configuration that are left out, of its table `pip`, too. `known` is metadata of packages, besides what
+    the configuration states (`dependency-metadata`). Raises SpecError.
     """
     import tomlkit  # only where uv is run
 
     table = read_uv_config(config) if config else {}
-    if not indexes:
-        table = {key: value for key, value in table.items() if key not in {*INDEX_KEYS, "pip"}}
+    table = {key: value for key, value in table.items() if key not in without}
+    if isinstance(pip := table.get("pip"), dict):
+        table["pip"] = {key: value for key, value in pip.items() if key not in without}
     if markers:
         table["environments"] = list(markers)
     if known:
@@ -157,6 +169,11 @@ def build_settings(config: str | None, package: str) -> BuildSettings:
         remedy = "Write it as uv's documentation shows: tables by package, lists of strings."
         raise SpecError(Problem(str(config), "a setting of builds has the wrong type", remedy)) from None
     return BuildSettings(tuple(map(str, extras)), tuple(map(str, constraints)), backend)
+
+
+def wants_no_cache(caller: Mapping[str, str], config: str | None) -> bool:
+    """Whether uv is told to keep nothing, by its variable or the deployment's uv.toml; raises SpecError."""
+    return bool(caller.get("UV_NO_CACHE")) or bool(config and _uv_table(config).get("no-cache"))
 
 
 def _of(table: Mapping[str, Any], key: str) -> Iterable[tuple[str, Any]]:

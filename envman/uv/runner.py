@@ -22,8 +22,16 @@ from envman.system.child_process import Finished
 from envman.system.files import cache_folder
 from envman.system.processes import Processes
 from envman.uv.cache import mend_after_boot
-from envman.uv.cache_without_builds import TRIAL, cache_without_builds, wanted_build
-from envman.uv.configuration import BuildSettings, build_settings, uv_environment, uv_folder
+from envman.uv.cache_without_builds import BUILDS, TRIAL, cache_without_builds, wanted_build
+from envman.uv.configuration import (
+    BUILD_KEYS,
+    INDEX_KEYS,
+    BuildSettings,
+    build_settings,
+    uv_environment,
+    uv_folder,
+    wants_no_cache,
+)
 from envman.uv.messages import last_words, remedy_for, resolution_error
 
 if sys.version_info >= (3, 11):
@@ -104,6 +112,7 @@ class Uv:
         self._processes = processes
         self.source = source
         self._is_tried = False
+        self._kept_cache: Path | None = None
         self.program = find_uv_bin()
         """Where uv is, on this machine."""
 
@@ -113,9 +122,15 @@ class Uv:
         return finished.stdout.split()[1] if finished.exit_code == 0 else "unknown"
 
     def cache_folder(self) -> Path | None:
-        """Where uv keeps what it has unpacked; None where it does not say."""
-        finished = self._processes.run([self.program, "cache", "dir"], uv_environment(os.environ), "/")
-        return Path(finished.stdout.strip()) if finished.exit_code == 0 else None
+        """Where uv keeps what it has unpacked, by its configuration; None where it does not say.
+
+        It is a path of the machine, or of the image, that uv runs in.
+        """
+        with uv_folder(self.source.config) as folder:
+            command = [self.program, "cache", "dir"]
+            finished = self._processes.run(command, uv_environment(os.environ), str(folder))
+        said = finished.stdout.strip()
+        return Path(said) if finished.exit_code == 0 and said else None
 
     def resolve(
         self, inputs: Inputs, previous: str, upgrade: Upgrade, known: Sequence[KnownMetadata] = ()
@@ -190,8 +205,8 @@ class Uv:
         command = ["pip", "sync", lock_file, "--python", str(python), "--require-hashes"]
         command += ["--no-compile-bytecode"]  # whatever UV_COMPILE_BYTECODE says
         command += ["--no-build", *(word for folder in wheels for word in ("--find-links", folder))]
-        with uv_folder(self.source.config, indexes=self.source.wheelhouse is None) as folder:
-            finished = self._run(command, folder, held, on_line)
+        with self._folder_to_install() as folder:
+            finished = self._run_without_builds(command, folder, str(python), held, on_line)
         if finished.exit_code:
             raise BuildError(Problem("uv pip sync", last_words(finished), remedy_for(finished)))
 
@@ -208,34 +223,50 @@ class Uv:
         """
         command = ["pip", "install", "--requirements", "requirements.txt", "--constraints", "constraints.txt"]
         command += ["--python", str(python), "--no-build", "--no-compile-bytecode", "--quiet"]
-        with uv_folder(self.source.config, indexes=self.source.wheelhouse is None) as folder:
+        with self._folder_to_install() as folder:
             _write_lines(folder / "requirements.txt", requirements)
             _write_lines(folder / "constraints.txt", constraints)
-            finished = self._run(command, folder, held)
+            finished = self._run_without_builds(command, folder, str(python), held)
         if finished.exit_code:
             raise BuildError(Problem("what its build asks for", last_words(finished), remedy_for(finished)))
 
-    def _run_without_builds(self, arguments: Iterable[str], folder: Path) -> Finished:
-        """Run uv where it can build nothing; raises LockError where that can't be had."""
-        with self._cache(folder) as cache, cache_without_builds(cache) as view:
+    def _folder_to_install(self) -> contextlib.AbstractContextManager[Path]:
+        """A folder to run uv in where it takes wheels alone: what is built, envman has built."""
+        indexes = {*INDEX_KEYS, "pip"} if self.source.wheelhouse else set()
+        return uv_folder(self.source.config, without={*BUILD_KEYS, *indexes})
+
+    def _run_without_builds(
+        self,
+        arguments: Iterable[str],
+        folder: Path,
+        python: str = sys.executable,
+        held: Sequence[int] = (),
+        on_line: Callable[[str], None] | None = None,
+    ) -> Finished:
+        """Run uv where it can build nothing, whatever its configuration says; raises LockError where that
+        can't be had. `python` is an interpreter that would build.
+        """
+        with self._cache() as cache, cache_without_builds(cache) as view:
             options = ["--cache-dir", str(view)]
             if not self._is_tried:
-                self._try_a_build(options, folder)
+                self._try_a_build(options, folder, python)
                 self._is_tried = True
-            return self._run([*arguments, *options], folder)
+            return self._run([*arguments, *options], folder, held, on_line)
 
     @contextlib.contextmanager
-    def _cache(self, folder: Path) -> Iterator[Path]:
-        """The cache by a folder's configuration, or one that goes when the context ends (UV_NO_CACHE)."""
-        if os.environ.get("UV_NO_CACHE"):
+    def _cache(self) -> Iterator[Path]:
+        """The cache, as it is on this machine; or one that goes when the context ends (`no-cache`)."""
+        if wants_no_cache(os.environ, self.source.config):
             with tempfile.TemporaryDirectory(prefix="envman-cache-") as cache:
                 yield Path(cache)
+        elif (found := self._kept_cache or self.cache_folder()) is None:
+            what = "it does not say where its cache is"
+            raise LockError(Problem("uv cache dir", what, "Run that command, and mend what it says."))
         else:
-            command = [self.program, "cache", "dir"]
-            finished = self._processes.run(command, uv_environment(os.environ), str(folder))
-            yield Path(finished.stdout.strip())
+            self._kept_cache = found
+            yield Path(self._processes.outside(str(found)))
 
-    def _try_a_build(self, options: Sequence[str], folder: Path) -> None:
+    def _try_a_build(self, options: Sequence[str], folder: Path, python: str) -> None:
         """See that uv builds nothing where it should not, by a package whose build would leave a trace.
 
         Raises LockError.
@@ -244,12 +275,14 @@ class Uv:
         trial.mkdir()
         for name, text in TRIAL.items():
             (trial / name).write_text(text, encoding="utf-8")
-        (folder / "trial.in").write_text(f"envman-trial @ {trial.as_uri()}\n", encoding="utf-8")
-        command = ["pip", "compile", "trial.in", "--quiet", "--no-index", *_PYTHON, *options]
+        (folder / "trial.in").write_text("./trial\n", encoding="utf-8")
+        command = ["pip", "compile", "trial.in", "--quiet", "--python", python, *options]
         finished = self._run(command, folder)
-        if finished.exit_code == 0 or (trial / "it-ran").exists():
-            what = "it would build packages while it resolves, and so run code of theirs"
-            remedy = "Take `no-cache` out of its configuration; or use another version of uv."
+        if BUILDS not in finished.stderr or (trial / "it-ran").exists():
+            what = f"it would build packages here, and so run code of theirs: {last_words(finished)}"
+            remedy = (
+                "Take `no-cache` out of the user's and the system's uv.toml; or use another version of uv."
+            )
             raise LockError(Problem("uv", what, remedy))
 
     def _run(

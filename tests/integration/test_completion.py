@@ -109,7 +109,13 @@ def published(deployment: Deployment) -> Deployment:
         ("envman exec --team t", ["team_b"]),
         ("envman exec --environment env_", ["env_a", "env_b"]),
         ("envman exec --ex", ["--explain"]),
-        ("envman launch ", ["dag-processor", "triggerer", "worker"]),
+        (
+            "envman launch ",
+            [
+                *("api-server", "dag-processor", "edge-worker", "scheduler", "standalone", "triggerer"),
+                "worker",
+            ],
+        ),
         ("envman launch dag-processor --bundle bundle_", ["bundle_a", "bundle_b", "bundle_c"]),
         ("envman launch dag-processor --co", ["--cold"]),
         ("envman launch worker --team ", ["team_b"]),

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
+import shutil
+import subprocess
+import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,7 +68,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("UV_CACHE_DIR", str(cache))
     monkeypatch.delenv("UV_NO_CACHE", raising=False)
     yield cache
-    assert not list(cache.glob("envman-lock-*"))
+    assert not list(cache.glob("envman-view-*"))
 
 
 def uv_with(folder: Path, files: Path, further: str = "") -> Uv:
@@ -128,6 +134,36 @@ def test_what_uv_fetched_is_in_its_cache(tmp_path: Path, files: Path, cache: Pat
     assert {entry.name for entry in cache.iterdir() if entry.is_dir()} == kept
 
 
+def test_what_a_killed_command_left_is_removed(tmp_path: Path, files: Path, cache: Path) -> None:
+    for name, age in (("envman-view-old", 90_000), ("envman-view-new", 60)):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "kept").symlink_to(files)
+        os.utime(cache / name, (time.time() - age,) * 2)
+    uv_with(tmp_path, files).resolve(inputs("grid"), "", Upgrade())
+    assert [entry.name for entry in cache.glob("envman-view-*")] == ["envman-view-new"]
+    shutil.rmtree(cache / "envman-view-new")
+    assert len([*files.iterdir()]) == 4
+
+
+@pytest.mark.parametrize(
+    "key", ['no-binary-package = ["sly"]', "no-binary = true", '[pip]\nno-binary = ["sly"]']
+)
+@pytest.mark.usefixtures("cache")
+def test_an_installation_builds_nothing_whatever_is_configured(
+    tmp_path: Path, files: Path, trace: Path, key: str
+) -> None:
+    """Told of no binary, uv would build in spite of --no-build."""
+    uv = uv_with(tmp_path, files, f"{key}\n")
+    venv = tmp_path / "venv"
+    subprocess.run([uv.program, "venv", "--quiet", "--python", sys.executable, venv], check=True)
+    digest = hashlib.sha256((files / "sly-1.0.tar.gz").read_bytes()).hexdigest()
+    lock = tmp_path / "lock.txt"
+    lock.write_text(f"sly==1.0 --hash=sha256:{digest}\n")
+    with pytest.raises(EnvmanError):
+        uv.install(str(lock), venv / "bin/python", (), print)
+    assert not trace.exists()
+
+
 @pytest.mark.usefixtures("cache")
 def test_several_begin_with_an_empty_cache(tmp_path: Path, files: Path) -> None:
     uv = uv_with(tmp_path, files)
@@ -159,14 +195,28 @@ def test_no_cache_at_all(
     with pytest.raises(SourceNeededError):
         uv.resolve(inputs("sly"), "", Upgrade())
     assert not trace.exists()
-    cache.mkdir(exist_ok=True)
-    assert not list(cache.iterdir())
+    assert not cache.exists()
+
+
+def test_the_deployment_may_want_no_cache(tmp_path: Path, files: Path, trace: Path, cache: Path) -> None:
+    uv = uv_with(tmp_path, files, "no-cache = true\n")
+    assert "grid==2.0" in uv.resolve(inputs("grid"), "", Upgrade())
+    with pytest.raises(SourceNeededError):
+        uv.resolve(inputs("sly"), "", Upgrade())
+    assert not trace.exists()
+    assert not cache.exists()
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_configuration_without_a_cache_is_refused(tmp_path: Path, files: Path, trace: Path) -> None:
+def test_a_user_who_wants_none_is_refused(
+    tmp_path: Path, files: Path, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uv would then have a cache of its own, without anything in the way."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "config/uv").mkdir(parents=True)
+    (tmp_path / "config/uv/uv.toml").write_text("no-cache = true\n")
     with pytest.raises(LockError, match="run code of theirs"):
-        uv_with(tmp_path, files, "no-cache = true\n").resolve(inputs("sly"), "", Upgrade())
+        uv_with(tmp_path, files).resolve(inputs("sly"), "", Upgrade())
     assert not trace.exists()
 
 

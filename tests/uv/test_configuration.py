@@ -8,7 +8,14 @@ import pytest
 
 from envman.errors import SpecError
 from envman.spec.parse import parse_toml
-from envman.uv.configuration import BuildSettings, build_settings, read_uv_config, uv_environment, uv_folder
+from envman.uv.configuration import (
+    INDEX_KEYS,
+    BuildSettings,
+    build_settings,
+    read_uv_config,
+    uv_environment,
+    uv_folder,
+)
 
 HIDDEN_INPUTS = [
     "UV_CONFIG_FILE",
@@ -164,7 +171,7 @@ url = "https://index.example/whatever"
 [pip]
 find-links = ["wheels"]
 """
-    with uv_folder(config(tmp_path, text), indexes=False) as folder:
+    with uv_folder(config(tmp_path, text), without={*INDEX_KEYS, "pip"}) as folder:
         data, _ = parse_toml((folder / "pyproject.toml").read_text(encoding="utf-8"), "")
     assert data["tool"] == {"uv": {"link-mode": "copy"}}
 
