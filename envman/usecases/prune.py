@@ -33,6 +33,7 @@ class What(str, Enum):
     BYTECODE = "bytecode"
     SOURCE = "source"
     WHEEL = "wheel"
+    METADATA = "metadata"
 
 
 _BY_FOLDER = {
@@ -41,6 +42,7 @@ _BY_FOLDER = {
     "virtualenv": What.VIRTUALENV,
     "sources": What.SOURCE,
     "wheels": What.WHEEL,
+    "metadata": What.METADATA,
 }
 """Folders of the cache whose entries are used as a whole, and touched then."""
 

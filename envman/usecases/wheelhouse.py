@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,51 +65,57 @@ def fill_wheelhouse(
         sources = {} if environment.no_build else sources_of(pins, interpreter.version, tags, uv)
     with TemporaryDirectory(prefix="envman-wheelhouse-") as name_of_scratch:
         scratch = Path(name_of_scratch)
-        pip = _Pip(workspace, name, interpreter, folder, scratch)
-        pip.download([pin for pin in pins if pin not in sources], config, report)
-        wanted = _take_sources(sources.values(), uv, folder, scratch)
-        pip.download_requirements(wanted, config, report)
+        pip = _Pip(config, workspace, name, interpreter, folder, scratch)
+        pip.download([pin for pin in pins if pin not in sources], report)
+        for file in sources.values():
+            wanted = _take_source(file, uv, folder, scratch)
+            constraints = uv.build_settings(file.name).constraints
+            pip.download_requirements(wanted, constraints, report)  # each build has an environment of its own
     files = _own_files(folder)
     report(Event(name, Stage.DONE, f"{files} files in {folder}"))
     return WheelhouseOutcome(name, str(folder), interpreter.describe(), files)
 
 
-def _take_sources(sources: Iterable[SourceFile], uv: Uv, folder: Path, scratch: Path) -> list[str]:
-    """Put sources into a wheelhouse; returns what their builds ask for. Raises BuildError, OSError."""
-    cache = SourceCache(cache_folder(os.environ), uv.source)
-    wanted: list[str] = []
-    for file in sources:
-        archive = cache.source(file)
-        shutil.copyfile(archive, folder / archive.name)
-        try:
-            with TemporaryDirectory(dir=scratch) as unpacked:
-                wanted += build_system(unpack_source(archive, Path(unpacked))).requires
-        except UnfitError as error:
-            remedy = "Lock another version of it, one that has a wheel best."
-            raise BuildError(Problem(str(file), f"can't be built: {error}", remedy)) from None
-        wanted += uv.build_settings(file.name).requires
-    return list(dict.fromkeys(wanted))
+def _take_source(file: SourceFile, uv: Uv, folder: Path, scratch: Path) -> list[str]:
+    """Put a source into a wheelhouse; returns what its build asks for. Raises BuildError, OSError."""
+    archive = SourceCache(cache_folder(os.environ), uv.source).source(file)
+    shutil.copyfile(archive, folder / archive.name)
+    try:
+        with TemporaryDirectory(dir=scratch) as unpacked:
+            wanted = build_system(unpack_source(archive, Path(unpacked))).requires
+    except UnfitError as error:
+        remedy = "Lock another version of it, one that has a wheel best."
+        raise BuildError(Problem(str(file), f"can't be built: {error}", remedy)) from None
+    return list(dict.fromkeys([*wanted, *uv.build_settings(file.name).requires]))
 
 
 @dataclass(frozen=True)
 class _Pip:
-    """pip, as virtualenv brings it, run by the environment's interpreter; `scratch` is for what it leaves."""
+    """pip, as virtualenv brings it, run by the environment's interpreter; `scratch` is for what it leaves.
 
+    `config` is the deployment's uv.toml.
+    """
+
+    config: str | None
     workspace: Workspace
     name: str
     interpreter: BaseInterpreter
     folder: Path
     scratch: Path
 
-    def download(self, pins: Sequence[Pin], config: str | None, report: Report) -> None:
+    def download(self, pins: Sequence[Pin], report: Report) -> None:
         """Download the wheels of pins, exactly as they are locked; raises BuildError."""
-        self._download(pins_text(pins), ["--no-deps", "--require-hashes"], config, report)
+        self._download(pins_text(pins), ["--no-deps", "--require-hashes"], report)
 
-    def download_requirements(self, wanted: Sequence[str], config: str | None, report: Report) -> None:
+    def download_requirements(
+        self, wanted: Sequence[str], constraints: Sequence[str], report: Report
+    ) -> None:
         """Download wheels that fit requirements, with those that they need; raises BuildError."""
-        self._download("".join(f"{one}\n" for one in wanted), [], config, report)
+        file = self.scratch / "constraints.txt"
+        file.write_text("".join(f"{one}\n" for one in constraints), encoding="utf-8")
+        self._download("".join(f"{one}\n" for one in wanted), ["--constraint", str(file)], report)
 
-    def _download(self, wanted: str, options: Sequence[str], config: str | None, report: Report) -> None:
+    def _download(self, wanted: str, options: Sequence[str], report: Report) -> None:
         if not wanted:
             return
         version = ".".join(self.interpreter.version.split(".")[:2])
@@ -125,7 +131,7 @@ class _Pip:
         command += ["--dest", str(self.folder.absolute()), "--requirement", str(file)]
         finished = self.workspace.processes.run(
             command,
-            {**pip_index_environment(os.environ, config), "TMPDIR": str(self.scratch)},
+            {**pip_index_environment(os.environ, self.config), "TMPDIR": str(self.scratch)},
             "/",
             (),
             lambda line: report(Event(self.name, Stage.INSTALLING, line)),

@@ -73,14 +73,17 @@ def _remove_the_left(cache: Path) -> None:
 
 
 def _keep(view: Path, cache: Path) -> None:
-    """Take over the folders that uv had to make, all or none: they refer to each other."""
-    made = [entry for entry in view.iterdir() if entry.is_dir() and not entry.is_symlink()]
+    """Take over what uv had to make; of folders all or none, as they refer to each other."""
+    made = [entry for entry in view.iterdir() if not entry.is_symlink() and entry.name != BUILDS]
     if not made:
         return
     with alone(cache / "envman-view.lock", FOR_MOMENTS):
-        if not any((cache / folder.name).exists() for folder in made):
-            for folder in made:
-                folder.rename(cache / folder.name)
+        folders = [entry for entry in made if entry.is_dir()]
+        marks = [entry for entry in made if not entry.is_dir() and not (cache / entry.name).exists()]
+        if any((cache / folder.name).exists() for folder in folders):
+            folders = []
+        for entry in (*folders, *marks):
+            entry.rename(cache / entry.name)
 
 
 def wanted_build(finished: Finished) -> tuple[str, str] | None:

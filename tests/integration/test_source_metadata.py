@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Deployment
+from tests.conftest import Deployment, in_python
 from tests.integration.test_source_builds import HOSTILE, SECRETS, poisoned
 from tests.sdists import make_sdist
+from tests.wheels import make_wheel
 
 OLD = "Metadata-Version: 1.0\nName: {0}\nVersion: 1.0\n"
 """Metadata of a kind that uv does not believe: the backend is asked."""
@@ -126,3 +127,50 @@ def test_a_sandbox_can_be_asked_for(deployment: Deployment, sdists: Path, tmp_pa
     refused = deployment.run("lock", variables={"PATH": path})
     assert refused.exit_code == 6
     assert "no sandbox can be had" in refused.stderr
+
+
+REQUIRES = '[build-system]\nrequires = [{0!r}]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+
+
+def test_each_build_of_a_wheelhouse_has_requirements_of_its_own(
+    deployment: Deployment, sdists: Path, wheelhouse: Path
+) -> None:
+    """What one asks for does not fit what the other does; and the deployment's constraints hold."""
+    for name, asked in (("old", "grid<2"), ("new", "grid>=2"), ("any", "frame")):
+        make_sdist(sdists, name, files={"pyproject.toml": REQUIRES.format(asked)})
+    deployment.spec("env_a", ["old", "new", "any"])
+    del deployment.environment["UV_FIND_LINKS"]
+    folders = json.dumps([str(sdists), str(wheelhouse)])
+    constraints = 'build-constraint-dependencies = ["frame<2"]\n'
+    deployment.write("uv.toml", f"no-index = true\nfind-links = {folders}\n{constraints}")
+    deployment.ok("lock")
+    deployment.ok("wheelhouse", "env_a", "wheels")
+    names = {path.name.partition("-py3")[0] for path in (deployment.folder / "wheels").glob("*.whl")}
+    assert {"grid-1.1", "grid-2.0", "frame-1.5"} <= names
+    assert "frame-2.2" not in names
+    deployment.environment["ENVMAN_CACHE_DIR"] += "-of-another"
+    deployment.ok("build", "--wheelhouse", "wheels")
+
+
+def test_a_wheel_that_is_there_comes_before_one_that_was_built(deployment: Deployment, sdists: Path) -> None:
+    make_sdist(
+        sdists, "later", backend="def files():\n    return {'later/__init__.py': \"FROM = 'source'\"}\n"
+    )
+    deployment.spec("env_a", ["later"])
+    asked = ("exec", "--environment", "env_a", "--", *in_python("import later; print(later.FROM)"))
+    deployment.ok("lock")
+    deployment.ok("build")
+    assert deployment.ok(*asked).stdout == "source\n"
+    make_wheel(sdists, "later", "1.0", files={"later/__init__.py": "FROM = 'wheel'\n"})
+    deployment.ok("lock", "--upgrade")
+    deployment.ok("build")
+    assert deployment.ok(*asked).stdout == "wheel\n"
+
+
+def test_a_cache_may_be_named_relatively(deployment: Deployment, sdists: Path) -> None:
+    dynamic(sdists, "outer")
+    deployment.spec("env_a", ["outer"])
+    deployment.environment["UV_CACHE_DIR"] = "cache"
+    deployment.ok("lock")
+    deployment.ok("build")
+    assert (deployment.folder / "cache/CACHEDIR.TAG").exists()

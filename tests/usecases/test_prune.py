@@ -83,6 +83,7 @@ def test_what_is_new_stays_though_nothing_names_it(cache: Path) -> None:
         ("virtualenv", What.VIRTUALENV),
         ("sources", What.SOURCE),
         ("wheels", What.WHEEL),
+        ("metadata", What.METADATA),
     ],
 )
 def test_folders_go_by_when_they_were_used(cache: Path, folder: str, what: What) -> None:
