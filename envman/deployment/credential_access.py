@@ -11,6 +11,7 @@ from envman.deployment.facts import CredentialAccess
 from envman.resolver.credential import FILE, Credential
 from envman.resolver.table import Table
 from envman.store.folder import Store
+from envman.system.trusted_path import trusted_path, why_untrusted
 
 
 def credential_access(store: Store, table: Table) -> Iterator[CredentialAccess]:
@@ -27,13 +28,16 @@ def _access(credential: Credential) -> tuple[str, str]:
     """What keeps this process from it, and who else may do what with it; each may be empty."""
     path, is_file = Path(credential.words[0]), credential.source == FILE
     try:
-        mode = path.stat().st_mode
+        status = os.lstat(trusted_path(str(path)))
     except OSError as error:
-        return f"can't be looked at: {error.strerror}", ""
+        return f"can't be used: {error.strerror}", ""
+    mode = status.st_mode
     if not stat.S_ISREG(mode):
         return "is no regular file", ""
     how = "read" if is_file else "run"
     problem = "" if os.access(path, os.R_OK if is_file else os.X_OK) else f"may not be {how}"
+    if not is_file:
+        return problem or why_untrusted(status), ""
     if mode & stat.S_IWOTH:
         return problem, "write"
-    return problem, "read" if is_file and mode & stat.S_IROTH else ""
+    return problem, "read" if mode & stat.S_IROTH else ""

@@ -33,6 +33,7 @@ LAUNCHED_ALSO = (
     *("signing/__init__.py", "signing/keygen.py", "signing/policy_file.py", "signing/signers.py"),
     *("store/__init__.py", "store/layout.py", "store/listed_files.py", "store/root.py", "store/signed.py"),
     *("system/__init__.py", "system/beneath.py", "system/lock_holders.py"),
+    "system/trusted_path.py",
 )
 
 SOURCE = "image_main.py"

@@ -6,6 +6,7 @@ Nothing of them is in a message, and nothing is kept for the next workload.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -14,6 +15,7 @@ from envman.inside.protocol import CONTENT_ENDS, CONTENT_OF_FILE, CONTENT_OF_VAR
 from envman.resolver.credential import FILE
 from envman.resolver.inherited import PROGRAMS, PROGRAMS_GET
 from envman.resolver.variables import matches
+from envman.system.trusted_path import trusted_path, why_untrusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ LARGEST = 2**20
 
 LARGEST_VARIABLE = 2**17 - 2**10
 """Bytes of one that a variable holds: the kernel hands on no longer variable (execve(2), MAX_ARG_STRLEN)."""
+
+FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+AGAIN = 10
+"""How often a file is looked for: Kubernetes removes the old one right after a link leads to the new."""
 
 COMMAND_LIMIT = 10.0
 """Seconds that a command has."""
@@ -63,21 +70,31 @@ def refusing(reason: str) -> bytes:
 
 
 def _of_file(where: str, path: str) -> bytes:
-    remedy = f"Let it be a file that the user {os.geteuid()} may read, as the component runs as that one."
+    """The content of a file, whoever's it is, in a place where nobody else can have put it."""
+    user = os.geteuid()
+    remedy = f"Let it be a file that the user {user} may read, as the component runs as that one, in folders "
+    remedy += "that root or that user alone may write."
     try:
-        # looked at first: to open a device may do something; not waiting for who writes to a pipe
-        is_file = stat.S_ISREG(os.stat(path).st_mode)
-        descriptor = (
-            os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC) if is_file else -1
-        )
-        if descriptor < 0:
-            raise CredentialError(Problem(where, f"{path} is no regular file", remedy))
-        with open(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise CredentialError(Problem(where, f"{path} is no regular file", remedy))
-            return _checked(where, path, stream.read(LARGEST + 1))
+        with open(_opened(path), "rb") as stream:
+            return _checked(where, path, stream.read(LARGEST + 1) or b"")
     except OSError as error:
         raise CredentialError(Problem(where, f"{path} can't be read: {error.strerror}", remedy)) from None
+
+
+def _opened(path: str) -> int:
+    """A descriptor of the regular file to which a path leads."""
+    left = AGAIN
+    while True:
+        try:
+            place = trusted_path(path)
+            # before it is opened: to open a device may do something
+            if not stat.S_ISREG(os.lstat(place).st_mode):
+                raise PermissionError(errno.EACCES, "it is no regular file")
+            return os.open(place, FLAGS)
+        except FileNotFoundError:
+            left -= 1
+            if not left:
+                raise
 
 
 def _checked(where: str, source: str, content: bytes) -> bytes:
@@ -117,6 +134,8 @@ def _of_command(where: str, credential: Credential) -> bytes:
     program = credential.words[0]
     reading, writing = os.pipe()
     try:
+        if why := why_untrusted(os.stat(trusted_path(program))):
+            raise PermissionError(errno.EACCES, f"it {why}")
         process = subprocess.Popen(
             credential.words,
             stdin=subprocess.DEVNULL,

@@ -36,6 +36,11 @@ def fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
+def in_a_folder_of_others(path: Path) -> None:
+    of_mode(0o700)(path)
+    path.parent.chmod(0o777)
+
+
 OF_WHOM = "for the user that runs the doctor"
 CASES: dict[str, tuple[str, Callable[[Path], None], list[tuple[bool, str]]]] = {
     "a file": (FILE, of_mode(0o400), []),
@@ -49,7 +54,7 @@ CASES: dict[str, tuple[str, Callable[[Path], None], list[tuple[bool, str]]]] = {
     "none": (
         FILE,
         lambda _: None,
-        [(True, f"{{path}} can't be looked at: No such file or directory, {OF_WHOM}")],
+        [(True, f"{{path}} can't be used: No such file or directory, {OF_WHOM}")],
     ),
     "a folder": (FILE, Path.mkdir, [(True, f"{{path}} is no regular file, {OF_WHOM}")]),
     "a pipe": (FILE, fifo, [(True, f"{{path}} is no regular file, {OF_WHOM}")]),
@@ -58,7 +63,32 @@ CASES: dict[str, tuple[str, Callable[[Path], None], list[tuple[bool, str]]]] = {
     "a command that everybody writes": (
         COMMAND,
         of_mode(0o777),
-        [(False, "every user of this host may write {path}")],
+        [(True, f"{{path}} may be written by others than its owner, {OF_WHOM}")],
+    ),
+    "one in a folder of others": (
+        FILE,
+        in_a_folder_of_others,
+        [
+            (
+                True,
+                f"{{path}} can't be used: the folder {{path.parent}} may be written by others than its owner, {OF_WHOM}",
+            )
+        ],
+    ),
+    "a command in a folder of others": (
+        COMMAND,
+        in_a_folder_of_others,
+        [
+            (
+                True,
+                f"{{path}} can't be used: the folder {{path.parent}} may be written by others than its owner, {OF_WHOM}",
+            )
+        ],
+    ),
+    "a process's variables": (
+        FILE,
+        lambda path: path.symlink_to("/proc/self/environ"),
+        [(True, f"{{path}} can't be used: it lies in proc, whose files are the kernel's, {OF_WHOM}")],
     ),
 }
 

@@ -75,6 +75,7 @@ def test_nothing_else_of_envman_is_in_an_image(tmp_path: Path) -> None:
         "__init__.py",
         "beneath.py",
         "lock_holders.py",
+        "trusted_path.py",
     ]
 
 

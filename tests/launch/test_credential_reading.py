@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import shutil
 import signal
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +81,49 @@ def test_a_link_is_followed_as_kubernetes_mounts_secrets_as_links(tmp_path: Path
     assert variable(of_file(tmp_path / "token")) == SECRET.decode()
 
 
+def test_a_secret_that_is_exchanged_meanwhile_is_always_found(tmp_path: Path) -> None:
+    """As Kubernetes does it: a new folder, a link renamed onto the old one, and the old folder is removed."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    over = threading.Event()
+
+    def exchange(number: int) -> None:
+        new = folder / f"..{number}"
+        new.mkdir()
+        (new / "token").write_text(str(number))
+        before = (folder / "..data").readlink() if number else None
+        (folder / "..new").symlink_to(new.name)
+        (folder / "..new").rename(folder / "..data")
+        if before is not None:
+            shutil.rmtree(folder / before)
+
+    def exchange_it() -> None:
+        for number in itertools.takewhile(lambda _: not over.is_set(), itertools.count(1)):
+            exchange(number)
+
+    exchange(0)
+    (folder / "token").symlink_to("..data/token")
+    thread = threading.Thread(target=exchange_it)
+    thread.start()
+    try:
+        found = [int(variable(of_file(folder / "token"))) for _ in range(300)]
+    finally:
+        over.set()
+        thread.join()
+    assert found == sorted(found)
+    assert found[-1] > 0
+
+
+def test_a_file_in_memory_of_this_process_is_no_credential() -> None:
+    """A component has those of other environments' workloads open, while these start."""
+    with os.fdopen(os.memfd_create("credentials"), "wb") as file:
+        file.write(SECRET)
+        file.flush()
+        for process in ("self", str(os.getpid()), "thread-self"):
+            assert "can't be read" in refused(of_file(f"/proc/{process}/fd/{file.fileno()}"))
+
+
 def test_each_reading_is_of_this_moment(tmp_path: Path) -> None:
     path = tmp_path / "token"
     found = []
@@ -106,6 +152,10 @@ NO_FILES = {
     "nothing": (Path.touch, "gives nothing"),
     "a link to itself": (lambda path: path.symlink_to(path), "Too many levels"),
     "a link to a device": (lambda path: path.symlink_to("/dev/zero"), "is no regular file"),
+    "a component's variables": (lambda path: path.symlink_to("/proc/self/environ"), "it lies in proc"),
+    "the kernel's messages": (lambda path: path.symlink_to("/proc/kmsg"), "it lies in proc"),
+    "its file of mounts": (lambda path: path.symlink_to("/proc/thread-self/mounts"), "it lies in proc"),
+    "a file of sysfs": (lambda path: path.symlink_to("/sys/kernel/notes"), "it lies in sysfs"),
 }
 
 
@@ -145,6 +195,90 @@ def test_as_much_as_it_may_hold(tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"x" * LARGEST)
     with kept(of_file(tmp_path / "token", is_path=True)) as path:
         assert path.stat().st_size == LARGEST
+
+
+LED_ASTRAY: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "its folder": (
+        lambda place: (place / "a").chmod(0o777),
+        "a/token",
+        "the folder {place}/a may be written by others",
+    ),
+    "a folder of a group": (
+        lambda place: (place / "a").chmod(0o775),
+        "a/token",
+        "the folder {place}/a may be written",
+    ),
+    "a folder above": (
+        lambda place: place.chmod(0o777),
+        "a/token",
+        "the folder {place} may be written by others",
+    ),
+    "where a link stands": (
+        lambda place: (
+            (place / "b").mkdir(),
+            (place / "b/token").symlink_to("../a/token"),
+            (place / "b").chmod(0o777),
+        ),
+        "b/token",
+        "the folder {place}/b may be written by others",
+    ),
+    "where a link leads": (
+        lambda place: ((place / "b").symlink_to("a"), (place / "a").chmod(0o777)),
+        "b/token",
+        "the folder {place}/a may be written by others",
+    ),
+    "where a link on the way leads on": (
+        lambda place: (
+            (place / "b").mkdir(),
+            (place / "c").symlink_to("b/d"),
+            (place / "b/d").symlink_to("../a"),
+            (place / "b").chmod(0o777),
+        ),
+        "c/token",
+        "the folder {place}/b may be written by others",
+    ),
+    "a folder that it leaves again": (
+        lambda place: ((place / "b").mkdir(), (place / "b").chmod(0o777), (place / "b/c").mkdir()),
+        "b/c/../../a/token",
+        "the folder {place}/b may be written by others",
+    ),
+    "a file in a folder for all": (
+        lambda place: (place / "a").chmod(0o1777),
+        "a/token",
+        "the folder {place}/a may be written by others than its owner, who may have brought there what is in it",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", [of_file, of_command])
+@pytest.mark.parametrize("case", LED_ASTRAY)
+def test_what_others_could_lead_elsewhere_is_neither_read_nor_run(
+    tmp_path: Path, case: str, source: Callable[[str], Credential]
+) -> None:
+    make, path, what = LED_ASTRAY[case]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/token").write_text(f"#!/bin/sh\necho {SECRET.decode()}\n")
+    (tmp_path / "a/token").chmod(0o755)
+    assert SECRET.decode() in variable(source(str(tmp_path / "a/token")))
+    make(tmp_path)
+    assert what.format(place=tmp_path) in refused(source(f"{tmp_path}/{path}"))
+
+
+def test_a_command_that_others_may_write_is_not_run(tmp_path: Path) -> None:
+    command = script(tmp_path, "echo one")
+    Path(command).chmod(0o775)
+    assert "can't be run: it may be written by others than its owner" in refused(of_command(command))
+    Path(command).chmod(0o755)
+    Path(tmp_path, "link").symlink_to(command)
+    assert variable(of_command(f"{tmp_path}/link")) == "one"
+
+
+def test_a_folder_in_one_for_all_is_its_owners(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all").chmod(0o1777)
+    (tmp_path / "all/mine").mkdir()
+    (tmp_path / "all/mine/token").write_bytes(SECRET)
+    assert variable(of_file(tmp_path / "all/mine/token")) == SECRET.decode()
 
 
 def test_a_commands_output(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_what_can_not_be_read_starts_nothing(
     rest = ("--", "python", "-c", "print('started')") if command == ("exec",) else ()
     result = airflow_teams.run(*command, "--root", str(root), "--bundle", "bundle_a", *rest)
     assert (result.exit_code, result.stdout) == (ExitCode.LAUNCH, "")
-    what = f"environment 'env_a': credential 'key': {tmp_path / 'key'} is no regular file"
+    what = f"environment 'env_a': credential 'key': {tmp_path / 'key'} can't be read: it is no regular file"
     assert result.stderr.startswith(f"envman {command[0]}: {what}")
     assert SECRET not in result.stderr
     assert f"the user {os.geteuid()} may read" in result.stderr
