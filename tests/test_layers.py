@@ -68,7 +68,7 @@ PURE = {
     "servers": "figures preloads",
     "deployment": "facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group registry stage_words terminal",
-    "door": "breach frames lines listing log_lines masks msgpack_values parse_result requests rules server_answer",
+    "door": "breach frames lines listing log_lines msgpack_values parse_result requests rules server_answer",
     "airflow": "bundle_version capacity parse_order suspects upstream upstream_name upstream_triggerer",
     "inside": "protocol reports",
 }

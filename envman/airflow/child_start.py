@@ -123,7 +123,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
             raise
         masker = of_a_child() if cls.rule is SHARED else None  # else Airflow's is there for it alone
         try:
-            mask = (masker or everybodys()).add_mask if runtime.credentials else None
+            mask = masker.keep_mask if masker else everybodys().add_mask
+            mask = mask if runtime.credentials else None
             tracker, handed = _begun(interpreter, start, [end.fileno() for end in theirs], mask)
         except (EnvmanError, OSError) as error:
             for one in ours:

@@ -6,12 +6,14 @@ other. The child waits for them at its end of a socket, which is closed where th
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -24,6 +26,11 @@ log = structlog.get_logger(logger_name="envman.credentials")
 
 MASKED_LINE = 5
 """Characters of a line of a secret that is masked by itself, too: a log is masked line by line."""
+
+MOST_LINES = 300
+"""Lines of a workload's secrets that are, too, and items of a list: each takes its time, for each line of the
+log, and in a worker as Airflow's masker is told of it (300: 4 s).
+"""
 
 
 class HandedCredentials:
@@ -56,9 +63,8 @@ class HandedCredentials:
         with ours:
             try:
                 content, secrets = packed(self._runtime.environment, self._runtime.credentials)
-                for secret in secrets:
-                    for text in masked(secret):
-                        self._mask(text)
+                for text in masked(secrets):
+                    self._mask(text)
             except Exception as error:
                 if not isinstance(error, EnvmanError):
                     log.exception("Credentials could not be read", environment=self._runtime.environment)
@@ -79,12 +85,17 @@ class HandedCredentials:
                 )
 
 
-def masked(secret: str) -> list[Any]:
-    """What a masker is told of a secret: itself, its lines, and what in its JSON has a sensitive name."""
-    lines = secret.splitlines()
-    found: list[Any] = [secret, *(line for line in lines if len(line) >= MASKED_LINE and len(lines) > 1)]
-    try:
-        value = json.loads(secret)
-    except (ValueError, RecursionError):
-        return found
-    return [*found, value] if isinstance(value, dict) else found
+def masked(secrets: Sequence[str]) -> list[Any]:
+    """What a masker is told of secrets: each itself, lines of theirs, and what in their JSON has a sensitive
+    name, or none.
+    """
+    lines: dict[str, None] = {}
+    values: list[Any] = []
+    for secret in secrets:
+        if len(several := secret.splitlines()) > 1:
+            lines.update(dict.fromkeys(line for line in several if len(line) >= MASKED_LINE))
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(secret)
+            value = value[:MOST_LINES] if isinstance(value, list) else value
+            values += [value] if isinstance(value, dict | list | str) else []
+    return [*secrets, *islice(lines, MOST_LINES), *values]

@@ -11,12 +11,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from airflow.sdk import log as sdk_log
 from airflow.sdk._shared.secrets_masker.secrets_masker import SECRETS_TO_SKIP_MASKING, SecretsMasker
 
-from envman.door.masks import Masks, texts
+from envman.door.masks import MOST, Masks, texts
+from envman.launch.credential_reading import LARGEST
 
 PACKAGES = ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker")
 """Airflow has two copies, each with a masker: the one of children's lines is the second."""
@@ -41,12 +43,21 @@ class BoundedMasker(SecretsMasker):  # type: ignore[misc]  # Airflow is not ther
 
     def add_mask(self, secret: Any, name: str | None = None) -> None:
         """Mask a text, or what is in a value under a name that is sensitive."""
-        for text, key in texts(secret, name):
+        for one in self._masked(texts(secret, name)):
+            self.replacer.add(one)
+
+    def keep_mask(self, secret: Any) -> None:
+        """Mask it, too, and whatever the child asks for, go on: a text, or what is in a credential's JSON."""
+        for one in islice(self._masked(texts(secret, None, LARGEST)), MOST):
+            self.replacer.keep(one)
+
+    def _masked(self, found: Iterable[tuple[str, str | None]]) -> Iterator[str]:
+        for text, key in found:
             if key and not self.should_hide_value_for_key(key):
                 continue
             for one in self._adaptations(text):
                 if len(one) >= max(self.min_length_to_mask, 1) and one.lower() not in SECRETS_TO_SKIP_MASKING:
-                    self.replacer.add(one)
+                    yield one
 
     def reset_masker(self) -> None:
         """Mask only what the other one did."""

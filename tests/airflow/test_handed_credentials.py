@@ -187,16 +187,24 @@ def test_where_no_thread_can_be_had_nothing_starts(
     assert descriptors_of(os.getpid()) <= before
 
 
+LINES = [f"line {number:04}" for number in range(1000)]
+
+
 @pytest.mark.parametrize(
-    ("secret", "texts"),
+    ("secrets", "texts"),
     [
-        ("one-word", ["one-word"]),
-        ("first line\nnext\nthird line", ["first line\nnext\nthird line", "first line", "third line"]),
-        ('{"token": "abc"}', ['{"token": "abc"}', {"token": "abc"}]),
-        ("[1, 2]", ["[1, 2]"]),
-        ("[" * 100_000, ["[" * 100_000]),
+        (["one-word"], ["one-word"]),
+        (["first line\nnext\nthird line"], ["first line\nnext\nthird line", "first line", "third line"]),
+        (['{"token": "abc"}'], ['{"token": "abc"}', {"token": "abc"}]),
+        (["[1, 2]"], ["[1, 2]", [1, 2]]),
+        (['["a-token"]', '"quoted"'], ['["a-token"]', '"quoted"', ["a-token"], "quoted"]),
+        (["[" * 100_000], ["[" * 100_000]),
+        (["first\nsecond", "a token"], ["first\nsecond", "a token", "first", "second"]),
+        (["\n".join(LINES), "a token"], ["\n".join(LINES), "a token", *LINES[:300]]),
+        (["same line\nsame line", "same line\n\n"], ["same line\nsame line", "same line\n\n", "same line"]),
+        ([json.dumps(LINES)], [json.dumps(LINES), LINES[:300]]),
     ],
 )
-def test_what_a_log_masks(component: Component, secret: str, texts: list[Any]) -> None:
+def test_what_a_log_masks(component: Component, secrets: list[str], texts: list[Any]) -> None:
     assert component
-    assert importlib.import_module("envman.airflow.handed_credentials").masked(secret) == texts
+    assert importlib.import_module("envman.airflow.handed_credentials").masked(secrets) == texts

@@ -182,7 +182,27 @@ def a_signal_that_comes_while_something_is_logged_stops_nothing() -> None:
     assert {*told.getvalue().splitlines()} == {"first", "by the signal"}
 
 
+def a_credential_is_masked_whatever_its_child_asks_for() -> None:
+    """A token, and beside it JSON whose password comes after more texts than a child may have masked."""
+    masker = own_masks.of_a_child()
+    value = {
+        **{f"host-{number}": f"in-sight-{number:04}" for number in range(400)},
+        "password": "its-password",
+    }
+    for secret in ("a-token", value, [{"password": "in-a-list"}], ["a-bare-item"]):
+        masker.keep_mask(secret)
+    for number in range(1000):
+        masker.add_mask(f"asked-for-{number:04}")
+    masker.reset_masker()
+    for secret in ("a-token", "its-password", "in-a-list", "a-bare-item"):
+        assert masker.replacer.sub("***", f"<{secret}>") == "<***>", secret
+    assert masker.replacer.sub("***", "in-sight-0399 asked-for-0999") == "in-sight-0399 asked-for-0999"
+    other = own_masks.of_a_child()
+    assert other.replacer.sub("***", "a-token") == "a-token"
+
+
 CHECKS = (
+    a_credential_is_masked_whatever_its_child_asks_for,
     a_secret_is_masked_in_the_lines_of_who_has_masked_it_alone,
     a_log_that_can_not_be_written_ends_no_component,
     dags_that_take_long_to_read_are_their_files_error,

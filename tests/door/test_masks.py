@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from envman.door.masks import MOST, MOST_CHARACTERS, Masks, texts
 from tests.strategies import law
+from tests.waiting import until
 
 words = st.text("abc*", min_size=1, max_size=6)
 
@@ -54,6 +57,49 @@ def test_together_they_have_a_size() -> None:
     assert masked(masks, "another") == "***"
     masks.add("b" * (MOST_CHARACTERS + 1))
     assert masked(masks, "another") == "***"
+
+
+def test_what_is_kept_later_stays_whatever_a_child_asks_for() -> None:
+    masks = Masks(["kept one"])
+    masks.add("a-credential")
+    masks.keep("a-credential")
+    masks.keep("another-credential")
+    for number in range(3 * MOST):
+        masks.add(f"secret-{number:05}")
+    masks.add("a" * MOST_CHARACTERS)
+    masks.clear()
+    text = "kept one, a-credential, another-credential, secret-00899"
+    assert masked(masks, text) == "***, ***, ***, secret-00899"
+
+
+def test_more_is_kept_than_a_child_may_ask_for() -> None:
+    """As a credential of a thousand lines, and a token beside it."""
+    masks = Masks()
+    masks.keep("a-token")
+    for number in range(1000):
+        masks.keep(f"line {number:04}")
+    masks.add("of the child")
+    assert masked(masks, "a-token line 0000 line 0999 of the child") == "*** *** *** ***"
+
+
+def test_what_a_thread_adds_while_another_one_masks_is_masked_from_then_on() -> None:
+    """A credential arrives while the child's lines are read: right as the longest is looked for."""
+    threads: list[threading.Thread] = []
+
+    class Long(str):
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            if not threads:
+                threads.append(threading.Thread(target=masks.keep, args=("late",)))
+                threads[0].start()
+                until(lambda: not threads[0].is_alive() or masks._lock.locked(), "neither is to be")
+            return super().__len__()
+
+    masks = Masks([Long("a word")])
+    masked(masks, "a line")
+    threads[0].join()
+    assert masked(masks, "late, a word") == "***, ***"
 
 
 def test_cleared_it_masks_what_is_kept() -> None:
