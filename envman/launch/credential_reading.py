@@ -168,7 +168,6 @@ def _programs_variables() -> dict[str, str]:
 def _output(process: Popen[bytes], reading: int) -> tuple[bytes, str]:
     """What a command writes, at most a little more than it may; and what is wrong with how it ended."""
     import select
-    import subprocess
     import time
 
     until = time.monotonic() + COMMAND_LIMIT
@@ -178,15 +177,29 @@ def _output(process: Popen[bytes], reading: int) -> tuple[bytes, str]:
     while more and len(content) <= LARGEST and waiting.poll(max(0.0, until - time.monotonic()) * 1000):
         more = os.read(reading, 2**16)
         content += more
-    try:
-        if not more:
-            status = process.wait(max(0.0, until - time.monotonic()))
-            what = f"ends with {status}; what it says is in the component's log"
-            return content, what if status else ""
-    except subprocess.TimeoutExpired:
-        pass
+    if not more and (problem := _how_ended(process, until)) is not None:
+        return content, problem
     _end(process)
     return content, "" if len(content) > LARGEST else f"has not ended after {COMMAND_LIMIT:.0f} s"
+
+
+def _how_ended(process: Popen[bytes], until: float) -> str | None:
+    """What is wrong with how a command ends, which it does about now; None where it goes on."""
+    import time
+
+    pause = 0.001
+    try:
+        while (ended := os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG)) is None:
+            if time.monotonic() >= until:
+                return None
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+    except ChildProcessError:  # `Popen.wait` makes that a success
+        process.returncode = 0
+        return "has ended, and how is not known, as this process ignores SIGCHLD or waits for any child"
+    status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+    process.returncode = status
+    return f"ends with {status}; what it says is in the component's log" if status else ""
 
 
 def _end(process: Popen[bytes]) -> None:

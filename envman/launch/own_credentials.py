@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from envman.errors import Problem
 from envman.inside.credential_values import CredentialsRefusedError, variables_of
 from envman.launch.credential_reading import CredentialError, packed
@@ -18,7 +20,14 @@ def own_credentials(environment: str, credentials: Iterable[Credential]) -> dict
 
     Raises CredentialError.
     """
-    content, _ = packed(environment, credentials)
+    ignored = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    if ignored:  # whoever has started this does: how a command ends would be known to nobody
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        content, _ = packed(environment, credentials)
+    finally:
+        if ignored:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         return variables_of(content)
     except (CredentialsRefusedError, OSError) as error:

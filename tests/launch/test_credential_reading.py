@@ -17,6 +17,7 @@ import pytest
 from envman.inside.credential_values import CredentialsRefusedError, variables_of
 from envman.launch import credential_reading
 from envman.launch.credential_reading import LARGEST, LARGEST_VARIABLE, CredentialError, packed, refusing
+from envman.launch.own_credentials import own_credentials
 from envman.resolver.credential import COMMAND, FILE, Credential
 from tests.stand_in import descriptors_of
 from tests.waiting import until
@@ -306,6 +307,49 @@ def test_a_command_gets_the_variables_of_programs(tmp_path: Path, monkeypatch: p
 )
 def test_a_command_that_fails_is_refused_without_what_it_said(tmp_path: Path, text: str, what: str) -> None:
     assert what in refused(of_command(script(tmp_path, text)))
+
+
+@pytest.fixture
+def ignoring() -> Iterator[None]:
+    """SIGCHLD is ignored, as by who has started this process: the kernel keeps no exit status then."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+FAILING = ("echo half; exit 3", "echo half; kill -9 $$", "echo half; exec >&-; exit 1")
+
+
+@pytest.mark.usefixtures("ignoring")
+@pytest.mark.parametrize("text", [*FAILING, "echo whole"])
+def test_a_command_whose_end_is_not_known_counts_as_failed(tmp_path: Path, text: str) -> None:
+    assert "has ended, and how is not known" in refused(of_command(script(tmp_path, text)))
+
+
+@pytest.mark.usefixtures("ignoring")
+def test_a_program_that_is_started_where_sigchld_is_ignored_knows_how_its_commands_end(
+    tmp_path: Path,
+) -> None:
+    for text in FAILING:
+        with pytest.raises(CredentialError, match=r"ends with (3|-9|1);"):
+            own_credentials("env_a", [of_command(script(tmp_path, text))])
+    assert own_credentials("env_a", [of_command(script(tmp_path, "echo whole"))]) == {"TOKEN": "whole"}
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN  # as the program is to find it
+
+
+def test_a_command_for_which_somebody_else_waits_counts_as_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread of the component that waits for any child has its status."""
+    waitid = os.waitid
+
+    def taken(kind: int, pid: int, how: int) -> object:
+        until(lambda: os.waitpid(-1, os.WNOHANG)[0] == pid, "it goes on")
+        return waitid(kind, pid, how)
+
+    monkeypatch.setattr(os, "waitid", taken)
+    for text in FAILING:
+        assert "how is not known" in refused(of_command(script(tmp_path, text)))
 
 
 def test_a_command_that_is_not_there_is_refused(tmp_path: Path) -> None:
