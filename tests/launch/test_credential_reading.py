@@ -192,6 +192,13 @@ def test_a_file_may_hold_it(tmp_path: Path, content: bytes) -> None:
         assert path.read_bytes() == content
 
 
+def test_what_keeps_a_file_is_a_child_that_goes_on(tmp_path: Path) -> None:
+    """So who waits for any child until there is none waits without end."""
+    (tmp_path / "token").write_bytes(SECRET)
+    with kept(of_file(tmp_path / "token", is_path=True)) as path:
+        assert os.waitpid(int(path.parts[2]), os.WNOHANG) == (0, 0)
+
+
 def test_as_much_as_it_may_hold(tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"x" * LARGEST)
     with kept(of_file(tmp_path / "token", is_path=True)) as path:
