@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
 from packaging.tags import Tag
@@ -41,6 +40,7 @@ from envman.lock.wheel_tags import interpreter_tags
 from envman.spec.inputs import digest
 from envman.store.manifest import BaseInterpreter
 from envman.system.events import Event, Report, Stage
+from envman.system.files import strangers_folder
 from envman.system.processes import Processes
 from envman.uv.runner import Uv
 
@@ -197,9 +197,9 @@ class SourceBuilds:
         self._tools.report(Event(name, Stage.INSTALLING, f"fetching the source of {file}"))
         archive = self._cache.source(file)
         try:
-            with TemporaryDirectory(prefix="envman-", dir=self._folder) as unpacked:
+            with strangers_folder("envman-", self._folder) as unpacked:
                 bench = _Bench(file, self._new_folder("build"))
-                unpack_source(archive, Path(unpacked)).rename(bench.source)
+                unpack_source(archive, unpacked).rename(bench.source)
             return work(bench)
         except UnfitError as error:
             remedy = (

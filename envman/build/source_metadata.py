@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from packaging.metadata import parse_email
@@ -16,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
 from envman.errors import BuildError, Problem
 from envman.lock.source_only import SourceFile, source_files
+from envman.system.files import strangers_folder
 from envman.uv.runner import KnownMetadata
 
 if TYPE_CHECKING:
@@ -52,9 +51,9 @@ def source_metadata(
     options: SourceOptions, tools: SourceTools, requires_python: str
 ) -> Iterator[SourceMetadata]:
     """What reads metadata, below a folder that goes when the context ends."""
-    with TemporaryDirectory(prefix="envman-sources-") as folder:
-        Path(folder).chmod(0o755)  # what runs there may be another user's
-        yield SourceMetadata(SourceBuilds(Path(folder), options, tools), tools, requires_python)
+    with strangers_folder("envman-sources-") as folder:
+        folder.chmod(0o755)  # what runs there may be another user's
+        yield SourceMetadata(SourceBuilds(folder, options, tools), tools, requires_python)
 
 
 def declared(file: SourceFile, text: str) -> KnownMetadata:

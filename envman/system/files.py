@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from envman.errors import EnvmanError, Problem
@@ -54,6 +54,20 @@ def switch_link(link: Path, target: str) -> None:
         temporary.unlink()
         raise
     sync_folder(link.parent)
+
+
+@contextlib.contextmanager
+def strangers_folder(prefix: str, above: Path | None = None) -> Iterator[Path]:
+    """A new folder of this user's alone (0700) for what strangers write, gone when the context ends.
+
+    tempfile's own ends with an error on what `remove_tree` removes, and on some Pythons its clean-up changes
+    the rights of what a link leads to. Raises OSError.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=above))
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
 
 
 def remove_tree(path: Path) -> None:

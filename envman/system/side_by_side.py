@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from envman.system.events import Event, Report, Stage
 from envman.system.files import file_problem
 
 ResultT = TypeVar("ResultT")
+
+_MOST_SAID = 500
+"""Characters of an error that nobody has thought of."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,19 @@ def side_by_side(
 ) -> Outcomes[ResultT]:
     """Run `work` for each environment, `jobs` at once.
 
-    Raises InterruptedByUserError once the children have ended and all workers have cleaned up; so for any
-    other error of `work` that is no EnvmanError and no OSError.
+    Whatever `work` raises is that environment's error, one that nobody has thought of, too: what a stranger's
+    package brings about at one must not end the others. Raises InterruptedByUserError once the children have
+    ended and all workers have cleaned up.
     """
     futures: dict[str, Future[ResultT]] = {}
     executor = ThreadPoolExecutor(max_workers=max(1, jobs))
     try:
         for name in names:
             futures[name] = executor.submit(_guarded, name, work, report)
-        return _collected(futures)
+        outcomes = _collected(futures)
+        if outcomes.errors:
+            CHILDREN.look_for_signals()  # which is what they may come from
+        return outcomes
     except BaseException:
         CHILDREN.end_all()
         raise
@@ -84,6 +92,19 @@ def _guarded(name: str, work: Callable[[str], ResultT], report: Report) -> Resul
     except OSError as error:
         report(Event(name, Stage.FAILED, str(error)))
         raise EnvmanError(file_problem(f"environment '{name}'", error)) from error
+    except Exception as error:
+        problem = _unexpected(name, error)
+        report(Event(name, Stage.FAILED, problem.what))
+        raise EnvmanError(problem) from error
+
+
+def _unexpected(name: str, error: Exception) -> Problem:
+    """An error that nobody has thought of: what it is, and the line of envman's that it comes from."""
+    steps = traceback.extract_tb(error.__traceback__)
+    last = [step for step in steps if f"{os.sep}envman{os.sep}" in step.filename][-1]
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_SAID]
+    what = f"{said} (in {os.path.basename(last.filename)}, line {last.lineno})"  # noqa: PTH119
+    return Problem(f"environment '{name}'", what, "This is a defect of envman's: please report it.")
 
 
 def _with_name(name: str, problem: Problem) -> Problem:

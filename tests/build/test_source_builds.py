@@ -22,6 +22,7 @@ from envman.build.quarantine import Guest, GuestProcesses, GuestRights, Quaranti
 from envman.build.source_backend import UnfitError, requirements
 from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
 from envman.build.source_cache import BuiltWheel
+from envman.build.source_metadata import source_metadata
 from envman.confine.step import identity
 from envman.errors import BuildError
 from envman.lock.source_only import SourceFile
@@ -409,3 +410,26 @@ def test_a_c_extension_is_compiled(workshop: Workshop) -> None:
         f"import sys; sys.path.insert(0, {str(workshop.folder / 'unpacked')!r}); import ext; print(ext.FLAG)"
     )
     assert Processes().run([sys.executable, "-c", code], {}, "/").stdout == "42\n"
+
+
+LEFT_BEHIND = {
+    "nested folders": "at = os.getcwd()\nfor _ in range(4000):\n    os.mkdir('d'); os.chdir('d')\nos.chdir(at)\n",
+    "folders without rights": "os.makedirs('a/b/c'); os.chmod('a/b', 0); os.chmod('a', 0)\n",
+    "links out of closed folders": "os.mkdir('a'); os.symlink({victim!r}, 'a/l'); os.chmod('a', 0)\n",
+    "names that are no text": "os.mkdir(b'\\xff\\xfe'); open(b'\\xff\\xfe/\\n', 'w').close()\n",
+}
+
+
+@pytest.mark.parametrize("code", LEFT_BEHIND.values(), ids=list(LEFT_BEHIND))
+def test_what_a_build_leaves_is_removed_whatever_it_is(workshop: Workshop, code: str) -> None:
+    victim = workshop.folder / "victim"
+    victim.touch(0o640)
+    backend = code.format(victim=str(victim))
+    archive = make_sdist(workshop.folder / "sdists", "said", backend=backend, files={"PKG-INFO": "x"})
+    tools = SourceTools(Processes(), Uv(Processes(), Source()), workshop.machine, workshop.said.append)
+    options = SourceOptions("env_a", discover(workshop.python, os.environ).found[0])
+    with pytest.raises(BuildError), source_metadata(options, tools, ">=3.10") as reader:
+        folder = reader._builds._folder
+        reader._builds.metadata(workshop.source(archive))
+    assert not folder.exists()
+    assert victim.stat().st_mode & 0o777 == 0o640
