@@ -443,7 +443,7 @@ def _types() -> str:
         "Debian package": "its name, or `name=version`: `libpq5`",
         "trigger class pattern": "a class with its module, or its beginning and `*`: `airflow.providers.*`",
         "user": "the name of a user of the host (small letters, digits, `_` and `-`; at most 32 characters), "
-        "or a user's number; not `root`, not `0`",
+        "or a user's number; neither `root` nor `nobody`, nor their numbers",
         "group": "the name of a group of the host, written as a user's, or a group's number",
         "size": f"bytes, or a whole number and `K`, `M`, `G` or `T`, the powers of 1024: `512M`, `2G`; from "
         f"`{values.LEAST_MEMORY}` to `{values.MOST_MEMORY}`",

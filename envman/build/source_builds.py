@@ -112,10 +112,13 @@ class SourceBuilds:
     """Builds packages from source, below a folder of its own that the caller removes.
 
     The folder has to be readable for nobody where root builds, and lie where the machine's programs see it.
+    What a guest may write lies in one below it that is closed to the machine's other users: a program there
+    could have the rights of its owner, who may be the builder (setuid), and nobody's are others', too.
     """
 
     def __init__(self, folder: Path, options: SourceOptions, tools: SourceTools) -> None:
         self._folder = folder
+        self._guests = folder / "guests"
         self._options = options
         self._tools = tools
         self._cache = SourceCache(tools.machine.cache, tools.uv.source)
@@ -198,7 +201,8 @@ class SourceBuilds:
         archive = self._cache.source(file)
         try:
             with strangers_folder("envman-", self._folder) as unpacked:
-                bench = _Bench(file, self._new_folder("build"))
+                self._guests.mkdir(mode=0o700, exist_ok=True)
+                bench = _Bench(file, self._new_folder(self._guests, "build"))
                 unpack_source(archive, unpacked).rename(bench.source)
             return work(bench)
         except UnfitError as error:
@@ -208,9 +212,9 @@ class SourceBuilds:
             )
             raise BuildError(Problem(str(file), f"can't be built: {error}", remedy)) from None
 
-    def _new_folder(self, kind: str) -> Path:
+    def _new_folder(self, above: Path, kind: str) -> Path:
         self._count += 1
-        folder = self._folder / f"{kind}-{self._count}"
+        folder = above / f"{kind}-{self._count}"
         folder.mkdir()
         folder.chmod(0o755)
         return folder
@@ -248,6 +252,7 @@ class SourceBuilds:
             found, variables = self._quarantine(bench.package, environment, (bench.source, call))
             for folder in (call,) if bench.given else (bench.source, call):
                 found.give(folder)
+            found.let_in(self._guests)
             bench.given = True
             words = [str(environment.python), str(environment.folder / _SCRIPT), name, str(call)]
             finished = found.processes.run(words, {**variables, **further}, str(bench.source))
@@ -264,7 +269,7 @@ class SourceBuilds:
     def _environment(self, package: SourceFile, wanted: tuple[str, ...]) -> VirtualEnvironment:
         """A virtual environment with what builds ask for, never with more; several builds may share it."""
         if wanted not in self._environments:
-            folder = self._new_folder("requires")
+            folder = self._new_folder(self._folder, "requires")
             made = VirtualEnvironment(folder)
             tools, settings = self._tools, self._tools.uv.build_settings(package.name)
             virtualenv = tools.machine.virtualenv(self._options.interpreter)

@@ -46,6 +46,9 @@ _LONGEST_ACCOUNT = 32
 _NO_NUMBER = 2**32 - 1
 """The number that system calls take for 'leave it as it is': nobody's, as is every greater one."""
 
+_NOBODY = 65534
+_OWN_ACCOUNT = "Name an account that the environment's workloads have for themselves."
+
 
 class WrongValueError(ValueError):
     """A value that has the right type and can't be used; `remedy` says what could."""
@@ -259,7 +262,10 @@ def _account(text: str) -> str:
 def _user(text: str) -> str:
     if text == "root" or (text.isdigit() and int(text) == 0):
         what = f"'{text}' may do everything on the host: that would be no isolation"
-        raise WrongValueError(what, "Name an account that the environment's workloads have for themselves.")
+        raise WrongValueError(what, _OWN_ACCOUNT)
+    if text == "nobody" or (text.isdigit() and int(text) == _NOBODY):
+        what = f"'{text}' is whom other programs of the host run as, and what packages run when root builds"
+        raise WrongValueError(what, _OWN_ACCOUNT)
     return text
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -57,7 +58,8 @@ class Fallback(ThisMachine):
 
     def quarantine(self, guest: Guest, variables: Mapping[str, str]) -> Quarantine:
         other = identity("nobody") if self._rights is GuestRights.ANOTHERS else None
-        return Quarantine(GuestProcesses(guest, self._rights, other), self._rights, ("no namespaces",), other)
+        processes = GuestProcesses(guest, self._rights, other, shutil.which("bwrap") or "")
+        return Quarantine(processes, self._rights, ("no namespaces",), other)
 
 
 @dataclass
@@ -351,6 +353,49 @@ def test_where_a_sandbox_is_required_it_is_not_built_without(workshop: Workshop,
     assert not (workshop.folder / "ran").exists()
 
 
+SETUID = """
+def files():
+    import shutil
+    for name in ("program", "../call-2/program"):
+        shutil.copy("/bin/true", name)
+        os.chmod(name, 0o6777)
+    os.makedirs("open/for/all"); os.chmod("open", 0o777)
+    return {"said/__init__.py": ""}
+"""
+
+
+def found_by(user: str, folder: Path, *what: str) -> list[str]:
+    """What `find` finds as a user of the machine's."""
+    who = identity(user) if user != "root" else None
+    rights = {"user": who.uid, "group": who.gid, "extra_groups": who.groups} if who else {}
+    words = ["find", str(folder), *what]
+    return subprocess.run(words, capture_output=True, text=True, check=False, **rights).stdout.split()  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("machine", "strangers"),
+    [
+        (ThisMachine(), ("daemon", "nobody")),
+        (Fallback(GuestRights.SANDBOXED), ("daemon", "nobody")),  # root's without any capability
+        (Fallback(GuestRights.ANOTHERS), ("daemon",)),
+        (Fallback(GuestRights.BUILDERS), ("daemon", "nobody")),
+    ],
+    ids=["sandboxed", "sandboxed as the builder", "as another user", "with the builder's rights"],
+)
+def test_what_a_build_writes_is_within_reach_of_no_other_user(
+    workshop: Workshop, machine: ThisMachine, strangers: tuple[str, ...]
+) -> None:
+    """A program with its owner's rights would give a stranger the builder's; nobody's files are others', too."""
+    workshop.machine, workshop.python = machine, EVERYBODYS
+    wheel = workshop.wheel(SETUID)
+    assert len(found_by("root", workshop.folder, "-perm", "/6000", "-type", "f")) == 2
+    assert found_by("daemon", workshop.folder, "-name", "requires-*")  # which it may look at
+    for stranger in strangers:
+        assert found_by(stranger, workshop.folder, "-perm", "/6000") == []
+        assert found_by(stranger, workshop.folder, "-writable", "-not", "-type", "l") == []
+    assert wheel.path.stat().st_mode & 0o7777 == 0o644
+
+
 def test_its_metadata_is_its_own_or_what_its_backend_makes(workshop: Workshop) -> None:
     """Static metadata runs nothing; a backend with the hook makes it, one without builds its wheel."""
     folder = workshop.folder / "sdists"
@@ -424,12 +469,17 @@ LEFT_BEHIND = {
 def test_what_a_build_leaves_is_removed_whatever_it_is(workshop: Workshop, code: str) -> None:
     victim = workshop.folder / "victim"
     victim.touch(0o640)
-    backend = code.format(victim=str(victim))
+    backend = (
+        "def prepare_metadata_for_build_wheel(folder, config_settings=None):\n"
+        f"    exec({code.format(victim=str(victim))!r})\n"
+        "    return ''\n"
+    )
     archive = make_sdist(workshop.folder / "sdists", "said", backend=backend, files={"PKG-INFO": "x"})
     tools = SourceTools(Processes(), Uv(Processes(), Source()), workshop.machine, workshop.said.append)
     options = SourceOptions("env_a", discover(workshop.python, os.environ).found[0])
-    with pytest.raises(BuildError), source_metadata(options, tools, ">=3.10") as reader:
+    with source_metadata(options, tools, ">=3.10") as reader:
         folder = reader._builds._folder
-        reader._builds.metadata(workshop.source(archive))
+        with pytest.raises(BuildError, match="made no metadata"):
+            reader._builds.metadata(workshop.source(archive))
     assert not folder.exists()
     assert victim.stat().st_mode & 0o777 == 0o640

@@ -226,7 +226,7 @@ def try_project(folder: Path, file: str, text: str) -> None:
             *(path for path in environment.constraints if "://" not in path),
         ]
         assert not [path for path in named if posixpath.normpath(path).startswith(("..", "/"))]
-        assert environment.user not in {"root", "0"}
+        assert environment.user not in {"root", "0", "nobody", "65534"}
         inputs, problems = load_inputs(files, environment, project.airflow_version)
         assert not problems
         lines = [line for lines in inputs.requirements.values() for line in lines]
