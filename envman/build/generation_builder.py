@@ -39,19 +39,24 @@ from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
 from envman.system.files import remove_tree, sync_file_system, write_atomic
 from envman.system.processes import Processes
+from envman.uv.indexes import places_of_files
 from envman.uv.messages import as_warning
 from envman.uv.runner import Uv
 
 
 @dataclass(frozen=True)
 class BuildTools:
-    """What a build works with; `sandbox_required`: nothing that came with packages runs outside of one."""
+    """What a build works with; `sandbox_required`: nothing that came with packages runs outside of one.
+
+    `project` is the project's folder, which is not there for what packages run.
+    """
 
     processes: Processes
     uv: Uv
     machine: Machine
     bytecode: Bytecode
     sandbox_required: bool = False
+    project: str = ""
 
 
 class GenerationBuilder:
@@ -173,8 +178,13 @@ class GenerationBuilder:
         )
 
     def _hidden(self) -> tuple[str, ...]:
-        """What is not there for what packages run: the root folder, and all caches."""
-        return (str(self._store.root), str(self._tools.machine.cache), *map(str, self._caches))
+        """What is not there for what packages run: the root folder, the project, all caches, and what says
+        where packages come from.
+        """
+        source = self._tools.uv.source
+        folders = (self._store.root, self._tools.machine.cache, *self._caches)
+        further = places_of_files(os.environ, source.config)
+        return (*map(str, folders), self._tools.project, source.wheelhouse or "", *further)
 
     @functools.cached_property
     def _caches(self) -> tuple[Path, ...]:

@@ -62,7 +62,7 @@ class GuestRights(str, Enum):
 class Guest:
     """What is tried out: a virtual environment in a folder, made from an interpreter; `environment` names it.
 
-    `hidden` are folders that are not there for it, wherever they lie: the root folder, the caches.
+    `hidden` are folders and files that are not there for it, wherever they lie: the root folder, the caches.
     `writable` are folders that it may write to: `Quarantine.give` makes them its own. `network`: it has the
     builder's.
     """
@@ -231,9 +231,13 @@ class GuestProcesses(Processes):
         yield from ("--dev", "/dev", "--proc", "/proc")
         for folder in _SCRATCH:
             yield from ("--perms", "1777", "--tmpfs", folder)
-        hidden = sorted({*_hidden(self._guest.hidden)})
-        for folder in hidden:
-            yield from ("--tmpfs", folder)
+        paths = sorted({*_hidden(self._guest.hidden)})
+        hidden = [path for path in paths if Path(path).is_dir()]
+        for path in paths:
+            if path in hidden:
+                yield from ("--tmpfs", path)
+            elif not path.startswith(tuple(f"{folder}/" for folder in hidden)):
+                yield from ("--ro-bind", os.devnull, path)
         yield from _shown(self._wanted(hidden), hidden, self._guest.writable)
         for folder in hidden:
             yield from ("--remount-ro", folder)
@@ -289,14 +293,14 @@ def _installation(interpreter: str, hidden: Sequence[str]) -> Iterator[str]:
         yield str(prefix)
 
 
-def _hidden(folders: Iterable[str]) -> Iterator[str]:
-    """Folders below those of the machine that are not there for a guest; those that there are."""
+def _hidden(paths: Iterable[str]) -> Iterator[str]:
+    """Folders and files below those of the machine that are not there for a guest; those that there are."""
     account = ""
     with contextlib.suppress(KeyError):
         account = pwd.getpwuid(os.geteuid()).pw_dir
-    for folder in (os.environ.get("HOME", ""), account, str(Path.cwd()), tempfile.gettempdir(), *folders):
-        real = _real(folder) if folder else "/"
-        if Path(real).is_dir() and f"{real}/".startswith(tuple(f"{one}/" for one in _MACHINE)):
+    for path in (os.environ.get("HOME", ""), account, str(Path.cwd()), tempfile.gettempdir(), *paths):
+        real = _real(path) if path else "/"
+        if Path(real).exists() and f"{real}/".startswith(tuple(f"{one}/" for one in _MACHINE)):
             yield real
 
 

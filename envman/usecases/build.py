@@ -76,11 +76,12 @@ def build(
     bytecode = Bytecode(options.machine.cache, Digests(), default_jobs(), set() if options.rebuild else None)
     store.remove_leftovers()
     tools = BuildTools(
-        workspace.processes,
-        Uv(workspace.processes, options.source),
-        options.machine,
-        bytecode,
-        workspace.project.sandbox_required,
+        processes=workspace.processes,
+        uv=Uv(workspace.processes, options.source),
+        machine=options.machine,
+        bytecode=bytecode,
+        sandbox_required=workspace.project.sandbox_required,
+        project=workspace.project.directory,
     )
 
     def work(name: str) -> BuildOutcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
@@ -199,15 +200,18 @@ def _reader(resolution: _Resolution, inputs: Inputs) -> AbstractContextManager[S
     from envman.build.machine import ThisMachine  # which only a source needs
     from envman.build.source_builds import SourceOptions, SourceTools
     from envman.build.source_metadata import source_metadata
+    from envman.uv.indexes import places_of_files
 
     workspace, environment, machine = resolution.workspace, resolution.environment, ThisMachine()
-    caches = (machine.cache, resolution.uv.cache_folder())
+    source, caches = resolution.uv.source, (machine.cache, resolution.uv.cache_folder())
+    hidden = [workspace.project.root, workspace.project.directory, source.wheelhouse or ""]
+    hidden += [str(cache) for cache in caches if cache]
     options = SourceOptions(
         environment=environment.name,
         interpreter=machine.choose(environment),
         network=environment.build_network,
         variables=environment.build_variables,
-        hidden=(workspace.project.root, *(str(cache) for cache in caches if cache)),
+        hidden=(*hidden, *places_of_files(os.environ, source.config)),
         sandbox_required=workspace.project.sandbox_required,
     )
     tools = SourceTools(workspace.processes, resolution.uv, machine, resolution.report)

@@ -5,6 +5,7 @@ Credentials go into pip's environment variables, never onto its command line, wh
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,16 @@ def local_folders(caller: Mapping[str, str], config: str | None) -> list[str]:
         ]
     paths = {unquote(urlsplit(entry).path) if entry.startswith("file:") else entry for entry in listed}
     return sorted(path for path in paths if path.startswith("/") and Path(path).is_dir())
+
+
+def places_of_files(caller: Mapping[str, str], config: str | None) -> list[str]:
+    """Files and folders of this machine that packages come from, or that say where from and with which
+    credentials, whether they are there or not. Raises SpecError.
+    """
+    netrc = caller.get("NETRC") or os.path.expanduser("~/.netrc")  # noqa: PTH111
+    named = [netrc, caller.get("SSL_CLIENT_CERT", ""), config or "", "/etc/uv"]
+    places = [*named, *uv_configurations(caller, config), *local_folders(caller, config)]
+    return list(dict.fromkeys(filter(None, places)))
 
 
 def index_account(caller: Mapping[str, str], config: str | None, url: str) -> tuple[str, str] | None:

@@ -133,7 +133,7 @@ def started(deployment: Deployment, sdists: Path) -> subprocess.Popen[str]:
     lock(deployment, "env_a", [source])
     process = deployment.start("build", "env_a")
     folders = deployment.root / ".gen"
-    until(lambda: any(folders.glob("*/.sources/build-*/source/started")), "the build has started")
+    until(lambda: any(folders.glob("*/.sources/guests/build-*/source/started")), "the build has started")
     return process
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from envman.uv.indexes import index_account, pip_index_environment
+from envman.uv.indexes import index_account, pip_index_environment, places_of_files
 
 MAIN, MORE = "https://index.example/main", "https://more.example/more"
 
@@ -148,3 +148,16 @@ def test_an_account_counts_for_its_own_host(
     )
     caller = {"UV_INDEX_TEAM_USERNAME": "me", "UV_INDEX_TEAM_PASSWORD": "pass:word"}
     assert index_account(caller, str(config), url) == account
+
+
+def test_the_places_of_files_are_all_that_says_where_they_come_from(tmp_path: Path) -> None:
+    for name in ("links", "more"):
+        (tmp_path / name).mkdir()
+    file = config(tmp_path, f'find-links = ["{tmp_path}/links", "https://links.example"]\n')
+    caller = {
+        "NETRC": "/opt/team/netrc",
+        "UV_INDEX": f"more=file://{tmp_path}/more",
+        "SSL_CLIENT_CERT": "/c.pem",
+    }
+    expected = ["/opt/team/netrc", "/c.pem", file, "/etc/uv", f"{tmp_path}/links", f"{tmp_path}/more"]
+    assert [place for place in places_of_files(caller, file) if place != "/etc/uv/uv.toml"] == expected
