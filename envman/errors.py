@@ -29,15 +29,23 @@ class ExitCode:
     NOT_FOUND = 127
 
 
+def printable(text: str) -> str:
+    """A text without control characters, which a terminal would obey: much of what is told is strangers'."""
+    if text.isprintable():
+        return text
+    shown = (one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)
+    return "".join(shown)
+
+
 class Problem:
-    """One thing that is wrong: where it is, what it is, and what to do about it."""
+    """One thing that is wrong: where it is, what it is, and what to do about it; each of them printable."""
 
     __slots__ = ("remedy", "what", "where")
 
     def __init__(self, where: str, what: str, remedy: str = "") -> None:
-        self.where = where
-        self.what = what
-        self.remedy = remedy
+        self.where = printable(where)
+        self.what = printable(what)
+        self.remedy = printable(remedy)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what

@@ -254,12 +254,6 @@ class GuestProcesses(Processes):
             yield from _installation(_real(interpreter), hidden)
 
 
-def printable(text: str) -> str:
-    """A stranger's text without control characters, which a terminal would obey."""
-    shown = (one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)
-    return "".join(shown)
-
-
 def guest_variables(bin_folder: str, keep_out: Iterable[str], variables: Mapping[str, str]) -> dict[str, str]:
     """What the machine sets for every program, and `variables`: no secret of the builder's."""
     inherits = {

@@ -7,16 +7,16 @@ from __future__ import annotations
 import importlib.resources
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 
 from envman.build.built_wheel import read_result
-from envman.build.quarantine import printable
 from envman.build.source_archive import UnfitError
 from envman.system.beneath import open_beneath
 
@@ -36,6 +36,8 @@ MOST_TEXT = 4 * 1024 * 1024
 MOST_REQUIREMENTS = 200
 LEGACY = ("setuptools>=40.8.0",), "setuptools.build_meta:__legacy__"
 """What builds a source that does not say what builds it (PEP 518)."""
+
+_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 
 ResultT = TypeVar("ResultT")
 
@@ -83,7 +85,7 @@ def requirements(lines: object) -> tuple[str, ...]:
     for line in lines:
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:
+        except (ValueError, RecursionError):  # InvalidRequirement, and what its parser did not think of
             raise UnfitError(f"its build asks for {line[:200]!r}, which is no requirement") from None
         if requirement.url:
             raise UnfitError(f"its build asks for a file by its address: {line[:200]!r}")
@@ -155,7 +157,7 @@ def _answer(folder: Path) -> Mapping[str, Any]:
 
 
 def _end(traceback: str) -> str:
-    return "".join(f"\n  {line}" for line in printable(traceback).strip().splitlines()[-3:])
+    return "".join(f"\n  {line}" for line in traceback.strip().splitlines()[-3:])
 
 
 def static_metadata(source: Path, most: int = MOST_TEXT) -> str | None:
@@ -173,8 +175,10 @@ def _is_static(lines: Iterable[str]) -> bool:
     fields = [
         (name.lower(), value.strip().lower()) for name, _, value in (one.partition(":") for one in lines)
     ]
-    version = tuple(
-        int(part) for part in dict(fields).get("metadata-version", "0").split(".") if part.isdigit()
-    )
+    version = _VERSION.fullmatch(dict(fields).get("metadata-version", ""))
     built = {value for name, value in fields if name == "dynamic"}
-    return version >= (2, 2) and built.isdisjoint({"requires-dist", "requires-python", "provides-extra"})
+    return (
+        version is not None
+        and (int(version[1]), int(version[2])) >= (2, 2)
+        and built.isdisjoint({"requires-dist", "requires-python", "provides-extra"})
+    )

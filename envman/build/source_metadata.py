@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from packaging.metadata import parse_email
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
 from envman.errors import BuildError, Problem
@@ -58,13 +58,13 @@ def source_metadata(
 
 def declared(file: SourceFile, text: str) -> KnownMetadata:
     """Core metadata as values; raises BuildError for that of another package, or what can't be read."""
-    fields, _ = parse_email(text)
     try:
+        fields, _ = parse_email(text)
         name, version = canonicalize_name(fields["name"]), Version(fields["version"])
         requires = tuple(str(Requirement(one)) for one in fields.get("requires_dist", ()))
         requires_python = str(SpecifierSet(fields.get("requires_python", "")))
         extras = tuple(canonicalize_name(one, validate=True) for one in fields.get("provides_extra", ()))
-    except (KeyError, ValueError, InvalidRequirement, InvalidSpecifier, InvalidVersion) as error:
+    except (KeyError, ValueError, RecursionError) as error:  # packaging's own are ValueErrors
         what = f"its metadata can't be read: {error or type(error).__name__}"
         raise BuildError(Problem(str(file), what, "Lock another version of it.")) from None
     if (name, version) != (file.name, Version(file.version)):

@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from envman.build.quarantine import NOT_FOUND, printable
+from envman.build.quarantine import NOT_FOUND
 from envman.errors import BuildError, Problem
 from envman.inside.protocol import IMPORT_CHECK, RUN
 from envman.packages.installed import read_package
@@ -166,6 +166,6 @@ def _remedy(finished: Finished, otherwise: str) -> str:
 
 
 def said_by(finished: Finished, most: int = 30) -> str:
-    """The last lines that a guest has said, as a terminal may show them."""
-    lines = printable(finished.stderr.strip() or finished.stdout.strip()).splitlines()
+    """The last lines that a guest has said."""
+    lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
     return "\n  ".join(lines[-most:]) or "it said nothing"

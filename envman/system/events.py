@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from envman.errors import printable
+
 
 class Stage(Enum):
     """Where the work on an environment has got to; the value is its share of the whole, in percent."""
@@ -28,12 +30,18 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Event:
-    """One step of the work on one environment; `detail` is for people; a `warning` is always shown."""
+    """One step of the work on one environment; `detail` is for people, and printable; a `warning` is always
+    shown.
+    """
 
     environment: str
     stage: Stage
     detail: str = ""
     warning: bool = False
+
+    def __post_init__(self) -> None:
+        """Much of what is told is a stranger's."""
+        object.__setattr__(self, "detail", printable(self.detail))
 
 
 Report = Callable[[Event], None]

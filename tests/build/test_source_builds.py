@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -20,14 +21,14 @@ from envman.build import built_wheel
 from envman.build.interpreters import discover
 from envman.build.machine import ThisMachine
 from envman.build.quarantine import Guest, GuestProcesses, GuestRights, Quarantine
-from envman.build.source_backend import UnfitError, requirements
+from envman.build.source_backend import UnfitError, requirements, static_metadata
 from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
 from envman.build.source_cache import BuiltWheel
-from envman.build.source_metadata import source_metadata
+from envman.build.source_metadata import declared, source_metadata
 from envman.confine.step import identity
-from envman.errors import BuildError
+from envman.errors import BuildError, Problem
 from envman.lock.source_only import SourceFile
-from envman.system.events import Event
+from envman.system.events import Event, Stage
 from envman.system.processes import Processes
 from envman.uv.runner import Source, Uv
 from tests.confine.test_step import PYTHON as EVERYBODYS
@@ -268,6 +269,8 @@ def test_offline_nothing_is_fetched(workshop: Workshop) -> None:
         "setuptools",
         {"a": 1},
         ["a"] * 999,
+        ["bar; " + "(" * 5000],
+        ["bar>=1\x1b[31m"],
     ],
 )
 def test_what_a_build_asks_for_is_requirements_alone(lines: object) -> None:
@@ -483,3 +486,80 @@ def test_what_a_build_leaves_is_removed_whatever_it_is(workshop: Workshop, code:
             reader._builds.metadata(workshop.source(archive))
     assert not folder.exists()
     assert victim.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_requirement_that_its_parser_can_not_bear_is_none() -> None:
+    nested = "(" * 100 + "python_version > '3'" + ")" * 100
+    assert requirements([f"bar; {nested}"])
+    depth, limit = len(inspect.stack()), sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + 60)
+    try:
+        with pytest.raises(UnfitError, match="no requirement"):
+            requirements([f"bar; {nested}"])
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@pytest.mark.parametrize(
+    ("version", "believed"),
+    [
+        ("2.2", True),
+        ("2.10", True),
+        ("3.0", True),
+        ("2.1", False),
+        ("\N{SUPERSCRIPT TWO}.2", False),
+        ("\N{ARABIC-INDIC DIGIT TWO}.2", False),
+        ("9" * 5000 + ".0", False),
+        ("", False),
+        ("2", False),
+        ("2.2.2.2", False),
+    ],
+)
+def test_metadata_is_believed_by_its_version(tmp_path: Path, version: str, believed: bool) -> None:
+    (tmp_path / "PKG-INFO").write_text(f"Metadata-Version: {version}\nName: a\n", encoding="utf-8")
+    assert (static_metadata(tmp_path) is not None) is believed
+
+
+UNREADABLE = {
+    "a version of 5,000 digits": f"Name: said\nVersion: {'9' * 5000}\n",
+    "nested messages": "Content-Type: message/rfc822\n\n" * 20_000,
+    "nested markers": "Name: said\nVersion: 1.0\nRequires-Dist: bar; " + "(" * 5000 + "\n",
+    "an escape": "Name: said\nVersion: 1.0\nRequires-Dist: \x1b[31mbar\x1b]0;title\x07\n",
+    "an extra's escape": "Name: said\nVersion: 1.0\nProvides-Extra: \x1b[31mbar\n",
+    "another name with an escape": "Name: \x1b[2J\nVersion: 1.0\n",
+    "another name with a byte order": "Name: \u202esaid\nVersion: 1.0\n",
+}
+
+
+@pytest.mark.parametrize("text", UNREADABLE.values(), ids=list(UNREADABLE))
+def test_metadata_that_can_not_be_read_is_an_error_that_can_be_shown(text: str) -> None:
+    with pytest.raises(BuildError, match="its metadata") as raised:
+        declared(SourceFile("said", "1.0", "file:///said-1.0.tar.gz", "0" * 64), text)
+    assert all(one.isprintable() for one in str(raised.value) if one != "\n")
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        'requires = []\nbuild-backend = "\\u001b[31mred"\n',
+        'requires = ["\\u001b]0;title\\u0007"]\n',
+        'requires = []\nbuild-backend = "x"\nbackend-path = ["\\u001b[31m"]\n',
+        'requires = ["bar @ file:///\\u001b[31m"]\n',
+    ],
+)
+def test_what_a_source_says_of_its_build_is_shown_without_escapes(workshop: Workshop, toml: str) -> None:
+    files = {"pyproject.toml": f"[build-system]\n{toml}"}
+    archive = make_sdist(workshop.folder / "sdists", "said", files=files)
+    with pytest.raises(BuildError, match="can't be built") as raised:
+        workshop.builds().wheel(workshop.source(archive))
+    assert "\x1b" not in str(raised.value)
+    assert all("\x1b" not in event.detail for event in workshop.said)
+
+
+def test_what_is_told_of_a_package_is_printable() -> None:
+    assert Event("env_a", Stage.INSTALLING, "a\x1b[31m\tb").detail == "a\N{REPLACEMENT CHARACTER}[31m\tb"
+    assert Problem("\x07", "\x9b31m", "\r").key() == (
+        "\N{REPLACEMENT CHARACTER}",
+        "\N{REPLACEMENT CHARACTER}31m",
+        "\N{REPLACEMENT CHARACTER}",
+    )
