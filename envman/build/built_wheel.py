@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from envman.build.source_archive import MOST_BYTES, MOST_FILES, UnfitError
+from envman.build.source_archive import MOST_BYTES, MOST_FILES, UnfitError, check_directory
 from envman.system.children import CHILDREN
 
 LARGEST_WHEEL = 4 * 1024**3
@@ -124,6 +124,7 @@ def check_wheel(file: str, content: BinaryIO, wanted: tuple[str, str], tags: Con
     if not any(tag in tags for tag in has):
         raise UnfitError(f"{file!r} is for another Python, or another machine")
     try:
+        check_directory(content)
         with zipfile.ZipFile(content) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:

@@ -26,6 +26,20 @@ MOST_FILES = 500_000
 MOST_BYTES = 16 * 1024**3
 """What a source may consist of; the largest ones known have a tenth of it."""
 
+LARGEST_HEADER = 256 * 1024
+MOST_HEADERS = 64 * 1024**2
+LARGEST_DIRECTORY = 64 * 1024**2
+"""Bytes of what is held in memory: one of a tar archive's extended headers, all of them, and what a zip
+archive says of its files. Nothing known has a tenth of it.
+"""
+
+_EXTENDED = {
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+}
+_ENTRY, _LENGTHS = b"PK\x01\x02", struct.Struct("<28xHHH12x")
+"""How what a zip archive says of a file begins, and in it the lengths of name, extra field and comment."""
+
 _UNREADABLE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error),
     *(ValueError, NotImplementedError, RuntimeError, OverflowError),
@@ -128,9 +142,49 @@ def _inside(path: str) -> str:
     return "/".join(parts)
 
 
+class _Header(tarfile.TarInfo):
+    """A member, whose extended headers are refused before they are read into memory."""
+
+    def _proc_member(self, archive: _Tar) -> tarfile.TarInfo:
+        if self.type in _EXTENDED:
+            archive.headers += self.size
+            archive.of_all += self.size if self.type == tarfile.XGLTYPE else 0
+            if not 0 <= self.size <= LARGEST_HEADER or archive.of_all > LARGEST_HEADER:
+                raise UnfitError("it has a header that is too large")
+            if archive.headers > MOST_HEADERS:
+                raise UnfitError("it has too many headers")
+        elif self.type == tarfile.GNUTYPE_SPARSE:
+            self._refuse_holes()
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
+
+    def _refuse_holes(self, *_: object) -> None:
+        """A list of holes is read from the file's content, as long as that says."""
+        raise UnfitError("it has a file with holes in it (GNU sparse)")
+
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_holes
+
+
+class _Tar(tarfile.TarFile):
+    tarinfo = _Header
+    headers = 0
+    """Bytes of the extended headers so far."""
+
+    of_all = 0
+    """Those of headers that are all further members'."""
+
+
+def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members, each forgotten by the next."""
+    while (one := opened.next()) is not None:
+        if one.size < 0:  # where the next one begins is counted from it
+            raise UnfitError(f"{one.name!r} says that it has {one.size} bytes")
+        yield one
+        opened.members.clear()  # type: ignore[attr-defined]
+
+
 def _tarred(archive: Path) -> Iterator[tuple[Member, IO[bytes] | None]]:
-    with tarfile.open(archive, "r:*") as opened:
-        for one in opened:
+    with _Tar.open(archive, "r:*") as opened:
+        for one in _members(opened):
             if one.isdir() and not one.name.strip("./"):  # the folder itself
                 continue
             if one.islnk():
@@ -153,6 +207,8 @@ def _hard_link(one: tarfile.TarInfo) -> Member:
 
 
 def _zipped(archive: Path) -> Iterator[tuple[Member, IO[bytes] | None]]:
+    with archive.open("rb") as stream:
+        check_directory(stream)
     with zipfile.ZipFile(archive) as opened:
         for one in opened.infolist():
             mode = one.external_attr >> 16
@@ -163,3 +219,25 @@ def _zipped(archive: Path) -> Iterator[tuple[Member, IO[bytes] | None]]:
                 continue
             with opened.open(one) as content:
                 yield Member(one.filename, one.file_size, executable=bool(mode & stat.S_IXUSR)), content
+
+
+def check_directory(archive: IO[bytes]) -> None:
+    """Raises UnfitError where a zip archive names more files than may be, BadZipFile where it is none.
+
+    zipfile reads what an archive says of its files as a whole, and makes an object for each.
+    """
+    end = zipfile._EndRecData(archive)  # type: ignore[attr-defined]  # as zipfile finds it itself
+    if not end:
+        raise zipfile.BadZipFile("File is not a zip file")
+    size = end[5]
+    if size > LARGEST_DIRECTORY:
+        raise UnfitError(f"what it says of its files has more than {LARGEST_DIRECTORY} bytes")
+    archive.seek(max(0, end[9] - size - (76 if end[0] == b"PK\x06\x06" else 0)))
+    directory = archive.read(size)
+    archive.seek(0)
+    at = count = 0
+    while directory[at : at + 4] == _ENTRY and len(directory) >= at + _LENGTHS.size:
+        at += _LENGTHS.size + sum(_LENGTHS.unpack_from(directory, at))
+        count += 1
+        if count > MOST_FILES:
+            raise UnfitError(f"it has more than {MOST_FILES} files")
