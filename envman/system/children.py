@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TypeVar
 
@@ -174,8 +174,9 @@ class Children:
         def is_done() -> bool:
             return child.is_over or child.error is not None
 
-        if not self._wait(is_done, timeout):
-            child.signal(signal.SIGKILL)
+        late = not self._wait(is_done, timeout)
+        if late:
+            _end_children([child], _pause)  # by SIGTERM first: what ends others with itself is to do that
             self._wait(is_done)
         if child.error:
             _end_children([child], _pause)
@@ -184,7 +185,8 @@ class Children:
             self._running.discard(child)
         if child.error:
             raise child.error
-        return child.finished()
+        finished = child.finished()
+        return replace(finished, exit_code=128 + signal.SIGKILL) if late else finished
 
     def sleep(self, seconds: float) -> None:
         """Wait so many seconds; raises InterruptedByUserError where the command is ended meanwhile."""

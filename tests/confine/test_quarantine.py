@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -18,6 +19,8 @@ import pytest
 
 from envman.build.quarantine import Guest, GuestProcesses, GuestRights, quarantine
 from envman.confine.step import identity
+from envman.errors import InterruptedByUserError
+from envman.system.children import CHILDREN
 from tests.confine.test_step import PYTHON
 from tests.waiting import until
 
@@ -267,6 +270,62 @@ def test_it_leaves_nothing_running(world: World, rights: GuestRights, way: str) 
     finished = RIGHTS[rights](world.guest()).run([PYTHON, script, way], {}, str(world.guest_folder))
     assert finished.exit_code == (134 if way == "many" else 7), finished.stderr
     until(lambda: not left(script), lambda: f"it has left {left(script)}", 5)
+
+
+DEAF = """
+import os, signal, sys, time
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+way = sys.argv[1]
+if way in ("children", "a daemon") and os.fork() == 0:
+    os.setsid()
+    if way == "a daemon" and os.fork():
+        os._exit(0)
+print("started", file=sys.stderr, flush=True)
+if way == "a program that hears":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+while True:
+    time.sleep(1)
+"""
+WAYS = ["alone", "children", "a daemon", "a program that hears"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("rights", RIGHTS)
+def test_what_takes_too_long_is_ended_with_all_that_it_has_started(
+    world: World, rights: GuestRights, way: str
+) -> None:
+    """Deaf to signals and in sessions of their own; one that ends well when told to has failed all the same."""
+    script = world.guest_folder / "deaf.py"
+    script.write_text(DEAF)
+    words = [PYTHON, str(script), way]
+    finished = RIGHTS[rights](world.guest()).run(words, {}, str(world.guest_folder), timeout=2.0)
+    assert finished.exit_code == 137
+    until(lambda: not left(str(script)), lambda: f"it has left {left(str(script))}", 5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "signals",
+    [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT, signal.SIGINT)],
+    ids=["SIGINT", "SIGTERM", "SIGHUP", "twice"],
+)
+def test_an_interrupted_command_leaves_nothing_running_as_another_user(
+    world: World, way: str, signals: tuple[signal.Signals, ...]
+) -> None:
+    """The second signal kills at once what the command has started itself."""
+    script = world.guest_folder / "deaf.py"
+    script.write_text(DEAF)
+    processes = RIGHTS[GuestRights.ANOTHERS](world.guest())
+    to_send = list(signals)
+
+    def interrupt(_line: str) -> None:
+        while to_send:
+            os.kill(os.getpid(), to_send.pop())
+
+    with pytest.raises(InterruptedByUserError), CHILDREN.owned():
+        processes.run([PYTHON, str(script), way], {}, str(world.guest_folder), on_line=interrupt)
+    until(lambda: not left(str(script)), lambda: f"it has left {left(str(script))}", 10)
 
 
 def left(script: str) -> list[str]:
