@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from envman.store import layout
+from envman.store.signed import digest, generation_statement, table_statement
+
 
 def make_key(folder: Path, name: str, *options: str) -> Path:
     """A key without a passphrase; its public part stands beside it."""
@@ -32,3 +35,19 @@ def write_policy(file: Path, *lines: str) -> Path:
 def signature(key: Path, namespace: str, text: bytes) -> bytes:
     command = ["ssh-keygen", "-Y", "sign", "-f", str(key), "-n", namespace]
     return subprocess.run(command, input=text, check=True, capture_output=True, timeout=60).stdout
+
+
+def sign_generation(key: Path, root: str, environment: str, generation: str) -> None:
+    """As the run that has made it does."""
+    manifest = Path(layout.manifest_path(root, generation)).read_bytes()
+    statement = generation_statement(root, environment, generation, manifest)
+    signed = signature(key, statement.namespace, statement.text)
+    Path(layout.signature_path(root, environment, generation)).write_bytes(signed)
+
+
+def sign_table(key: Path, root: str) -> None:
+    """As the run that has published it does."""
+    content = Path(layout.table_path(root)).read_bytes()
+    statement = table_statement(root, content)
+    file = Path(layout.table_signature_path(root, digest(content)))
+    file.write_bytes(signature(key, statement.namespace, statement.text))

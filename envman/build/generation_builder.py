@@ -71,8 +71,11 @@ class GenerationBuilder:
         self._held = (held,)
         self._report = report
 
-    def make(self, plan: Plan) -> None:
-        """Build and check the generation; raises EnvmanError or OSError, and then leaves nothing behind."""
+    def make(self, plan: Plan) -> Manifest:
+        """Build and check the generation; returns the manifest that it has written.
+
+        Raises EnvmanError or OSError, and then leaves nothing behind.
+        """
         started = time.monotonic()
         folder = self._store.folder(plan.generation)
         with _removed_on_failure(folder):
@@ -83,7 +86,7 @@ class GenerationBuilder:
             self._compile(plan, environment)
             inventory = self._inventory(plan, environment)
             self._check(plan, environment, inventory)
-            self._write_manifest(plan, inventory, started)
+            return self._write_manifest(plan, inventory, started)
 
     def _create(self, plan: Plan, environment: VirtualEnvironment) -> Mapping[str, FileEntry]:
         """An environment without packages, and the lock; returns its files."""
@@ -192,7 +195,7 @@ class GenerationBuilder:
         caches = (self._tools.uv.cache_folder(), self._tools.bytecode.folder)
         return tuple(cache for cache in caches if cache)
 
-    def _write_manifest(self, plan: Plan, inventory: Inventory, started: float) -> None:
+    def _write_manifest(self, plan: Plan, inventory: Inventory, started: float) -> Manifest:
         folder = self._store.folder(plan.generation)
         self._tell_of_copies(plan.environment.name, folder, inventory)
         listing = inventory.to_text()
@@ -215,6 +218,7 @@ class GenerationBuilder:
         )
         sync_file_system(folder)  # what the manifest stands for outlives a power cut, or it doesn't stand
         write_atomic(folder / layout.MANIFEST, manifest.to_json())
+        return manifest
 
     def _tell_of_copies(self, name: str, folder: Path, inventory: Inventory) -> None:
         """Say what it costs that files could not be linked, unless somebody has chosen that."""

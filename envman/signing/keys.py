@@ -39,6 +39,21 @@ def sign(key: str, statements: Sequence[Statement]) -> list[bytes]:
     return signatures
 
 
+def fingerprint(key: str) -> str:
+    """The fingerprint of a key's public part, 'SHA256:...'. Raises PolicyError where it can't be told."""
+    try:
+        status, said = _run([PROGRAM, "-l", "-f", key])
+    except FileNotFoundError as error:
+        status, said = 127, f"{PROGRAM}: {error.strerror}"
+    found = said.split()
+    if status or len(found) < 2:
+        remedy = f"Give a key's file, with its public part beside it: ssh-keygen -y -f {key} > {key}.pub"
+        raise PolicyError(
+            Problem(key, f"can't be signed with: its fingerprint can't be told: {said}", remedy)
+        )
+    return found[1]
+
+
 def _signature_of(file: Path) -> Path:
     return file.with_name(f"{file.name}.sig")
 

@@ -41,8 +41,8 @@ LOCK, GENERATION, TABLE = "envman-lock", "envman-generation", "envman-table"
 
 _SIGN = {
     LOCK: "envman sign {}",
-    GENERATION: "envman sign --published {0}, or envman build {0} --sign KEY",
-    TABLE: "envman sign --published, or envman publish --sign KEY",
+    GENERATION: "envman build {} --sign KEY",
+    TABLE: "envman publish --sign KEY",
 }
 
 TABLES = "table"
@@ -73,11 +73,20 @@ def check_signed(policy: str, statement: Statement, signature: bytes | None) -> 
 
 def _why(statement: Statement, signature: bytes, said: str) -> str:
     """What is wrong with a signature: whose it is, if it is one of this statement."""
-    words = ["-Y", "check-novalidate", "-n", statement.namespace, "-s", SIGNATURE]
-    status, whose = ssh_keygen(words, statement.text, b"", signature)
-    if status == 0 and " with " in whose:
-        return f"it is signed with {whose.rpartition(' with ')[2]}, which may not sign it: {_line(said)}"
+    key, whose = signed_with(statement, signature)
+    if key:
+        return f"it is signed with {key}, which may not sign it: {_line(said)}"
     return f"ssh-keygen does not accept its signature: {_line(whose)}"
+
+
+def signed_with(statement: Statement, signature: bytes) -> tuple[str, str]:
+    """The key that has signed a statement, 'ED25519 key SHA256:...', whoever may; empty where none has. And
+    what ssh-keygen says.
+    """
+    words = ["-Y", "check-novalidate", "-n", statement.namespace, "-s", SIGNATURE]
+    status, said = ssh_keygen(words, statement.text, b"", signature)
+    good = status == 0 and said.startswith(f'Good "{statement.namespace}" signature with ')
+    return (said.rpartition(" with ")[2] if good else ""), said
 
 
 def _line(said: str) -> str:

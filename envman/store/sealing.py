@@ -1,8 +1,8 @@
-"""Sign what is published: generations and the table, each before a name leads to it."""
+"""Sign what is published: generations that this run has made, and the table, before a name leads there."""
 
 from __future__ import annotations
 
-import json
+import functools
 import re
 import time
 from collections.abc import Iterable
@@ -10,13 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from envman.errors import PolicyError, Problem, ResolveError, StoreError
-from envman.signing.keys import sign
-from envman.signing.signers import Statement, check_signed
+from envman.errors import PolicyError, Problem
+from envman.signing.keys import fingerprint, sign
+from envman.signing.signers import Statement, check_signed, read_signature, signed_with
 from envman.store import layout
 from envman.store.folder import Store
-from envman.store.listed_files import first_difference
-from envman.store.signed import check_generation, digest, generation_statement, table_statement
+from envman.store.manifest import Manifest
+from envman.store.signed import (
+    check_generation,
+    compare_files,
+    digest,
+    generation_statement,
+    table_statement,
+)
 from envman.system.files import write_atomic
 
 _TABLES_SIGNATURE = re.compile(r"table\.[0-9a-f]{64}\.sig")
@@ -41,21 +47,45 @@ class Seal:
             remedy = f"Say with which key: envman build --sign KEY. Who may sign stands in {self.policy}."
             raise PolicyError(Problem(f"environment '{environment}'", what, remedy))
 
-    def generation(self, store: Store, environment: str, generation: str) -> None:
-        """Sign a generation as one of an environment's, once its files are found to be as listed.
+    def generation(self, store: Store, environment: str, made: Manifest) -> None:
+        """Sign a generation that this run has made, by the manifest that it has written.
 
-        Raises PolicyError where it can't be signed, or where none has signed it and the policy stands;
-        StoreError where a file was changed.
+        The file is not read again: whoever may write the root may have put another one there since. Raises
+        PolicyError where it can't be signed.
         """
         if self.key:
-            file = Path(layout.manifest_path(store.root, generation))
-            manifest = _read(file)
-            _check_files(store, environment, generation, manifest)
+            content = made.to_json().encode()
+            statement = generation_statement(store.root, environment, made.generation, content)
+            self._write(statement, layout.signature_path(store.root, environment, made.generation))
+
+    def stands(self, store: Store, environment: str, generation: str) -> bool:
+        """Whether a generation that this run has not made may be published as one of an environment's.
+
+        With a key: whether it is signed, by whom the policy allows, or without a policy with this very key,
+        and its files are as they were signed. If not, it has to be made again: signing what is found there
+        would vouch for whoever wrote it; raises PolicyError for a key without a fingerprint. Without a key:
+        raises PolicyError where the policy refuses it.
+        """
+        if not self.key:
+            check_published(store, environment, generation, self.policy)
+            return True
+        own = None if self.policy else self._fingerprint
+        try:
+            manifest = Path(layout.manifest_path(store.root, generation)).read_bytes()
             statement = generation_statement(store.root, environment, generation, manifest)
-            self._write(statement, layout.signature_path(store.root, environment, generation))
-        elif self.policy:
-            with Path(layout.manifest_path(store.root, generation)).open("rb") as held:
-                check_generation(self.policy, store.root, environment, generation, held.fileno())
+            signature = read_signature(layout.signature_path(store.root, environment, generation))
+            if self.policy:
+                check_signed(self.policy, statement, signature)
+            elif signature is None or signed_with(statement, signature)[0].rpartition(" ")[2] != own:
+                return False
+            compare_files(store.root, environment, generation, manifest)
+        except (OSError, PolicyError):
+            return False
+        return True
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.key or "")
 
     def table(self, store: Store, text: str) -> None:
         """Sign a table that is about to be published. Raises PolicyError as `generation` does."""
@@ -80,29 +110,11 @@ class Seal:
 NO_SEAL = Seal()
 
 
-def seal_published(store: Store, names: Iterable[str], seal: Seal) -> list[tuple[str, str]]:
-    """Sign the published table, and the current generations of environments; of all where none is named.
-
-    Returns what was signed: the environments with their generations. Raises ResolveError where nothing is
-    published, UsageError, PolicyError, StoreError.
-    """
-    chosen = store.choose(list(names))
-    done: list[tuple[str, str]] = []
-    for name in chosen:
-        generation = store.current(name)
-        if generation is None or not store.is_whole(generation):
-            what = "its current generation is not whole"
-            raise ResolveError(Problem(f"environment '{name}'", what, f"Run: envman build {name}"))
-        seal.generation(store, name, generation)
-        done.append((name, generation))
-    file = Path(layout.table_path(store.root))
-    try:
-        seal.table(store, file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ResolveError(
-            Problem(store.root, "no table is published there", "Run: envman publish")
-        ) from None
-    return done
+def check_published(store: Store, environment: str, generation: str, policy: str | None) -> None:
+    """Raises PolicyError where a policy stands and refuses a generation; not whether files were changed."""
+    if policy:
+        with Path(layout.manifest_path(store.root, generation)).open("rb") as held:
+            check_generation(policy, store.root, environment, generation, held.fileno())
 
 
 def refusals(store: Store, generations: Iterable[tuple[str, str]], policy: str) -> list[Problem]:
@@ -110,35 +122,10 @@ def refusals(store: Store, generations: Iterable[tuple[str, str]], policy: str) 
     found: list[Problem] = []
     for environment, generation in generations:
         try:
-            Seal(policy=policy).generation(store, environment, generation)
+            check_published(store, environment, generation, policy)
         except PolicyError as error:
             found += error.problems
     return list(dict.fromkeys(found))
-
-
-def _check_files(store: Store, environment: str, generation: str, manifest: bytes) -> None:
-    """Nothing is signed that is not as it was built; raises StoreError."""
-    folder = store.folder(generation)
-    try:
-        listing = (folder / layout.FILES).read_bytes()
-        listed = json.loads(manifest)["files"] == f"sha256:{digest(listing)}"
-        difference = (
-            first_difference(str(folder), listing.decode()) if listed else f"{layout.FILES} was changed"
-        )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        difference = f"its files can't be compared with their list: {error}"
-    if difference:
-        remedy = f"Find out who wrote there; build it again: envman build {environment} --rebuild"
-        raise StoreError(
-            Problem(f"environment '{environment}': {folder}", f"is not signed: {difference}", remedy)
-        )
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        raise StoreError(Problem(str(file), "it is not there", "Build it again: envman build")) from None
 
 
 def _forget_tables(store: Store, new: Path) -> None:

@@ -47,9 +47,14 @@ def check_generation(policy: str, root: str, environment: str, generation: str, 
 
 def check_files(policy: str, root: str, environment: str, generation: str, held: int) -> None:
     """The same, and every file has to be as it was listed when the generation was signed."""
+    manifest = _checked_manifest(policy, root, environment, generation, held)
+    compare_files(root, environment, generation, manifest)
+
+
+def compare_files(root: str, environment: str, generation: str, manifest: bytes) -> None:
+    """Raises PolicyError unless a generation's files are those of a manifest, which is signed."""
     import json
 
-    manifest = _checked_manifest(policy, root, environment, generation, held)
     folder = layout.generation_path(root, generation)
     remedy = f"Find out who wrote there; build it again: envman build {environment} --rebuild --sign KEY"
     try:

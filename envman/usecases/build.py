@@ -83,27 +83,28 @@ def build(
         sandbox_required=workspace.project.sandbox_required,
         project=workspace.project.directory,
     )
+    made: dict[str, Manifest] = {}
 
     def work(name: str) -> BuildOutcome:
         started = time.monotonic()
         environment = environments[name]
         with files_of_root(store.root, f"environment '{name}'"):
             text = fresh_lock_text(workspace, environment)
-            if (manifest := _unchanged(store, environment, text, options)) is not None:
-                options.seal.generation(store, name, manifest.generation)
+            manifest = _unchanged(store, environment, text, options)
+            if manifest is not None and options.seal.stands(store, name, manifest.generation):
                 report(Event(name, Stage.DONE, "nothing to do"))
                 return _outcome(name, BuildStatus.UNCHANGED, manifest, time.monotonic() - started)
-            chosen = options.machine.choose(environment)
-            plan = plan_generation(store, environment, text, chosen, options.rebuild)
-            status, manifest = _built(workspace, plan, options, tools, report)
+            making = _Making(store, options, tools, report, made)
+            status, manifest = making.published(environment, text, again=manifest is not None)
         outcome = _outcome(name, status, manifest, time.monotonic() - started)
         report(Event(name, Stage.DONE, f"{outcome.interpreter}, {outcome.packages} packages"))
         return outcome
 
     outcomes = side_by_side(environments, work, options.jobs, report)
     if not outcomes.errors:
-        options.seal.table(store, workspace.table())
-        store.publish_table(workspace.table())
+        table = workspace.table()
+        options.seal.table(store, table)
+        store.publish_table(table)
     return outcomes
 
 
@@ -125,31 +126,59 @@ def _unchanged(store: Store, environment: Environment, text: str, options: Build
     return manifest if manifest.lock == header.pins else None
 
 
-def _built(
-    workspace: Workspace, plan: Plan, options: BuildOptions, tools: BuildTools, report: Report
-) -> tuple[BuildStatus, Manifest]:
-    """Make the generation if it is not there whole, and point the environment's name to it."""
-    store, name = Store(workspace.project.root), plan.environment.name
-    status = BuildStatus.SWITCHED
+@dataclass(frozen=True)
+class _Making:
+    """Makes generations, signs them, and points names to them; `made` are those of this run."""
 
-    def waiting() -> None:
-        report(Event(name, Stage.WAITING, "another build makes the same generation"))
+    store: Store
+    options: BuildOptions
+    tools: BuildTools
+    report: Report
+    made: dict[str, Manifest]
 
-    with store.locked(plan.generation, waiting) as held:
-        if not store.is_whole(plan.generation):
-            options.seal.check_key(name)
-            GenerationBuilder(store, tools, held, report).make(plan)
-            status = BuildStatus.BUILT
-        report(Event(name, Stage.PUBLISHING))
-        options.seal.generation(store, name, plan.generation)  # before the name leads to it
-        switched = store.publish(name, plan.generation, Action.BUILD)
-    if not switched and status is BuildStatus.SWITCHED:
-        status = BuildStatus.UNCHANGED
-    manifest = store.manifest(plan.generation)
-    if manifest is None:
-        what = f"its generation {plan.generation} went away while it was built"
-        raise BuildError(Problem(f"environment '{name}'", what, f"Run: envman build {name}"))
-    return status, manifest
+    def published(self, environment: Environment, text: str, again: bool) -> tuple[BuildStatus, Manifest]:
+        """Point the environment's name to its generation, made if it is not there whole.
+
+        One that is there and that nobody vouches for is left as it is, and made under another name; `again`:
+        that is known already.
+        """
+        interpreter = self.options.machine.choose(environment)
+        published = None
+        while published is None:
+            if again:
+                said = "its generation is not signed, or not as it was signed: it is made again"
+                self.report(Event(environment.name, Stage.CREATING, said, warning=True))
+            rebuild = again or self.options.rebuild
+            published = self._published(plan_generation(self.store, environment, text, interpreter, rebuild))
+            again = published is None
+        return published
+
+    def _published(self, plan: Plan) -> tuple[BuildStatus, Manifest] | None:
+        name, seal, status = plan.environment.name, self.options.seal, BuildStatus.SWITCHED
+
+        def waiting() -> None:
+            self.report(Event(name, Stage.WAITING, "another build makes the same generation"))
+
+        with self.store.locked(plan.generation, waiting) as held:
+            if not self.store.is_whole(plan.generation):
+                seal.check_key(name)
+                builder = GenerationBuilder(self.store, self.tools, held, self.report)
+                self.made[plan.generation] = builder.make(plan)
+                status = BuildStatus.BUILT
+            own = self.made.get(plan.generation)
+            if own is None and not seal.stands(self.store, name, plan.generation):
+                return None
+            self.report(Event(name, Stage.PUBLISHING))
+            if own is not None:
+                seal.generation(self.store, name, own)  # before the name leads to it
+            switched = self.store.publish(name, plan.generation, Action.BUILD)
+        if not switched and status is BuildStatus.SWITCHED:
+            status = BuildStatus.UNCHANGED
+        manifest = self.store.manifest(plan.generation)
+        if manifest is None:
+            what = f"its generation {plan.generation} went away while it was built"
+            raise BuildError(Problem(f"environment '{name}'", what, f"Run: envman build {name}"))
+        return status, manifest
 
 
 def _outcome(name: str, status: BuildStatus, manifest: Manifest, seconds: float) -> BuildOutcome:

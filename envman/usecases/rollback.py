@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from envman.errors import Problem, StoreError, UsageError
 from envman.names import nearest
 from envman.store.folder import Store
-from envman.store.sealing import Seal
+from envman.store.sealing import check_published
 from envman.store.switches import Action, standing
 
 
@@ -54,7 +54,7 @@ def rollback(store: Store, environment: str, to: str | None, policy: str | None 
     """
     started = time.perf_counter()
     target = rollback_target(store, environment, to)
-    Seal(policy=policy).generation(store, environment, target)
+    check_published(store, environment, target, policy)
     old = store.current(environment)
     store.publish(environment, target, Action.ROLLBACK)
     milliseconds = (time.perf_counter() - started) * 1000

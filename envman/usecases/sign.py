@@ -1,4 +1,4 @@
-"""`envman sign`: sign locks, or what is published below a root."""
+"""`envman sign`: sign locks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from envman.lock.lock_state import lock_statement, signature_file, state_to_spec
 from envman.signing.keys import sign
 from envman.signing.signers import check_signed
 from envman.spec.workspace import Workspace
-from envman.store.folder import Store
-from envman.store.sealing import Seal, seal_published
 from envman.system.files import write_atomic
 
 
 @dataclass(frozen=True)
 class SignOutcome:
-    """What was signed: a lock's file, a generation, or the table (whose `environment` is None)."""
+    """What was signed: the lock of an environment, by its file."""
 
-    environment: str | None
+    environment: str
     signed: str
 
 
@@ -43,14 +41,3 @@ def sign_locks(
     for environment, signature in zip(environments, signatures, strict=True):
         write_atomic(workspace.files.directory / signature_file(environment), signature.decode())
     return tuple(SignOutcome(one.name, one.lock_file) for one in environments)
-
-
-def sign_published(
-    store: Store, names: Iterable[str], key: str, policy: str | None
-) -> tuple[SignOutcome, ...]:
-    """Sign the current generations, of all environments where none is named, and the table.
-
-    Raises as `seal_published` does.
-    """
-    done = seal_published(store, names, Seal(key, policy))
-    return (*(SignOutcome(name, generation) for name, generation in done), SignOutcome(None, "table"))

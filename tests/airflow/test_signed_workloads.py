@@ -18,11 +18,10 @@ from envman.signing import keygen, signers
 from envman.signing.policy_file import VARIABLE
 from envman.store import layout
 from envman.store.inventory import take_inventory
-from envman.store.signed import digest, generation_statement, table_statement
 from envman.system.digests import Digests
 from tests.airflow.client_side import reap
 from tests.airflow.published import Published
-from tests.ssh_keys import line, make_key, signature, write_policy
+from tests.ssh_keys import line, make_key, sign_generation, sign_table, write_policy
 
 
 class Signing:
@@ -47,20 +46,14 @@ class Signing:
         (folder / layout.MANIFEST).write_text(json.dumps(manifest))
 
     def sign(self, environment: str, generation: str) -> None:
-        content = Path(layout.manifest_path(self.root, generation)).read_bytes()
-        statement = generation_statement(self.root, environment, generation, content)
-        signed = signature(self.key, statement.namespace, statement.text)
-        Path(layout.signature_path(self.root, environment, generation)).write_bytes(signed)
+        sign_generation(self.key, self.root, environment, generation)
 
     def publish(self, **bundles: str) -> None:
         environments: dict[str, dict[str, str]] = {name: {} for name in bundles.values()}
         self.published.publish({name: (one, "") for name, one in bundles.items()}, {}, environments)
 
     def sign_table(self) -> None:
-        content = Path(layout.table_path(self.root)).read_bytes()
-        statement = table_statement(self.root, content)
-        file = layout.table_signature_path(self.root, digest(content))
-        Path(file).write_bytes(signature(self.key, statement.namespace, statement.text))
+        sign_table(self.key, self.root)
 
 
 @pytest.fixture

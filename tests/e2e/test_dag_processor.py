@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -16,7 +17,7 @@ from envman.resolver.table import with_first_line
 from tests.e2e.airflow import AirflowDeployment
 from tests.e2e.conftest import BOTH_WAYS, LOCAL_BUNDLE, Deploy, Estate
 from tests.e2e.kinds import envman
-from tests.ssh_keys import line, make_key, write_policy
+from tests.ssh_keys import line, make_key, sign_generation, sign_table, write_policy
 from tests.waiting import until
 
 pytestmark = pytest.mark.registry
@@ -239,12 +240,13 @@ def test_under_a_policy_what_is_not_signed_is_its_files_error(
     (root / ".gen").mkdir(parents=True)
     (root / ".state").mkdir()
     shutil.copy(estate.root / ".state/table", root / ".state/table")
+    key = make_key(tmp_path, "ci")
     for name in ("env_a", "core"):
         generation = (estate.root / name).resolve()
-        (root / ".gen" / generation.name).symlink_to(generation)
+        shutil.copytree(generation, root / ".gen" / generation.name, symlinks=True, copy_function=os.link)
         (root / name).symlink_to(f".gen/{generation.name}")
-    key = make_key(tmp_path, "ci")
-    estate.ok("sign", "--published", "--root", str(root), "--key", str(key))
+        sign_generation(key, str(root), name, generation.name)
+    sign_table(key, str(root))
     airflow = deploy([bundle(tmp_path, "bundle_a", {"fine.py": DAG.format(name="fine")})])
     policy = write_policy(tmp_path / "allowed_signers", line(key))
     airflow.environ |= {"ENVMAN_ROOT": str(root), "ENVMAN_ALLOWED_SIGNERS": str(policy)}

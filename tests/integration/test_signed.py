@@ -18,7 +18,15 @@ from envman.lock.lockfile import body_digest, parse_pins
 from envman.resolver.table import with_first_line
 from envman.signing.policy_file import VARIABLE
 from tests.conftest import Deployment
-from tests.ssh_keys import fingerprint, line, make_key, signature, write_policy
+from tests.ssh_keys import (
+    fingerprint,
+    line,
+    make_key,
+    sign_generation,
+    sign_table,
+    signature,
+    write_policy,
+)
 
 EXEC = ("exec", "--bundle", "bundle_a", "--", "python", "-c", "print('ran')")
 
@@ -36,7 +44,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def signed(two_teams: Deployment, keys: Path) -> Deployment:
     """Two teams, built and signed by CI; from here on each command runs under the policy."""
     two_teams.ok("sign", "--key", str(keys / "ci"))
-    two_teams.ok("sign", "--published", "--key", str(keys / "ci"))
+    for name in ("env_a", "env_b"):
+        sign_generation(keys / "ci", str(two_teams.root), name, two_teams.current(name))
+    sign_table(keys / "ci", str(two_teams.root))
     two_teams.environment[VARIABLE] = str(keys / "allowed_signers")
     return two_teams
 
@@ -61,12 +71,9 @@ def test_what_is_signed_is_built_and_run(signed: Deployment, keys: Path) -> None
 def test_sign_says_what_it_has_signed(two_teams: Deployment, keys: Path) -> None:
     locks = two_teams.ok("sign", "env_a", "--key", str(keys / "ci"), "--json").json["result"]
     assert locks == [{"environment": "env_a", "signed": "environments/env_a.lock"}]
-    said = two_teams.ok("sign", "--published", "--key", str(keys / "ci")).stdout.splitlines()
-    assert said == [
-        f"env_a: {two_teams.current('env_a')}, signed",
-        f"env_b: {two_teams.current('env_b')}, signed",
-        "the table, signed",
-    ]
+    assert two_teams.ok("sign", "env_b", "--key", str(keys / "ci")).stdout == (
+        "env_b: environments/env_b.lock, signed\n"
+    )
 
 
 def test_anybody_can_check_a_lock_without_envman(signed: Deployment, keys: Path) -> None:
@@ -156,11 +163,13 @@ def test_a_key_that_is_none_signs_nothing(two_teams: Deployment, keys: Path, tmp
     (tmp_path / "damaged").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
     (tmp_path / "damaged").chmod(0o600)
     for key in (tmp_path / "missing", tmp_path / "damaged", tmp_path):
-        for words in (["sign"], ["sign", "--published"]):
-            result = two_teams.run(*words, "--key", str(key))
+        for words in (["sign", "--key"], ["publish", "--sign"], ["build", "--sign"]):
+            before = two_teams.generations()
+            result = two_teams.run(*words, str(key))
             assert result.exit_code == 10, result.stderr
             assert f"{key}: can't be signed with" in result.stderr
             assert "Traceback" not in result.stderr
+            assert two_teams.generations() == before
     assert not list(two_teams.folder.rglob("*.sig"))
 
 
@@ -368,10 +377,105 @@ def test_a_generation_that_was_changed_is_refused(
     said = refused(signed, *EXEC, code=125)
     assert "refused by the policy" in said
     assert signed.ok("exec", "--bundle", "bundle_b", "--", "python", "-c", "print(1)").stdout == "1\n"
-    if attack is not with_its_manifest:  # which only the policy can tell
+
+
+# what a build signs
+
+
+def planted(folder: Path) -> None:
+    """Consistent, with the digests that an honest build would have written."""
+    with_its_manifest(folder)
+
+
+PLANTS = [changed, added, removed, led_elsewhere, a_pipe, with_its_list, planted, without_list]
+
+
+@pytest.mark.parametrize("with_policy", [True, False])
+@pytest.mark.parametrize("attack", PLANTS)
+def test_a_build_signs_what_it_has_made_and_nothing_that_it_finds(
+    signed: Deployment, keys: Path, attack: Callable[[Path], None], with_policy: bool
+) -> None:
+    """What stands there is made again, whether the builder has the policy or only its key."""
+    folder = signed.root / ".gen" / signed.current("env_a")
+    attack(folder)
+    if not with_policy:
         del signed.environment[VARIABLE]
-        said = refused(signed, "sign", "--published", "--key", str(keys / "ci"), code=8)
-        assert "is not signed" in said
+    built = signed.ok("build", "--sign", str(keys / "ci"), "--json")
+    assert {one["environment"]: one["status"] for one in built.json["result"]} == {
+        "env_a": "built",
+        "env_b": "unchanged",
+    }
+    assert signed.current("env_a") != folder.name
+    signed.environment[VARIABLE] = str(keys / "allowed_signers")
+    assert signed.ok(*EXEC).stdout == "ran\n"
+    signed.environment[VARIABLE] = str(keys / "allowed_signers")
+    assert signed.ok("build", "--sign", str(keys / "ci")).stdout == "2 unchanged\n"
+
+
+@pytest.mark.parametrize("with_policy", [True, False])
+def test_a_folder_that_was_planted_under_the_next_name_is_not_signed(
+    signed: Deployment, keys: Path, with_policy: bool
+) -> None:
+    """Whoever knows lock and interpreter knows the name; here it is even the one that was signed once."""
+    generation = signed.current("env_a")
+    planted(signed.root / ".gen" / generation)
+    (signed.root / "env_a").unlink()
+    for file in (signed.root / ".state").glob("env_a*"):
+        file.unlink()
+    if not with_policy:
+        del signed.environment[VARIABLE]
+    said = signed.ok("build", "--sign", str(keys / "ci")).stderr
+    assert "is not signed, or not as it was signed: it is made again" in said
+    signed.environment[VARIABLE] = str(keys / "allowed_signers")
+    assert signed.current("env_a") != generation
+    assert signed.ok(*EXEC).stdout == "ran\n"
+    assert not (signed.root / f".state/env_a@{generation}.sig").exists()
+
+
+def test_who_begins_to_sign_builds_once_more(two_teams: Deployment, keys: Path) -> None:
+    before = {name: two_teams.current(name) for name in ("env_a", "env_b")}
+    two_teams.ok("sign", "--key", str(keys / "ci"))
+    built = two_teams.ok("build", "--sign", str(keys / "ci"), "--json").json["result"]
+    assert [one["status"] for one in built] == ["built", "built"]
+    assert two_teams.ok("build", "--sign", str(keys / "ci")).stdout == "2 unchanged\n"
+    two_teams.environment[VARIABLE] = str(keys / "allowed_signers")
+    assert two_teams.ok(*EXEC).stdout == "ran\n"
+    assert not set(before.values()) & {two_teams.current(name) for name in before}
+
+
+def test_another_keys_signature_is_taken_where_the_policy_allows_it(
+    signed: Deployment, keys: Path, tmp_path: Path
+) -> None:
+    both = write_policy(tmp_path / "both", line(keys / "ci"), line(keys / "stranger"))
+    signed.environment[VARIABLE] = str(both)
+    assert signed.ok("build", "--sign", str(keys / "stranger")).stdout == "2 unchanged\n"
+    del signed.environment[VARIABLE]  # nobody says now that ci may
+    built = signed.ok("build", "env_b", "--sign", str(keys / "stranger"), "--json").json["result"]
+    assert [one["status"] for one in built] == ["built"]
+
+
+def test_two_environments_of_one_run_share_what_it_has_made(signed: Deployment, keys: Path) -> None:
+    """And one that comes later does not take over what was signed for another."""
+    shutil.copy(signed.folder / "environments/env_a.toml", signed.folder / "environments/twin.toml")
+    signed.ok("lock", "twin")
+    signed.ok("sign", "--key", str(keys / "ci"))
+    signed.ok("build", "--sign", str(keys / "ci"))
+    assert signed.current("twin") != signed.current("env_a")
+    signed.ok("build", "env_a", "twin", "--sign", str(keys / "ci"), "--rebuild", "--jobs", "1")
+    run = ("exec", "--environment", "twin", "--", "python", "-c", "print('ran')")
+    assert signed.ok(*run).stdout == "ran\n"
+    assert signed.ok(*EXEC).stdout == "ran\n"
+
+
+def test_the_table_that_is_signed_is_the_projects(signed: Deployment, keys: Path) -> None:
+    file = signed.root / ".state/table"
+    records = file.read_text().partition("\n")[2]
+    file.write_text(with_first_line(records.replace("bundle_a\tenv_a", "bundle_a\tenv_b")))
+    for words in (["publish"], ["build"]):
+        signed.ok(*words, "--sign", str(keys / "ci"))
+        assert "bundle_a\tenv_a" in file.read_text()
+        assert signed.ok(*EXEC).stdout == "ran\n"
+    assert signed.run("sign", "--published", "--key", str(keys / "ci")).exit_code == 2
 
 
 def test_the_whole_root_by_a_stranger_is_refused(signed: Deployment, keys: Path) -> None:
@@ -445,8 +549,7 @@ def test_signatures_go_with_their_generations(signed: Deployment, keys: Path) ->
 
 def test_two_that_sign_at_once_leave_what_is_good(signed: Deployment, keys: Path) -> None:
     started = [signed.start("build", "--sign", str(keys / "ci")) for _ in range(2)]
-    started += [signed.start("publish", "--sign", str(keys / "ci"))]
-    started += [signed.start("sign", "--published", "--key", str(keys / "ci"))]
+    started += [signed.start("publish", "--sign", str(keys / "ci")) for _ in range(2)]
     assert [one.wait(120) for one in started] == [0, 0, 0, 0]
     assert signed.ok(*EXEC).stdout == "ran\n"
 
@@ -461,7 +564,7 @@ def test_a_signer_that_is_killed_leaves_the_old_signature(
         "import os, pathlib, signal, sys\n"
         "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from envman.__main__ import main\n"
-        f"sys.argv = ['envman', 'sign', '--published', '--key', {str(keys / 'ci')!r}]\n"
+        f"sys.argv = ['envman', 'publish', '--sign', {str(keys / 'ci')!r}]\n"
         "main()\n"
     )
     killed = subprocess.run(
