@@ -60,7 +60,7 @@ PURE = {
     "names": "",
     "system": "events redaction",
     "resolver": "airflow_options credential inherited snapshot table variables",
-    "spec": "dependencies image_names inputs merge model parse project publication requirement_text schema sources starter values",
+    "spec": "declared dependencies image_names inputs merge model parse project publication requirement_text schema sources starter values",
     "lock": "changes lockfile platforms source_only wheel_tags",
     "store": "layout manifest switches",
     "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",

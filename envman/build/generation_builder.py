@@ -23,6 +23,7 @@ from envman.build.quarantine import SANDBOX_REMEDY, Guest, GuestRights, Quaranti
 from envman.build.venv import Trial, VirtualEnvironment, virtualenv_version
 from envman.errors import BuildError, EnvmanError, Problem
 from envman.packages.package import conflicts
+from envman.spec.declared import spec_digest
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import (
@@ -34,7 +35,7 @@ from envman.store.inventory import (
     replaced,
     take_inventory,
 )
-from envman.store.manifest import Manifest, spec_digest
+from envman.store.manifest import Manifest
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
 from envman.system.files import remove_tree, sync_file_system, write_atomic

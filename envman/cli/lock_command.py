@@ -95,7 +95,7 @@ def lock_command(
 
 
 def _show_states(reporter: Reporter, states: tuple[LockState, ...]) -> None:
-    problems = [state.problem for state in states if state.problem]
+    problems = list(dict.fromkeys(state.problem for state in states if state.problem))
     if reporter.as_json:
         listed = [{"environment": s.environment, "file": s.file, "status": s.status.value} for s in states]
         reporter.json(listed, problems, ok=not problems)

@@ -14,7 +14,7 @@ from envman.cli.options import (
 )
 from envman.cli.output import Reporter
 from envman.signing.policy_file import policy_file
-from envman.usecases.sign import sign_locks
+from envman.usecases.sign import sign_declared
 
 
 def sign_command(
@@ -28,17 +28,19 @@ def sign_command(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign locks, for hosts whose policy asks for it; what is built, `envman build --sign` signs.
+    """Sign locks with their specs, and envman.toml, for hosts whose policy asks for it.
 
-    A lock's signature stands beside it, in env_a.lock.sig. ssh-keygen signs, and asks for a passphrase.
+    A signature stands beside what it is of, in env_a.lock.sig; envman.toml is signed where no environment is
+    named. ssh-keygen signs, and asks for a passphrase. What is built, `envman build --sign` signs.
 
     Examples: envman sign --key ~/.ssh/ci · envman sign env_a --key K
     """
     reporter = Reporter("sign", as_json)
     with reporter.errors():
-        outcomes = sign_locks(require_workspace(project, None), environments or [], key, policy_file())
+        outcomes = sign_declared(require_workspace(project, None), environments or [], key, policy_file())
         if as_json:
             reporter.result(outcomes)
         else:
             for outcome in outcomes:
-                reporter.say(f"{outcome.environment}: {outcome.signed}, signed")
+                whose = f"{outcome.environment}: " if outcome.environment else ""
+                reporter.say(f"{whose}{outcome.signed}, signed")

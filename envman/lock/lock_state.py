@@ -9,8 +9,7 @@ from enum import Enum
 
 from envman.errors import LockError, PolicyError, Problem
 from envman.lock.lockfile import parse_header
-from envman.signing.policy_file import policy_file
-from envman.signing.signers import LOCK, Statement, check_signed
+from envman.lock.signatures import check_lock, check_project
 from envman.spec.inputs import CORE, changed_inputs
 from envman.spec.load import load_inputs
 from envman.spec.project import Environment
@@ -29,7 +28,7 @@ class LockStatus(str, Enum):
     EDITED = "edited"
     """It answers its spec, and holds what resolving does not give."""
     UNSIGNED = "unsigned"
-    """It answers its spec, and the policy refuses it."""
+    """It answers its spec, and the policy refuses it, its spec or envman.toml."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def read_lock_text(workspace: Workspace, environment: Environment) -> str:
 
 def lock_state(workspace: Workspace, environment: Environment) -> LockState:
     """Compare an environment's lock with its spec and the files that the spec names; where a policy stands,
-    its signature has to be one that it allows.
+    the signatures of lock, spec and envman.toml have to be ones that it allows.
     """
     return _checked(workspace, environment)[0]
 
@@ -64,37 +63,15 @@ def lock_state(workspace: Workspace, environment: Environment) -> LockState:
 def _checked(workspace: Workspace, environment: Environment) -> tuple[LockState, str]:
     """The state of a lock, and the text that has it: it is read once, so that no other one is built."""
     state, text = state_to_spec(workspace, environment)
-    policy = policy_file()
-    if policy is None or state.problem:
+    if state.problem:
         return state, text
     try:
-        check_signed(policy, lock_statement(environment, text), _signature(workspace, environment))
+        check_project(workspace)
+        check_lock(workspace, environment, text)
     except PolicyError as error:
         problem = error.problems[0]
         return LockState(environment.name, environment.lock_file, LockStatus.UNSIGNED, problem), text
     return state, text
-
-
-def signature_file(environment: Environment) -> str:
-    """Where the signature of a lock stands, relative to the project."""
-    return f"{environment.lock_file}.sig"
-
-
-def lock_statement(environment: Environment, text: str) -> Statement:
-    """What is signed of a lock: its text, which names its environment."""
-    return Statement(environment.lock_file, LOCK, environment.name, text.encode())
-
-
-def _signature(workspace: Workspace, environment: Environment) -> bytes | None:
-    file = signature_file(environment)
-    try:
-        return workspace.files.read(file).encode()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        why = (isinstance(error, OSError) and error.strerror) or error
-        remedy = f"Sign it again: envman sign {environment.name}"
-        raise PolicyError(Problem(file, f"can't be read: {why}", remedy)) from None
 
 
 def state_to_spec(workspace: Workspace, environment: Environment) -> tuple[LockState, str]:
@@ -133,7 +110,7 @@ def _compared(workspace: Workspace, environment: Environment, text: str) -> Lock
 def check_states(states: Iterable[LockState]) -> None:
     """Raises LockError, or PolicyError if the policy refuses the first that is not as it should be."""
     wrong = [state for state in states if state.problem]
-    problems = [state.problem for state in wrong if state.problem]
+    problems = list(dict.fromkeys(state.problem for state in wrong if state.problem))
     if wrong:
         raise PolicyError(problems) if wrong[0].status is LockStatus.UNSIGNED else LockError(problems)
 

@@ -24,7 +24,7 @@ _good: dict[bytes, float] = {}
 
 class Statement:
     """What is signed: its `text`, for what it counts (a namespace of ssh-keygen), and of whom it is
-    (`identity`: an environment, or TABLE). `file` is where it stands, for messages.
+    (`identity`: an environment, PROJECTS or TABLES). `file` is where it stands, for messages.
     """
 
     __slots__ = ("file", "identity", "namespace", "text")
@@ -40,13 +40,13 @@ LOCK, GENERATION, TABLE = "envman-lock", "envman-generation", "envman-table"
 """The namespaces."""
 
 _SIGN = {
-    LOCK: "envman sign {}",
-    GENERATION: "envman build {} --sign KEY",
+    LOCK: "envman sign {}--key KEY",
+    GENERATION: "envman build {}--sign KEY",
     TABLE: "envman publish --sign KEY",
 }
 
-TABLES = "table"
-"""The identity for which a table is signed."""
+PROJECTS, TABLES = "@project", "@table"
+"""The identities for which envman.toml and a table are signed; no environment can have such a name."""
 
 
 def check_signed(policy: str, statement: Statement, signature: bytes | None) -> None:
@@ -76,7 +76,10 @@ def _why(statement: Statement, signature: bytes, said: str) -> str:
     key, whose = signed_with(statement, signature)
     if key:
         return f"it is signed with {key}, which may not sign it: {_line(said)}"
-    return f"ssh-keygen does not accept its signature: {_line(whose)}"
+    what = "it"
+    if statement.namespace == LOCK:
+        what = "it, or uv's configuration," if statement.identity == PROJECTS else "it, or its spec,"
+    return f"{what} is not as it was signed: {_line(whose)}"
 
 
 def signed_with(statement: Statement, signature: bytes) -> tuple[str, str]:
@@ -95,7 +98,8 @@ def _line(said: str) -> str:
 
 def _refused(policy: str, statement: Statement, what: str) -> PolicyError:
     remedy = f"Who may sign it stands in {policy}. If it is right, have one of them sign it: "
-    remedy += _SIGN[statement.namespace].format(statement.identity)
+    name = "" if statement.identity.startswith("@") else f"{statement.identity} "
+    remedy += _SIGN[statement.namespace].format(name)
     return PolicyError(Problem(statement.file, f"refused by the policy, as {what}", remedy))
 
 

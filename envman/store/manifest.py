@@ -140,11 +140,6 @@ def options_digest(environment: Environment) -> str:
     )
 
 
-def spec_digest(environment: Environment) -> str:
-    """Digest of the whole declared environment, inheritance applied."""
-    return digest([repr(environment)])
-
-
 def generation_identifier(lock_body: str, interpreter: BaseInterpreter, options: str) -> str:
     """The name of the generation that these make: the same content has the same name."""
     parts = [

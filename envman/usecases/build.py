@@ -16,6 +16,7 @@ from envman.build.plan import Plan, plan_generation
 from envman.errors import BuildError, Problem
 from envman.lock.lock_state import fresh_lock_text
 from envman.lock.lockfile import parse_header
+from envman.lock.signatures import check_declared
 from envman.spec.project import Environment
 from envman.spec.workspace import Workspace
 from envman.store.failures import files_of_root
@@ -102,6 +103,7 @@ def build(
 
     outcomes = side_by_side(environments, work, options.jobs, report)
     if not outcomes.errors:
+        check_declared(workspace)
         table = workspace.table()
         options.seal.table(store, table)
         store.publish_table(table)

@@ -17,10 +17,10 @@ from envman.lock.lock_state import (
     airflow_problems,
     check_locks,
     read_lock_text,
-    signature_file,
 )
 from envman.lock.lockfile import Lock, Pin, parse_header, parse_pins, render, versions
 from envman.lock.platforms import lowest_python
+from envman.lock.signatures import signature_file
 from envman.lock.source_only import SourceOnly, source_only
 from envman.spec.inputs import Inputs
 from envman.spec.load import load_inputs, with_fetched
@@ -91,7 +91,7 @@ def lock(
         rendered = render(Lock(name, inputs.digests(), pins), environment.file)
         if rendered != text:
             write_atomic(workspace.lock_path(environment), rendered)
-            (workspace.files.directory / signature_file(environment)).unlink(missing_ok=True)
+            (workspace.files.directory / signature_file(environment.lock_file)).unlink(missing_ok=True)
         outcome = LockOutcome(
             environment=name,
             file=environment.lock_file,

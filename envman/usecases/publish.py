@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from envman.lock.signatures import check_declared
 from envman.spec.workspace import Workspace
 from envman.store import layout
 from envman.store.folder import Store
@@ -32,6 +33,7 @@ def publish(workspace: Workspace, seal: Seal) -> PublishOutcome:
     """Write the table of a project below its root, without building anything; raises OSError, PolicyError."""
     project = workspace.project
     store = Store(project.root)
+    check_declared(workspace)
     table = workspace.table()
     seal.table(store, table)
     changed = store.publish_table(table)

@@ -71,16 +71,160 @@ def test_what_is_signed_is_built_and_run(signed: Deployment, keys: Path) -> None
 def test_sign_says_what_it_has_signed(two_teams: Deployment, keys: Path) -> None:
     locks = two_teams.ok("sign", "env_a", "--key", str(keys / "ci"), "--json").json["result"]
     assert locks == [{"environment": "env_a", "signed": "environments/env_a.lock"}]
+    assert not (two_teams.folder / "envman.toml.sig").exists()
+    assert two_teams.ok("sign", "--key", str(keys / "ci")).stdout.splitlines() == [
+        "envman.toml, signed",
+        "env_a: environments/env_a.lock, signed",
+        "env_b: environments/env_b.lock, signed",
+    ]
     assert two_teams.ok("sign", "env_b", "--key", str(keys / "ci")).stdout == (
         "env_b: environments/env_b.lock, signed\n"
     )
 
 
-def test_anybody_can_check_a_lock_without_envman(signed: Deployment, keys: Path) -> None:
+# what is declared
+
+
+CREDENTIAL = """
+[credentials.evil]
+command = ["/bin/sh", "-c", "echo token"]
+variable = "TOKEN"
+"""
+
+
+def declared(text: str) -> Callable[[Deployment], None]:
+    def attack(deployment: Deployment) -> None:
+        file = deployment.folder / "environments/env_a.toml"
+        file.write_text(file.read_text() + text)
+
+    return attack
+
+
+def default(text: str) -> Callable[[Deployment], None]:
+    def attack(deployment: Deployment) -> None:
+        file = deployment.folder / "envman.toml"
+        file.write_text(file.read_text() + text)
+
+    return attack
+
+
+SPECS = {
+    "credential": declared(CREDENTIAL),
+    "variable": declared('[variables]\nset = { PYTHONSTARTUP = "/tmp/evil" }\n'),
+    "check": declared('commands = [["true"]]\n'),
+    "source build": declared('[source-builds]\nvariables = { CFLAGS = "-fplugin=/tmp/evil" }\n'),
+    "limits": declared("[limits]\npids = 5000\n"),
+    "of all": default("[defaults.credentials.evil]\nfile = '/etc/shadow'\nvariable = 'TOKEN'\n"),
+}
+
+
+@pytest.mark.parametrize("attack", SPECS.values(), ids=SPECS)
+def test_a_spec_that_was_changed_needs_a_new_signature(
+    signed: Deployment, keys: Path, attack: Callable[[Deployment], None]
+) -> None:
+    """Though the lock is as it was. Neither is it built, nor is its table published."""
+    table = (signed.root / ".state/table").read_bytes()
+    attack(signed)
+    assert "it, or its spec, is not as it was signed" in refused(signed, "lock", "--check", code=10)
+    said = refused(signed, "build", "--sign", str(keys / "ci"), code=10)
+    assert "envman sign env_a --key KEY" in said
+    refused(signed, "publish", "--sign", str(keys / "ci"), code=10)
+    refused(signed, "build", "env_b", "--sign", str(keys / "ci"), code=10)
+    assert (signed.root / ".state/table").read_bytes() == table
+    signed.ok("sign", "--key", str(keys / "ci"))
+    signed.ok("build", "--sign", str(keys / "ci"))
+    assert signed.ok(*EXEC).stdout == "ran\n"
+
+
+def moved(deployment: Deployment) -> None:
+    file = deployment.folder / "envman.toml"
+    file.write_text(
+        file.read_text().replace('bundle_a = { environment = "env_a"', 'bundle_a = { environment = "env_b"')
+    )
+
+
+def without_signature(deployment: Deployment) -> None:
+    (deployment.folder / "envman.toml.sig").unlink()
+
+
+def of_a_lock(deployment: Deployment) -> None:
+    shutil.copy(deployment.folder / "environments/env_a.lock.sig", deployment.folder / "envman.toml.sig")
+
+
+def another_index(deployment: Deployment) -> None:
+    file = deployment.folder / "uv.toml"
+    file.write_text((file.read_text() if file.exists() else "") + "offline = true\n")
+
+
+PROJECTS = {
+    "a bundle": moved,
+    "an image": default('[images]\nenv_a = "registry.example/evil:1"\n'),
+    "triggers": default('[triggerer]\nallow = ["evil.*"]\n'),
+    "no signature": without_signature,
+    "a lock's signature": of_a_lock,
+    "uv's configuration": another_index,
+}
+
+
+@pytest.mark.parametrize("attack", PROJECTS.values(), ids=PROJECTS)
+def test_what_envman_toml_says_is_signed_too(
+    signed: Deployment, keys: Path, attack: Callable[[Deployment], None]
+) -> None:
+    table = (signed.root / ".state/table").read_bytes()
+    attack(signed)
+    for words in (["build"], ["publish"]):
+        said = refused(signed, *words, "--sign", str(keys / "ci"), code=10)
+        assert "envman.toml: refused by the policy" in said
+        assert "envman sign --key KEY" in said
+    said = refused(signed, "lock", "--check", code=10)
+    assert said.count("envman.toml: refused by the policy") == 1
+    assert (signed.root / ".state/table").read_bytes() == table
+    signed.ok("sign", "--key", str(keys / "ci"))
+    signed.ok("build", "--sign", str(keys / "ci"))
+
+
+def test_who_may_sign_one_environment_signs_no_project(
+    signed: Deployment, keys: Path, tmp_path: Path
+) -> None:
+    """A team's key is for what the team declares; by default a line of the policy is for all namespaces."""
+    policy = write_policy(tmp_path / "policy", line(keys / "ci"), line(keys / "stranger", "env_a", ""))
+    signed.environment[VARIABLE] = str(policy)
+    signed.ok("sign", "env_a", "--key", str(keys / "stranger"))
+    refused(signed, "sign", "env_b", "--key", str(keys / "stranger"), code=10)
+    assert "envman.toml" in refused(signed, "sign", "--key", str(keys / "stranger"), code=10)
+    signed.ok("build", "--sign", str(keys / "ci"))
+
+
+@pytest.mark.parametrize("name", ["table", "project"])
+def test_no_environments_key_signs_the_table_or_the_project(
+    signed: Deployment, keys: Path, tmp_path: Path, name: str
+) -> None:
+    """Whatever the environment is called."""
+    policy = write_policy(
+        tmp_path / "policy", line(keys / "ci", "*,!@table"), line(keys / "stranger", name, "")
+    )
+    signed.environment[VARIABLE] = str(policy)
+    assert fingerprint(keys / "stranger") in refused(
+        signed, "publish", "--sign", str(keys / "stranger"), code=10
+    )
+    assert fingerprint(keys / "stranger") in refused(signed, "sign", "--key", str(keys / "stranger"), code=10)
+
+
+def test_the_form_of_what_is_declared_needs_no_new_signature(signed: Deployment) -> None:
+    for file in (signed.folder / "envman.toml", signed.folder / "environments/env_a.toml"):
+        file.write_text(f"# a comment\n\n{file.read_text()}")
+    assert signed.ok("lock", "--check").stdout == "2 of 2 locks answer their specs\n"
+    assert signed.ok("build").stdout == "2 unchanged\n"
+
+
+def test_the_statement_that_is_signed_is_as_the_page_says(signed: Deployment, keys: Path) -> None:
+    """So that anybody can check one without envman."""
     file = signed.folder / "environments/env_a.lock"
+    manifest = json.loads((signed.root / "env_a/envman.json").read_text())
+    lock = hashlib.sha256(file.read_bytes()).hexdigest()
+    said = f"envman lock\nenvironment: env_a\nlock: {lock}\nspec: {manifest['spec']}\n"
     words = ["-I", "env_a", "-n", "envman-lock", "-s", f"{file}.sig", "-f", str(keys / "allowed_signers")]
-    with file.open("rb") as text:
-        subprocess.run(["ssh-keygen", "-Y", "verify", *words], stdin=text, check=True, timeout=60)
+    subprocess.run(["ssh-keygen", "-Y", "verify", *words], input=said.encode(), check=True, timeout=60)
 
 
 # locks
@@ -257,6 +401,8 @@ def test_a_table_that_changes_is_signed_before_it_is_published(
         "envman.toml", text.replace("bundle_a = ", 'bundle_c = { environment = "env_b" }\nbundle_a = ')
     )
     before = (signed.root / ".state/table").read_bytes()
+    refused(signed, *command, "--sign", str(keys / "ci"), code=10)
+    signed.ok("sign", "--key", str(keys / "ci"))
     refused(signed, *command, code=10)
     refused(signed, *command, "--sign", str(keys / "stranger"), code=10)
     assert (signed.root / ".state/table").read_bytes() == before
@@ -457,7 +603,7 @@ def test_another_keys_signature_is_taken_where_the_policy_allows_it(
 def test_two_environments_of_one_run_share_what_it_has_made(signed: Deployment, keys: Path) -> None:
     """And one that comes later does not take over what was signed for another."""
     shutil.copy(signed.folder / "environments/env_a.toml", signed.folder / "environments/twin.toml")
-    signed.ok("lock", "twin")
+    signed.ok("lock", "twin")  # of which the next line signs the lock
     signed.ok("sign", "--key", str(keys / "ci"))
     signed.ok("build", "--sign", str(keys / "ci"))
     assert signed.current("twin") != signed.current("env_a")

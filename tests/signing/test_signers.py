@@ -58,7 +58,7 @@ def test_what_is_not_signed_is_refused(policy: Path) -> None:
 def test_a_changed_text_is_refused(policy: Path, key: Path) -> None:
     said = refusal(policy, statement(TEXT + b"more"), signature(key, LOCK, TEXT))
     assert said.startswith(
-        "environments/env_a.lock: refused by the policy, as ssh-keygen does not accept its signature: "
+        "environments/env_a.lock: refused by the policy, as it, or its spec, is not as it was signed: "
     )
 
 

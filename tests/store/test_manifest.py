@@ -10,6 +10,7 @@ from packaging.markers import Marker
 
 from envman.errors import StoreError
 from envman.names import name_problem
+from envman.spec.declared import spec_digest
 from envman.spec.project import Environment, ResourceLimits
 from envman.store.manifest import (
     BaseInterpreter,
@@ -17,7 +18,6 @@ from envman.store.manifest import (
     generation_identifier,
     options_digest,
     parse_manifest,
-    spec_digest,
 )
 
 INTERPRETER = BaseInterpreter("CPython", "3.12.1", "linux-x86_64", "/usr/bin/python3.12", "123-456")

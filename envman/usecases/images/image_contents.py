@@ -16,11 +16,12 @@ from envman.image.entries import Entry, Kind, folder, portable_mode, written
 from envman.image.labels import EnvironmentLabels, ImageLabels
 from envman.oci.bases import Base
 from envman.oci.layer import entries_below
+from envman.spec.declared import spec_digest
 from envman.spec.workspace import Workspace
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import FileEntry, listing_text, parse_inventory
-from envman.store.manifest import BaseInterpreter, Manifest, spec_digest
+from envman.store.manifest import BaseInterpreter, Manifest
 from envman.system.beneath import place_in_root, read_in_root
 from envman.system.digests import Digests
 from envman.system.source_date import rfc3339
