@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 import time
 
 from envman.errors import ExitCode, Problem, ResolveError, StoreError
 from envman.inside.protocol import HELD_DESCRIPTOR
-from envman.resolver.variables import child_environment
+from envman.resolver.variables import NO_BYTECODE, child_environment
 from envman.signing.policy_file import policy_file
 from envman.store import layout
 from envman.store.root import current_generation
@@ -98,7 +99,7 @@ def replace_process(
     check_held(snapshot.root, environment, generation, descriptor, with_files=True)
     _make_inheritable(descriptor)
     bin_folder = f"{layout.generation_path(snapshot.root, generation)}/bin"
-    variables = child_environment(os.environ, bin_folder, *declared)
+    variables = child_environment(os.environ, bin_folder, *declared) | as_signed()
     if credentials := snapshot.table.credentials(environment):
         from envman.launch.own_credentials import own_credentials
 
@@ -152,6 +153,13 @@ def check_held(root: str, environment: str, generation: str, held: int, with_fil
         check(policy, root, environment, generation, held)
 
 
+def as_signed() -> dict[str, str]:
+    """Variables that keep a generation as it was signed, where a policy stands: `python -O` has bytecode of
+    its own, and the next start would refuse what it adds.
+    """
+    return NO_BYTECODE if policy_file() else {}
+
+
 def _locked(path: str) -> int | None:
     """A descriptor of a manifest with a shared lock on it; None where it is gone, or just being collected.
 
@@ -161,11 +169,14 @@ def _locked(path: str) -> int | None:
     import fcntl
 
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _unusable(path, "opened", error) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe, say, at which nobody ends to wait
+        os.close(descriptor)
+        raise StoreError(Problem(path, "is no file", "Find out who made it; build again: envman build"))
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _SHARED)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from envman.launch.narrowed_options import narrowed_options
 from envman.launch.own_component import DEFAULT_QUEUE
+from envman.launch.process import as_signed
 from envman.resolver.inherited import SWITCHES, inherited, is_the_components, names_a_team, switched_off
 from envman.resolver.variables import child_environment
 
@@ -81,7 +82,9 @@ def variables_for(
     keep_out, settings = table.environment(environment) or ([], {})
     narrowed = narrowed_options(snapshot, environment, environ)
     caller = narrowed | inherited(environ, purpose.teams, table.passed(environment))
-    variables = child_environment(caller, bin_folder, keep_out, settings) | NO_DATABASE | A_SHELL
+    variables = (
+        child_environment(caller, bin_folder, keep_out, settings) | NO_DATABASE | A_SHELL | as_signed()
+    )
     handed = {credential.variable for credential in table.credentials(environment)}
     off = switched_off(environ, {*variables, *handed})
     variables |= {name: value for name, value in off.items() if name not in settings}

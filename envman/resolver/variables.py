@@ -27,6 +27,10 @@ fork. What else it does is the same, and what an operator has set for it wins.
 """
 
 
+NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
+"""Has an interpreter write nothing beside what it imports; a generation has its bytecode."""
+
+
 def child_environment(
     caller: Mapping[str, str],
     bin_folder: str,

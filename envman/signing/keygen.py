@@ -7,6 +7,7 @@ meanwhile. This needs neither subprocess nor threads, which take longer to impor
 from __future__ import annotations
 
 import _signal  # signal itself imports enum
+import errno
 import fcntl
 import os
 import time
@@ -22,6 +23,11 @@ MOST_OUTPUT = 4096
 SIGNERS, SIGNATURE = "/proc/self/fd/3", "/proc/self/fd/4"
 """By which names ssh-keygen finds the two files."""
 
+_REMEDIES = {
+    errno.ENOENT: "Install OpenSSH's client (Debian: openssh-client).",
+    errno.EMFILE: "This process has as many files open as it may: raise its limit (ulimit -n).",
+    errno.ECHILD: "This process ignores SIGCHLD, or waits for all children elsewhere: start it without.",
+}
 _ABOVE = 10
 _PAUSE = 0.0005
 
@@ -29,6 +35,7 @@ _PAUSE = 0.0005
 def ssh_keygen(words: list[str], message: bytes, signers: bytes, signature: bytes) -> tuple[int, str]:
     """Run it with these words: its exit status, and what it says. Raises PolicyError where it can't run."""
     opened: list[int] = []
+    ignored = _hear_of_children()
     try:
         for content in (message, b"", b"", signers, signature):  # the descriptors 0 to 4
             opened.append(_in_memory(content))
@@ -39,11 +46,27 @@ def ssh_keygen(words: list[str], message: bytes, signers: bytes, signature: byte
         return os.waitstatus_to_exitcode(status), _said(opened[1])
     except (OSError, AttributeError) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error)
-        remedy = "Install OpenSSH's client (Debian: openssh-client)."
+        number = error.errno if isinstance(error, OSError) else None
+        remedy = _REMEDIES.get(number or 0, "Look at what keeps it, and try again.")
         raise PolicyError(Problem(PROGRAM, f"no signature can be checked: {why}", remedy)) from None
     finally:
+        if ignored:
+            _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
         for descriptor in opened:
             os.close(descriptor)
+
+
+def _hear_of_children() -> bool:
+    """Have the kernel keep the status of a child where SIGCHLD is ignored, as who starts a process may leave
+    it; whether it was. Only the main thread can; in others no status is had, and nothing is good.
+    """
+    if _signal.getsignal(_signal.SIGCHLD) != _signal.SIG_IGN:
+        return False
+    try:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    except ValueError:
+        return False
+    return True
 
 
 def _in_memory(content: bytes) -> int:

@@ -107,7 +107,10 @@ def read_policy(path: str) -> bytes:
     """The policy's text; raises PolicyError where it can't be read, or where somebody else may write it.
 
     It has to be a file of root's or of this user's, which others can't write, and so do the folders above it.
+    None of them is a link: where it stands, others might write, and lead it elsewhere.
     """
+    if not path.startswith("/"):
+        raise _unusable(path, "is named by a path that begins in the current folder, whichever that is")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -118,7 +121,9 @@ def read_policy(path: str) -> bytes:
         finally:
             os.close(descriptor)
         for folder in _above(path):
-            status = os.stat(folder)
+            status = os.lstat(folder)
+            if stat.S_ISLNK(status.st_mode):
+                raise _unusable(path, f"its folder {folder} is a link: name it {os.path.realpath(path)}")
             if why := _untrusted(status, is_file=True):
                 raise _unusable(path, f"its folder {folder} {why}")
     except OSError as error:
@@ -144,15 +149,9 @@ def _untrusted(status: os.stat_result, is_file: bool) -> str:
 
 
 def _above(path: str) -> list[str]:
-    """The folders above a path, by its name, and where links among them lead."""
-    named = os.path.dirname(os.path.abspath(path))
-    found: list[str] = []
-    waiting = [named, os.path.realpath(named)]
-    while waiting:
-        if (folder := waiting.pop()) not in found:
-            found.append(folder)
-            waiting.append(os.path.dirname(folder))
-    return found
+    """The folders above a path, by its name, from the root down."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:end]) or "/" for end in range(1, len(parts) + 1)]
 
 
 def _unusable(path: str, why: str) -> PolicyError:

@@ -1,6 +1,7 @@
 """The list of a generation's files, and what differs from it.
 
 One JSON array a line: [mode, digest, path]; the mode as git writes it, the digest of a link is of its target.
+A folder stands there if it is empty: Python imports it as a package (PEP 420).
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ OWN_FILES = frozenset({layout.MANIFEST, layout.FILES})
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file of a generation: type and permission bits, SHA-256 of its content or of its link's target."""
+    """A file of a generation, or an empty folder: type and permission bits, SHA-256 of its content or of its
+    link's target.
+    """
 
     mode: str
     digest: str
@@ -60,7 +63,7 @@ class Inventory:
 
 
 def take_inventory(folder: Path, digests: Digests) -> Inventory:
-    """Read and digest every file below a folder, links not followed."""
+    """Read and digest every file below a folder, links not followed; with the empty folders."""
     entries: dict[str, FileEntry] = {}
     size = unshared = 0
     for path in _walk(str(folder)):
@@ -68,8 +71,9 @@ def take_inventory(folder: Path, digests: Digests) -> Inventory:
         if relative in OWN_FILES:
             continue
         status = os.lstat(path)
-        size += status.st_size
-        unshared += status.st_size * (status.st_nlink == 1)
+        if not stat.S_ISDIR(status.st_mode):
+            size += status.st_size
+            unshared += status.st_size * (status.st_nlink == 1)
         entries[relative] = FileEntry(f"{status.st_mode:o}", _digest(path, status, digests))
     return Inventory(entries, size, unshared)
 
@@ -81,6 +85,8 @@ def _walk(folder: str) -> Iterator[str]:
         for name in folders:
             if (Path(parent) / name).is_symlink():
                 yield f"{parent}/{name}"
+        if not files and not folders and parent != folder:
+            yield parent
 
 
 def _digest(path: str, status: os.stat_result, digests: Digests) -> str:
@@ -215,5 +221,6 @@ def count_files(folder: Path) -> tuple[int, int]:
     for path in _walk(str(folder)):
         if path[len(str(folder)) + 1 :] not in OWN_FILES:
             count += 1
-            size += os.lstat(path).st_size
+            status = os.lstat(path)
+            size += 0 if stat.S_ISDIR(status.st_mode) else status.st_size
     return count, size

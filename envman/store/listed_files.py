@@ -1,5 +1,7 @@
 """A generation's files against its list, before its interpreter starts: all of them, each read.
 
+A folder without anything in it is listed as files are: Python imports it as a package (PEP 420).
+
 It is on the launch path, so it imports nothing that `inventory.py`, which makes the list, needs besides. A
 size, a time or an inode proves nothing: who may write the root folder sets them back. Threads would not make
 it faster: Python waits for itself between so many small files.
@@ -48,18 +50,22 @@ def first_difference(folder: str, listing: str) -> str:
 
 
 def _walk(folder: str) -> list[tuple[str, os.stat_result]]:
-    """Every file and link below a folder, links not followed; paths are relative to it."""
+    """Every file, link and empty folder below a folder, links not followed; paths are relative to it."""
     found: list[tuple[str, os.stat_result]] = []
     waiting = [""]
     while waiting:
         above = waiting.pop()
+        is_empty = True
         with os.scandir(f"{folder}/{above}") as entries:
             for entry in entries:
+                is_empty = False
                 path = f"{above}/{entry.name}" if above else entry.name
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(path)
                 else:
                     found.append((path, entry.stat(follow_symlinks=False)))
+        if is_empty:
+            found.append((above, os.lstat(f"{folder}/{above}")))
     return found
 
 

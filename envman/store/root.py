@@ -154,8 +154,8 @@ def _stamp(status: os.stat_result) -> tuple[int, int]:
 
 def _published(root: str, path: str) -> tuple[Table, tuple[int, int]]:
     try:
-        with open(path, "rb", buffering=0) as stream:
-            content, stamp = stream.readall(), _stamp(os.fstat(stream.fileno()))
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as stream:
+            content, stamp = stream.readall() or b"", _stamp(os.fstat(stream.fileno()))
     except FileNotFoundError:
         raise ResolveError(
             Problem(root, "no environments are published there", "Run: envman build")

@@ -7,8 +7,10 @@ signed once, as a rollback does.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 
 from envman.errors import PolicyError, Problem
 from envman.signing.signers import GENERATION, TABLE, TABLES, Statement, check_signed, read_signature
@@ -55,11 +57,11 @@ def compare_files(root: str, environment: str, generation: str, manifest: bytes)
     """Raises PolicyError unless a generation's files are those of a manifest, which is signed."""
     import json
 
+    _check_place(root, environment, generation)
     folder = layout.generation_path(root, generation)
     remedy = f"Find out who wrote there; build it again: envman build {environment} --rebuild --sign KEY"
     try:
-        with open(f"{folder}/{layout.FILES}", "rb") as stream:
-            listing = stream.read()
+        listing = _read(f"{folder}/{layout.FILES}")
         if json.loads(manifest)["files"] != f"sha256:{digest(listing)}":
             difference = f"{layout.FILES} was changed"
         else:
@@ -71,11 +73,29 @@ def compare_files(root: str, environment: str, generation: str, manifest: bytes)
         raise PolicyError(Problem(f"environment '{environment}': {folder}", what, remedy))
 
 
+def _read(path: str) -> bytes:
+    """What a file holds; raises OSError, and for a pipe at once."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", path)
+        return stream.read()
+
+
 def _checked_manifest(policy: str, root: str, environment: str, generation: str, held: int) -> bytes:
+    _check_place(root, environment, generation)
     manifest = os.pread(held, LARGEST_MANIFEST, 0)
     signature = read_signature(layout.signature_path(root, environment, generation))
     check_signed(policy, generation_statement(root, environment, generation, manifest), signature)
     return manifest
+
+
+def _check_place(root: str, environment: str, generation: str) -> None:
+    """What stands elsewhere is not of this root, whoever has signed a folder of its name."""
+    for folder in (f"{root}/{layout.GENERATIONS}", layout.generation_path(root, generation)):
+        if os.path.islink(folder):
+            what = f"refused by the policy, as {folder} is a link"
+            remedy = "Find out who made it, and remove it; build again: envman build --sign KEY"
+            raise PolicyError(Problem(f"environment '{environment}'", what, remedy))
 
 
 def digest(content: bytes) -> str:

@@ -481,6 +481,37 @@ def a_pipe(folder: Path) -> None:
     os.mkfifo(file)
 
 
+def an_empty_folder(folder: Path) -> None:
+    """Which Python imports as a package (PEP 420), in place of one of the base's further on its path."""
+    (next(folder.glob("lib/python3*/site-packages")) / "evil").mkdir()
+
+
+def empty_folders_in_one_another(folder: Path) -> None:
+    (next(folder.glob("lib/python3*/site-packages")) / "evil/of/many").mkdir(parents=True)
+
+
+def an_empty_folder_writable(folder: Path) -> None:
+    """One that the build has made, for others to write to."""
+    (folder / "include").chmod(0o777)
+
+
+def an_empty_folder_gone(folder: Path) -> None:
+    (folder / "include").rmdir()
+
+
+def a_pipe_for_a_list(folder: Path) -> None:
+    (folder / "envman.files").unlink()
+    os.mkfifo(folder / "envman.files")
+
+
+def a_link_out_of_the_root(folder: Path) -> None:
+    """All of it as it was signed, where somebody else may change it after a look."""
+    elsewhere = folder.parents[2] / "elsewhere"
+    shutil.rmtree(elsewhere, ignore_errors=True)
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+
+
 def with_its_list(folder: Path) -> None:
     """A file is added, and the list of the files is made to know it."""
     added(folder)
@@ -511,7 +542,9 @@ def with_garbage_for_a_list(folder: Path) -> None:
 
 ATTACKS = [
     *(changed, added, removed, led_elsewhere, made_executable, a_pipe),
+    *(an_empty_folder, empty_folders_in_one_another, an_empty_folder_writable, an_empty_folder_gone),
     *(with_its_list, with_its_manifest, without_list, with_garbage_for_a_list),
+    *(a_pipe_for_a_list, a_link_out_of_the_root),
 ]
 
 
@@ -533,7 +566,7 @@ def planted(folder: Path) -> None:
     with_its_manifest(folder)
 
 
-PLANTS = [changed, added, removed, led_elsewhere, a_pipe, with_its_list, planted, without_list]
+PLANTS = [changed, added, removed, a_pipe, an_empty_folder, planted, without_list, a_link_out_of_the_root]
 
 
 @pytest.mark.parametrize("with_policy", [True, False])
@@ -622,6 +655,82 @@ def test_the_table_that_is_signed_is_the_projects(signed: Deployment, keys: Path
         assert "bundle_a\tenv_a" in file.read_text()
         assert signed.ok(*EXEC).stdout == "ran\n"
     assert signed.run("sign", "--published", "--key", str(keys / "ci")).exit_code == 2
+
+
+@pytest.mark.parametrize("place", ["manifest", "table"])
+def test_a_pipe_keeps_nobody_waiting(signed: Deployment, place: str) -> None:
+    """At whose other end is nobody; with a policy and without one."""
+    file = signed.root / "env_a/envman.json" if place == "manifest" else signed.root / ".state/table"
+    file = file.resolve()
+    file.unlink()
+    os.mkfifo(file)
+    assert str(file) in refused(signed, *EXEC, code=125)
+    del signed.environment[VARIABLE]
+    assert str(file) in refused(signed, *EXEC, code=125)
+
+
+def test_the_folder_of_the_generations_is_no_link(signed: Deployment) -> None:
+    (signed.root / ".gen").rename(signed.folder / "elsewhere")
+    (signed.root / ".gen").symlink_to(signed.folder / "elsewhere")
+    assert "is a link" in refused(signed, *EXEC, code=125)
+    (signed.root / ".gen").unlink()
+    (signed.folder / "elsewhere").rename(signed.root / ".gen")
+    assert signed.ok(*EXEC).stdout == "ran\n"
+
+
+@pytest.mark.parametrize("way", ["-O", "-OO", "PYTHONOPTIMIZE", "PYTHONDONTWRITEBYTECODE="])
+def test_an_interpreter_leaves_a_generation_as_it_was_signed(signed: Deployment, way: str) -> None:
+    """Its bytecode is another one, for which there is no file yet; the user may write there."""
+    options = [way] if way.startswith("-") else []
+    if way == "PYTHONOPTIMIZE":
+        signed.environment[way] = "1"
+    elif not options:
+        signed.environment["PYTHONDONTWRITEBYTECODE"] = ""
+        options = ["-O"]
+    run = ("exec", "--bundle", "bundle_a", "--", "python", *options, "-c", "import frame; print(1)")
+    for _ in range(2):
+        assert signed.ok(*run).stdout == "1\n"
+    signed.ok("verify")
+
+
+def test_where_no_policy_stands_a_bundles_bytecode_is_kept(two_teams: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("ONE = 1\n")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import helper; print(helper.ONE)"
+    assert two_teams.ok(*EXEC[:-1], code).stdout == "1\n"
+    assert list(tmp_path.glob("__pycache__/helper.*.pyc"))
+
+
+def test_a_policy_by_a_relative_path_is_refused(signed: Deployment, keys: Path) -> None:
+    shutil.copy(keys / "allowed_signers", signed.folder / "signers")
+    signed.environment[VARIABLE] = "signers"
+    assert "current folder" in refused(signed, *EXEC, code=125)
+
+
+def test_what_ignores_sigchld_starts_what_is_signed(signed: Deployment) -> None:
+    """As some supervisors leave it to their children."""
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+    )
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, *signed.command(*words)[1:]]
+        return subprocess.run(
+            command,
+            cwd=signed.folder,
+            env=signed.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert run(*EXEC).stdout == "ran\n"
+    show = "import signal; print(signal.getsignal(signal.SIGCHLD).name)"
+    assert run(*EXEC[:-1], show).stdout == "SIG_IGN\n"
+    (signed.root / f".state/env_a@{signed.current('env_a')}.sig").write_text("garbage")
+    assert run(*EXEC).returncode == 125
 
 
 def test_the_whole_root_by_a_stranger_is_refused(signed: Deployment, keys: Path) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import random
+import resource
+import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -198,7 +202,7 @@ def unusable(policy: Path) -> str:
     with pytest.raises(PolicyError) as caught:
         read_policy(str(policy))
     (problem,) = caught.value.problems
-    assert problem.where == str(policy)
+    assert problem.where == str(policy) or not policy.is_absolute()
     return problem.what
 
 
@@ -223,6 +227,33 @@ def test_so_is_one_in_such_a_folder_that_a_link_leads_to(policy: Path, tmp_path:
     policy.rename(tmp_path / "open/inner/allowed_signers")
     (tmp_path / "closed").symlink_to("open/inner")
     assert "its folder" in unusable(tmp_path / "closed/allowed_signers")
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_no_link_leads_to_a_policy(policy: Path, tmp_path: Path, depth: int) -> None:
+    """A link in an open folder is led elsewhere by anybody, and named by none of the paths' ends."""
+    real, opened, closed = tmp_path / "real/deep", tmp_path / "open", tmp_path / "closed"
+    for folder in (real, opened, closed):
+        folder.mkdir(parents=True)
+    policy = policy.rename(real / "allowed_signers")
+    assert read_policy(str(policy))
+    opened.chmod(0o777)
+    (opened / "middle").symlink_to(real)
+    (closed / "first").symlink_to(opened / "middle")
+    (tmp_path / "whole").symlink_to(tmp_path / "real")
+    path = (closed / "first", opened / "middle", tmp_path / "whole/deep")[depth] / "allowed_signers"
+    what = unusable(path)
+    assert "is a link" in what or "may be written by others" in what
+    opened.chmod(0o755)
+    assert f"is a link: name it {policy}" in unusable(path)
+
+
+def test_a_policy_has_an_absolute_path(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workload's current folder is anybody's."""
+    monkeypatch.chdir(policy.parent)
+    for path in ("allowed_signers", "./allowed_signers", f"../{policy.parent.name}/allowed_signers"):
+        assert "current folder" in unusable(Path(path))
+    assert read_policy(str(policy))
 
 
 def test_a_policy_that_is_a_link_is_refused(policy: Path, tmp_path: Path) -> None:
@@ -333,6 +364,52 @@ def test_one_on_the_callers_path_is_not_run(
     monkeypatch.setenv("PATH", str(tmp_path))
     check_signed(str(policy), statement(), signed)
     assert not (tmp_path / "ran").exists()
+
+
+def remedy(policy: Path, signed: bytes) -> str:
+    with pytest.raises(PolicyError) as caught:
+        check_signed(str(policy), statement(), signed)
+    return caught.value.problems[0].remedy
+
+
+def test_the_remedy_is_of_the_cause(policy: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signed = signature(key, LOCK, TEXT)
+    limits, opened = resource.getrlimit(resource.RLIMIT_NOFILE), list[int]()
+    highest = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                opened.append(os.dup(0))
+        with pytest.raises(PolicyError) as caught:
+            keygen.ssh_keygen([], b"", b"", b"")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in opened:
+            os.close(descriptor)
+    (problem,) = caught.value.problems
+    assert "Too many open files" in problem.what
+    assert "ulimit -n" in problem.remedy
+    monkeypatch.setattr(keygen, "PROGRAM", "/nowhere/ssh-keygen")
+    assert "openssh-client" in remedy(policy, signed)
+    monkeypatch.setattr(keygen, "PROGRAM", "/etc/hostname")
+    assert "openssh-client" not in remedy(policy, signed)
+
+
+def test_where_sigchld_is_ignored_a_status_is_had_all_the_same(
+    policy: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = signature(key, LOCK, TEXT)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        check_signed(str(policy), statement(), signed)
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+        refusal(policy, statement(TEXT + b"more"), signed)
+        monkeypatch.setattr(signers, "_good", {})
+        with ThreadPoolExecutor(1) as threads:  # where it can't be changed, and nothing is good
+            assert "SIGCHLD" in threads.submit(remedy, policy, signed).result(60)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def program(folder: Path, script: str) -> str:

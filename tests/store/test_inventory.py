@@ -32,6 +32,7 @@ def generation(tmp_path: Path) -> Path:
     folder = tmp_path / "generation"
     (folder / "bin").mkdir(parents=True)
     (folder / "empty").mkdir()
+    (folder / "empty").chmod(0o755)
     (folder / "lib" / "deep").mkdir(parents=True)
     (folder / "bin" / "tool").write_bytes(b"#!x\n")
     (folder / "bin" / "tool").chmod(0o755)
@@ -49,6 +50,7 @@ def test_every_file_and_link_is_listed_with_its_type_bits_and_content(generation
         "bin/python": FileEntry("120777", sha256(b"/usr/bin/python3")),
         "lib/deep/a.py": FileEntry("100644", sha256(b"")),
         "lib64": FileEntry("120777", sha256(b"lib")),
+        "empty": FileEntry("40755", "-"),
     }
     assert inventory.size == len(b"#!x\n") + len("/usr/bin/python3") + len("lib")
 
