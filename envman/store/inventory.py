@@ -207,12 +207,17 @@ def differences(listed: dict[str, FileEntry], found: dict[str, FileEntry]) -> tu
     result: list[Difference] = []
     for path in sorted(listed.keys() | found.keys()):
         if path not in found:
-            result.append(Difference("missing", path))
+            result += [] if _has_files(path, listed, found) else [Difference("missing", path)]
         elif path not in listed:
-            result.append(Difference("added", path))
+            result += [] if _has_files(path, found, listed) else [Difference("added", path)]
         elif listed[path] != found[path]:
             result.append(Difference("changed", path))
     return tuple(result)
+
+
+def _has_files(path: str, here: dict[str, FileEntry], there: dict[str, FileEntry]) -> bool:
+    """Whether it is a folder that is empty here, and there has files, each of which is told of."""
+    return here[path].mode.startswith("40") and any(one.startswith(f"{path}/") for one in there)
 
 
 def count_files(folder: Path) -> tuple[int, int]:

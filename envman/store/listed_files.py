@@ -32,7 +32,8 @@ def first_difference(folder: str, listing: str) -> str:
     for path, status in _walk(folder):
         entry = listed.pop(path, None)
         if entry is None:
-            if path not in OWN_FILES:
+            emptied = stat.S_ISDIR(status.st_mode) and any(one.startswith(f"{path}/") for one in listed)
+            if path not in OWN_FILES and not emptied:  # what was in it is missing
                 return f"{path} was added"
         elif entry[0] != f"{status.st_mode:o}":
             return f"{path} was changed"

@@ -19,6 +19,7 @@ from envman.store.inventory import (
     parse_inventory,
     take_inventory,
 )
+from envman.store.listed_files import first_difference
 from envman.system.digests import Digests
 from tests.strategies import free_text, law
 
@@ -107,6 +108,17 @@ def test_every_kind_of_alteration_is_found(generation: Path) -> None:
         Difference("changed", "lib/deep/a.py"),
         Difference("changed", "lib64"),
     )
+
+
+def test_a_folder_that_was_emptied_is_told_of_by_its_files(generation: Path) -> None:
+    listing = take_inventory(generation, Digests()).to_text()
+    (generation / "lib/deep/a.py").unlink()
+    found = take_inventory(generation, Digests()).entries
+    assert differences(parse_inventory(listing), found) == (Difference("missing", "lib/deep/a.py"),)
+    assert first_difference(str(generation), listing) == "lib/deep/a.py is missing"
+    (generation / "lib/deep").rmdir()
+    (generation / "lib/other").mkdir()
+    assert first_difference(str(generation), listing) == "lib/other was added"
 
 
 def test_a_link_in_place_of_a_file_of_the_same_content_is_a_change(generation: Path) -> None:
