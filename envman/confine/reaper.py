@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
     """Run the program; returns the exit status."""
     for number in _WATCHED:
         signal.signal(number, signal.SIG_DFL)
-    inherited = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    inherited: set[int] = {*signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)}
     started = os.getpid()
     reaper = os.fork()
     if reaper == 0:
@@ -55,7 +55,7 @@ def main(words: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _reap(words: list[str], parent: int, inherited: set[signal.Signals]) -> int:
+def _reap(words: list[str], parent: int, inherited: set[int]) -> int:
     prctl = ctypes.CDLL(None).prctl
     if prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) or prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0):
         print("envman: what a check leaves running could not be ended here", file=sys.stderr)  # noqa: T201

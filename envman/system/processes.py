@@ -37,7 +37,7 @@ class Processes:
         `held` are file descriptors of locks that the child inherits: if this process is killed, the lock
         lasts as long as the child still writes. `on_line` gets each line of standard error as it comes; an
         error of it ends the child, and is raised. After `timeout` seconds the child's group is ended, by
-        SIGTERM first, and the exit code is that of SIGKILL. Raises OSError where the program can't be started,
-        InterruptedByUserError where a signal ends the command.
+        SIGTERM first, and the exit code is that of SIGKILL. Raises OSError where the program can't be
+        started, InterruptedByUserError where a signal ends the command.
         """
         return CHILDREN.run(command, {**environment, **self._added}, folder, held, on_line, timeout)

@@ -36,7 +36,7 @@ MAY_LOAD = {
     "lock": (f"{SPEC} uv", UV, "lock"),
     "sign": (SPEC, DECLARED, "sign"),
     "build": (f"{SPEC} uv", f"{UV} build confine inside launch packages", "build"),
-    "publish": (SPEC, PUBLISHED, "publish"),
+    "publish": (SPEC, DECLARED, "publish"),
     "resolve": ("", f"{PUBLISHED} launch", "resolve"),
     "add": (f"{SPEC} uv tomlkit", UV, "add_remove lock"),
     "remove": (f"{SPEC} uv tomlkit", UV, "add_remove lock"),

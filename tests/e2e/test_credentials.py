@@ -124,7 +124,7 @@ def airflow(
     made.environ["ENVMAN_ROOT"] = str(root)
     made.start_api_server()
     made.start("dag-processor", *envman("launch", "dag-processor"))
-    made.start("scheduler", *envman("launch", "--", "airflow", "scheduler"))
+    made.start("scheduler", *envman("launch", "scheduler"))
     made.start("triggerer", *envman("launch", "triggerer"))
     made.wait_for("the Dags", lambda: made.dag_ids() == {f"asks_{name}" for name in NAMES})
     return made
