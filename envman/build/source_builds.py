@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -53,6 +54,9 @@ SAME_TIME = "315619200"
 """2 January 1980: what a build writes as its own time (SOURCE_DATE_EPOCH), so that it gives the same wheel
 another time; zip archives know none before the 1st.
 """
+
+LONGEST_CALL = 3600.0
+"""Seconds for one call of a hook: what hangs must not hold its generation's lock without end."""
 
 _SCRIPT = "call_hook.py"
 _RESULT = "result"
@@ -255,7 +259,11 @@ class SourceBuilds:
             found.let_in(self._guests)
             bench.given = True
             words = [str(environment.python), str(environment.folder / _SCRIPT), name, str(call)]
-            finished = found.processes.run(words, {**variables, **further}, str(bench.source))
+            until = time.monotonic() + LONGEST_CALL
+            environ = {**variables, **further}
+            finished = found.processes.run(words, environ, str(bench.source), timeout=LONGEST_CALL)
+            if finished.exit_code and time.monotonic() >= until:
+                raise UnfitError(f"{name} was ended, as it took more than {LONGEST_CALL / 60:g} minutes")
             if finished.exit_code:
                 raise UnfitError(f"{name} ended with {finished.exit_code}\n  {said_by(finished)}")
             return call

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -56,12 +56,11 @@ class SourceCache:
             what = f"'{name}' is no file of a source distribution"
             raise BuildError(Problem(str(file), what, "Lock a version that has a wheel, or another source."))
         place = self._folder / SOURCES / file.sha256
+        there = _number(place)
         if _is_as_kept(place / name, file.sha256):
             mark_used(place)
         else:
-            if place.exists():
-                remove_tree(place)  # damaged; what another build puts there meanwhile is whole
-            with _new_folder(place) as new:
+            with _new_folder(place, there) as new:
                 self._fetch(file, new / name)
         return place / name
 
@@ -101,17 +100,20 @@ class SourceCache:
     def text(self, key: str) -> str | None:
         """A text that was kept; None where there is none that is as it was. Raises OSError."""
         for kept in sorted((self._folder / TEXTS / key).glob("*")):
-            if _is_as_kept(kept, kept.name):
-                mark_used(kept.parent)
-                return kept.read_text(encoding="utf-8")
+            with suppress(FileNotFoundError):  # removed meanwhile
+                content = kept.read_bytes()
+                if hashlib.sha256(content).hexdigest() == kept.name:
+                    mark_used(kept.parent)
+                    return content.decode("utf-8")
         return None
 
     def keep_text(self, key: str, text: str) -> str:
         """Keep a text; returns it. Raises OSError."""
         place = self._folder / TEXTS / key
-        remove_tree(place)
-        content = text.encode("utf-8")
-        with _new_folder(place) as new:
+        there, content = _number(place), text.encode("utf-8")
+        if self.text(key) is not None:  # another build's
+            return text
+        with _new_folder(place, there) as new:
             (new / hashlib.sha256(content).hexdigest()).write_bytes(content)
         return text
 
@@ -127,9 +129,10 @@ class SourceCache:
         `key` begins with the source's digest, and a dash.
         """
         for wheel in sorted((self._folder / WHEELS / key).glob("*/*.whl")):
-            if _is_as_kept(wheel, wheel.parent.name):
-                mark_used(self._folder / WHEELS / key)
-                return BuiltWheel(wheel, wheel.parent.name)
+            with suppress(FileNotFoundError):  # removed meanwhile
+                if _is_as_kept(wheel, wheel.parent.name):
+                    mark_used(self._folder / WHEELS / key)
+                    return BuiltWheel(wheel, wheel.parent.name)
         return None
 
     def keep(self, key: str, result: Path, check: Callable[[str, BinaryIO], None]) -> BuiltWheel:
@@ -138,9 +141,10 @@ class SourceCache:
         Where another build has kept one meanwhile, that one counts.
         """
         place = self._folder / WHEELS / key
-        if place.exists() and self.wheel(key) is None:
-            remove_tree(place)
-        with _new_folder(place) as new:
+        there = _number(place)
+        if (kept := self.wheel(key)) is not None:
+            return kept
+        with _new_folder(place, there) as new:
             name, sha256 = copy_wheel(result, new, check)
             (new / sha256).mkdir()
             (new / name).rename(new / sha256 / name)
@@ -151,16 +155,33 @@ class SourceCache:
 
 
 def _is_as_kept(file: Path, sha256: str) -> bool:
-    return file.is_file() and not file.is_symlink() and Digests().of(str(file)) == sha256
+    try:
+        return file.is_file() and not file.is_symlink() and Digests().of(str(file)) == sha256
+    except FileNotFoundError:  # removed meanwhile
+        return False
+
+
+def _number(place: Path) -> int | None:
+    """The number of what stands at a place (inode), None where nothing does."""
+    try:
+        return place.lstat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 @contextmanager
-def _new_folder(place: Path) -> Iterator[Path]:
-    """A folder that takes its place once it is whole; what another build has put there meanwhile stays."""
+def _new_folder(place: Path, damaged: int | None) -> Iterator[Path]:
+    """A folder that takes its place once it is whole; what another build has put there meanwhile stays.
+
+    What was there before, and was found damaged, is removed: it is known by its number, which nothing new has
+    while it is there.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
     try:
         yield new
+        if damaged is not None and _number(place) == damaged:
+            remove_tree(place)
         try:
             new.rename(place)
         except OSError:

@@ -11,19 +11,20 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from envman.build import built_wheel
+from envman.build import built_wheel, source_builds, source_cache
 from envman.build.interpreters import discover
 from envman.build.machine import ThisMachine
 from envman.build.quarantine import Guest, GuestProcesses, GuestRights, Quarantine
 from envman.build.source_backend import UnfitError, requirements, static_metadata
 from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
-from envman.build.source_cache import BuiltWheel
+from envman.build.source_cache import BuiltWheel, SourceCache
 from envman.build.source_metadata import declared, source_metadata
 from envman.confine.step import identity
 from envman.errors import BuildError, Problem
@@ -563,3 +564,93 @@ def test_what_is_told_of_a_package_is_printable() -> None:
         "\N{REPLACEMENT CHARACTER}31m",
         "\N{REPLACEMENT CHARACTER}",
     )
+
+
+HANGS = {
+    "sleeps": "import time; time.sleep(600)",
+    "is deaf": "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)",
+    "ends well": "import signal, time; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); time.sleep(600)",
+    "prints": "print('x' * 1000) or [print('x' * 1000) for _ in iter(int, 1)]",
+}
+
+
+@pytest.mark.parametrize("rights", [GuestRights.SANDBOXED, GuestRights.ANOTHERS])
+@pytest.mark.parametrize("code", HANGS.values(), ids=list(HANGS))
+def test_a_build_that_hangs_is_ended(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, code: str, rights: GuestRights
+) -> None:
+    monkeypatch.setattr(source_builds, "LONGEST_CALL", 3.0)
+    workshop.machine = ThisMachine() if rights is GuestRights.SANDBOXED else Fallback(rights)
+    workshop.python = EVERYBODYS
+    with pytest.raises(BuildError, match=r"build_wheel was ended, as it took more than 0\.05 minutes"):
+        workshop.wheel(f"def files():\n    {code}\n")
+
+
+def test_what_another_build_keeps_meanwhile_stays(workshop: Workshop) -> None:
+    """Two builds of one source: the second one finds the place taken, and takes nothing away."""
+    cache = SourceCache(workshop.folder / "cache", Source())
+    first = workshop.wheel(NOTHING)
+    key = first.path.parent.parent.name
+    kept = (first.path.stat().st_ino, first.path.parent.parent.stat().st_ino)
+    archive = make_sdist(workshop.folder / "other", "said", backend=NOTHING + "# another\n")
+    result = workshop.folder / "result"
+    result.mkdir()
+    shutil.copy(first.path, result)
+    assert cache.keep(key, result, lambda *_: None) == first
+    assert (first.path.stat().st_ino, first.path.parent.parent.stat().st_ino) == kept
+    cache.keep_text("key", "first")
+    (text,) = (workshop.folder / "cache/metadata/key").iterdir()
+    number = text.stat().st_ino
+    assert cache.keep_text("key", "second") == "second"
+    assert (text.stat().st_ino, cache.text("key")) == (number, "first")
+    assert cache.source(workshop.source(archive)).is_file()
+
+
+@pytest.mark.parametrize("what", ["source", "text", "wheel"])
+def test_what_is_damaged_is_replaced_unless_another_has_done_so(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The other build replaces it between this one's look and its own file."""
+    wheel, folder = workshop.wheel(NOTHING), workshop.folder / "cache"
+    key = wheel.path.parent.parent.name
+    cache, result = SourceCache(folder, Source()), workshop.folder / "result"
+    cache.keep_text(key, "text")
+    result.mkdir()
+    shutil.copy(wheel.path, result)
+    file = workshop.source(workshop.folder / "sdists/said-1.0.tar.gz")
+    ways: dict[str, Callable[[SourceCache], object]] = {
+        "source": lambda one: one.source(file),
+        "text": lambda one: one.keep_text(key, "text"),
+        "wheel": lambda one: one.keep(key, result, lambda *_: None),
+    }
+    place = {"source": folder / "sources" / file.sha256, "text": folder / "metadata" / key}
+    at = place.get(what, folder / "wheels" / key)
+    (damaged,) = (path for path in at.rglob("*") if path.is_file())
+    damaged.write_bytes(b"damaged")
+    mkdtemp, others = tempfile.mkdtemp, []
+
+    def meanwhile(*words: Any, **named: Any) -> str:
+        if not others:
+            others.append(1)
+            ways[what](SourceCache(folder, Source()))
+            others.append(at.stat().st_ino)
+        return mkdtemp(*words, **named)
+
+    monkeypatch.setattr(source_cache.tempfile, "mkdtemp", meanwhile)
+    ways[what](cache)
+    assert at.stat().st_ino == others[1]
+    assert damaged.read_bytes() != b"damaged"
+
+
+def test_what_is_removed_while_it_is_looked_at_is_not_there(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = workshop.wheel(NOTHING)
+    cache, key = SourceCache(workshop.folder / "cache", Source()), wheel.path.parent.parent.name
+    cache.keep_text(key, "text")
+
+    def gone(path: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr(source_cache, "mark_used", gone)
+    assert (cache.text(key), cache.wheel(key)) == (None, None)

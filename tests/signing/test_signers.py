@@ -179,9 +179,12 @@ def _mutated(content: bytes, draw: random.Random) -> bytes:
 
 
 def _blob(armoured: bytes) -> bytes:
-    """What an armoured signature says, as ssh-keygen reads it: whatever stands behind its end is left out."""
+    """What an armoured signature says, as ssh-keygen reads it: whatever stands behind its end is left out, and
+    so is the format's version, as it takes older ones than its own for its own.
+    """
     body = armoured.split(b"-----BEGIN SSH SIGNATURE-----")[1].split(b"-----END SSH SIGNATURE-----")[0]
-    return base64.b64decode(b"".join(body.split()))
+    blob = base64.b64decode(b"".join(body.split()))
+    return blob.removeprefix(b"SSHSIG")[4:]
 
 
 # the policy's file
