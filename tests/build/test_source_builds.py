@@ -567,9 +567,9 @@ def test_what_is_told_of_a_package_is_printable() -> None:
 
 
 HANGS = {
-    "sleeps": "import time; time.sleep(600)",
-    "is deaf": "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)",
-    "ends well": "import signal, time; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); time.sleep(600)",
+    "waits": "import signal; signal.pause()",
+    "is deaf": "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()",
+    "ends well": "import signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); signal.pause()",
     "prints": "print('x' * 1000) or [print('x' * 1000) for _ in iter(int, 1)]",
 }
 
