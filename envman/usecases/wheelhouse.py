@@ -26,7 +26,7 @@ from envman.lock.source_only import SourceFile
 from envman.spec.workspace import Workspace
 from envman.store.manifest import BaseInterpreter
 from envman.system.events import Event, Report, Stage
-from envman.system.files import cache_folder
+from envman.system.files import cache_folder, strangers_folder
 from envman.uv.indexes import pip_index_environment
 from envman.uv.runner import Source, Uv
 
@@ -81,8 +81,8 @@ def _take_source(file: SourceFile, uv: Uv, folder: Path, scratch: Path) -> list[
     archive = SourceCache(cache_folder(os.environ), uv.source).source(file)
     shutil.copyfile(archive, folder / archive.name)
     try:
-        with TemporaryDirectory(dir=scratch) as unpacked:
-            wanted = build_system(unpack_source(archive, Path(unpacked))).requires
+        with strangers_folder("envman-source-", scratch) as unpacked:
+            wanted = build_system(unpack_source(archive, unpacked)).requires
     except UnfitError as error:
         remedy = "Lock another version of it, one that has a wheel best."
         raise BuildError(Problem(str(file), f"can't be built: {error}", remedy)) from None
