@@ -184,7 +184,7 @@ def test_a_task_runs_as_the_environments_user(airflow: AirflowDeployment, way: s
 
 COMPONENTS = {
     "dag-processor": ("launch", "dag-processor", "--", "--num-runs", "1"),
-    "scheduler": ("launch", "scheduler", "--num-runs", "1"),
+    "scheduler": ("launch", "scheduler", "--", "--num-runs", "1"),
 }
 by_component = pytest.mark.parametrize("component", COMPONENTS)
 

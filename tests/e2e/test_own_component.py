@@ -31,7 +31,7 @@ def test_each_bundle_has_a_dag_processor_of_its_own(airflow: AirflowDeployment) 
     dags = dict(airflow.rows("select bundle_name, count(*) from dag group by bundle_name"))
     tags = dict(airflow.rows("select dag_id, name from dag_tag where dag_id like 'plain%'"))
     errors = airflow.rows("select filename from import_error")
-    assert dags == {"bundle_a": 15, "bundle_b": 15, "bundle_c": 1}
+    assert dags == {"bundle_a": 16, "bundle_b": 16, "bundle_c": 1}
     assert tags == {f"plain_{letter}": f"grid {GRIDS[letter]}" for letter in ("a", "b")}
     assert errors == [("broken.py",)]
 
