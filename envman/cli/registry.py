@@ -50,7 +50,7 @@ COMMANDS = (
     ),
     CommandEntry("init", "Write a starter: envman.toml, two environments, two small bundles."),
     CommandEntry("lock", "Resolve environments into hashed locks, side by side."),
-    CommandEntry("sign", "Sign locks, or what is published, for hosts whose policy asks for it."),
+    CommandEntry("sign", "Sign locks with their specs, and envman.toml, for hosts whose policy asks for it."),
     CommandEntry("build", "Build environments from their locks alone and publish them."),
     CommandEntry(
         "publish", "Publish what envman.toml says about bundles and teams, without building anything."
