@@ -212,9 +212,12 @@ def test_an_image_is_built_from_signed_locks_only_where_a_policy_stands(
 ) -> None:
     key = make_key(tmp_path, "ci")
     images.environment["ENVMAN_ALLOWED_SIGNERS"] = str(write_policy(tmp_path / "signers", line(key)))
-    result = images.run("image", "build", "env_a", "--tag", "team/unsigned:1", "--engine", engine)
-    assert result.exit_code == 10, result.stderr
-    assert "environments/env_a.lock: refused by the policy, as it is not signed" in result.stderr
+    for unsigned in ("envman.toml", "environments/env_a.lock"):
+        result = images.run("image", "build", "env_a", "--tag", "team/unsigned:1", "--engine", engine)
+        assert result.exit_code == 10, result.stderr
+        assert f"{unsigned}: refused by the policy, as it is not signed" in result.stderr
+        images.ok("sign", "--key", str(key))
+        (images.folder / "environments/env_a.lock.sig").unlink()
     assert "team/unsigned:1" not in images.ok("image", "list").stdout
     if engine == "envman":
         images.ok("sign", "env_a", "--key", str(key))
