@@ -38,6 +38,10 @@ for manifest in sorted(root.glob(".gen/*/envman.json")):
         for line in (folder / "envman.files").read_text().splitlines():
             mode, digest, path = json.loads(line)
             file = folder / path
+            if digest == "-":  # an empty folder
+                if not file.is_dir() or any(file.iterdir()):
+                    problems.append(f"{file} is no empty folder")
+                continue
             content = os.readlink(file).encode() if file.is_symlink() else file.read_bytes()
             if hashlib.sha256(content).hexdigest() != digest:
                 problems.append(f"{file} is altered, it has {len(content)} bytes")
