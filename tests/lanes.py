@@ -50,7 +50,7 @@ LANES = {
         )
     ),
     # the documentation: generated pages, links, examples as they stand
-    "docs": Lane(("docs",), ("systemd-analyze", "ssh-keygen")),
+    "docs": Lane(("docs", "deployment/test_service_files.py"), ("systemd-analyze", "ssh-keygen")),
     # real uv, real builds, the package registry, interpreters of several versions
     "real": Lane(
         (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import shlex
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +41,6 @@ def test_each_component_has_a_unit_that_starts_it() -> None:
         assert "Delegate" not in service
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_finds_no_fault_with_them(tmp_path: Path) -> None:
     for users in (False, True):
         wanted = replace(WANTED, program="/bin/true", has_users=users, has_limits=True)
