@@ -31,9 +31,9 @@ def install() -> None:
     if moved := [name for name in NEEDED if not hasattr(EdgeWorker, name)]:
         what = f"the Edge provider has no {', '.join(moved)}"
         raise ResolveError(Problem("edge-worker", what, "Take apache-airflow-providers-edge3 5 or newer."))
-    for name in [name for name in os.environ if name.endswith(f"__{NEW_INTERPRETER}")]:
+    teams = [name for name in os.environ if name.endswith(f"___{NEW_INTERPRETER}")]
+    for name in (f"AIRFLOW__{NEW_INTERPRETER}", *teams):
         set_for_component(name, "False")
-    set_for_component(f"AIRFLOW__{NEW_INTERPRETER}", "False")
     leave_to_component(HOSTNAME_CALLABLE)
     multiprocessing.set_start_method("fork", force=True)
     setattr(EdgeWorker, SUBPROCESS, refuse)

@@ -77,9 +77,7 @@ class HandedCredentials:
                     file.write(content)
                     file.flush()
                     socket.send_fds(ours, [b"."], [file.fileno()], socket.MSG_NOSIGNAL)
-            except (
-                OSError
-            ) as error:  # the workload has ended, or no descriptor is free: it sees the socket's end
+            except OSError as error:  # it has ended, or no descriptor is free: it sees the socket's end
                 log.warning(
                     "Credentials could not be sent", environment=self._runtime.environment, reason=str(error)
                 )

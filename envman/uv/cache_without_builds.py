@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from envman.system.child_process import Finished
+from envman.system.files import remove_tree
 from envman.system.waiting import FOR_MOMENTS, alone
 
 BUILDS = "builds-v0"
@@ -61,7 +61,8 @@ def cache_without_builds(cache: Path) -> Iterator[Path]:
         yield view
         _keep(view, cache)
     finally:
-        shutil.rmtree(view, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(view)
 
 
 def _remove_the_left(cache: Path) -> None:
@@ -69,7 +70,7 @@ def _remove_the_left(cache: Path) -> None:
     for view in cache.glob(f"{VIEW}*"):
         with contextlib.suppress(OSError):
             if not view.is_symlink() and view.stat().st_mtime < time.time() - LEFT_AFTER:
-                shutil.rmtree(view)
+                remove_tree(view)
 
 
 def _keep(view: Path, cache: Path) -> None:

@@ -124,13 +124,15 @@ class Uv:
     def cache_folder(self) -> Path | None:
         """Where uv keeps what it has unpacked, by its configuration; None where it does not say.
 
-        It is a path of the machine, or of the image, that uv runs in.
+        It is a path of the machine, or of the image, that uv runs in. uv is asked once.
         """
-        with uv_folder(self.source.config) as folder:
-            command = [self.program, "cache", "dir"]
-            finished = self._processes.run(command, uv_environment(os.environ), str(folder))
-        said = finished.stdout.strip()
-        return Path(said) if finished.exit_code == 0 and said else None
+        if self._kept_cache is None:
+            with uv_folder(self.source.config) as folder:
+                command = [self.program, "cache", "dir"]
+                finished = self._processes.run(command, uv_environment(os.environ), str(folder))
+            said = finished.stdout.strip()
+            self._kept_cache = Path(said) if finished.exit_code == 0 and said else None
+        return self._kept_cache
 
     def resolve(
         self, inputs: Inputs, previous: str, upgrade: Upgrade, known: Sequence[KnownMetadata] = ()
@@ -259,11 +261,10 @@ class Uv:
         if wants_no_cache(os.environ, self.source.config):
             with tempfile.TemporaryDirectory(prefix="envman-cache-") as cache:
                 yield Path(cache)
-        elif (found := self._kept_cache or self.cache_folder()) is None:
+        elif (found := self.cache_folder()) is None:
             what = "it does not say where its cache is"
             raise LockError(Problem("uv cache dir", what, "Run that command, and mend what it says."))
         else:
-            self._kept_cache = found
             yield Path(self._processes.outside(str(found)))
 
     def _try_a_build(self, options: Sequence[str], folder: Path, python: str) -> None:

@@ -68,18 +68,6 @@ SECRETS = {
 LEGACY = 'import hook\nhook.now()\nfrom setuptools import setup\nsetup(name="hostile", version="1.0")\n'
 
 
-@pytest.fixture
-def sdists(tmp_path: Path, deployment: Deployment) -> Path:
-    """A folder that is the deployment's second source of files."""
-    folder = tmp_path / "sdists"
-    folder.mkdir()
-    deployment.environment |= {
-        "UV_FIND_LINKS": str(folder),
-        "ENVMAN_CACHE_DIR": str(tmp_path / "envman-cache"),
-    }
-    return folder
-
-
 def lock(deployment: Deployment, name: str, packages: list[Path], more: str = "") -> None:
     """Lock sources; their metadata is static (PEP 643), so nothing of theirs runs before the build."""
     deployment.spec(name, [f"{one.name.partition('-')[0]}==1.0" for one in packages], more)

@@ -18,18 +18,6 @@ OLD = "Metadata-Version: 1.0\nName: {0}\nVersion: 1.0\n"
 """Metadata of a kind that uv does not believe: the backend is asked."""
 
 
-@pytest.fixture
-def sdists(tmp_path: Path, deployment: Deployment) -> Path:
-    """A folder that is the deployment's second source of files, and tells no hashes."""
-    folder = tmp_path / "sdists"
-    folder.mkdir()
-    deployment.environment |= {
-        "UV_FIND_LINKS": str(folder),
-        "ENVMAN_CACHE_DIR": str(tmp_path / "envman-cache"),
-    }
-    return folder
-
-
 def dynamic(folder: Path, name: str, backend: str = "", requires: tuple[str, ...] = ()) -> Path:
     return make_sdist(folder, name, "1.0", backend, requires, {"PKG-INFO": OLD.format(name)})
 
