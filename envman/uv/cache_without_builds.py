@@ -8,6 +8,7 @@ itself, and stays there. `--no-build` would not do: with it uv takes another ver
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import tempfile
 import time
@@ -22,6 +23,9 @@ BUILDS = "builds-v0"
 """Where uv makes the environments that it builds in. `TRIAL` shows whether it still does."""
 
 VIEW = "envman-view-"
+ARCHIVES = "archive-"
+"""What the folders of unpacked wheels begin with."""
+
 LOCK = ".lock"
 """By which uv's commands that empty the cache wait for those that use it."""
 
@@ -74,17 +78,24 @@ def _remove_the_left(cache: Path) -> None:
 
 
 def _keep(view: Path, cache: Path) -> None:
-    """Take over what uv had to make; of folders all or none, as they refer to each other."""
+    """Take over what uv had to make, beside what another command made meanwhile."""
     made = [entry for entry in view.iterdir() if not entry.is_symlink() and entry.name != BUILDS]
     if not made:
         return
+    # the other folders point to unpacked archives, which so are there before anybody looks for them
+    made.sort(key=lambda entry: not entry.name.startswith(ARCHIVES))
     with alone(cache / "envman-view.lock", FOR_MOMENTS):
-        folders = [entry for entry in made if entry.is_dir()]
-        marks = [entry for entry in made if not entry.is_dir() and not (cache / entry.name).exists()]
-        if any((cache / folder.name).exists() for folder in folders):
-            folders = []
-        for entry in (*folders, *marks):
-            entry.rename(cache / entry.name)
+        for entry in made:
+            _merge(entry, cache / entry.name)
+
+
+def _merge(source: Path, target: Path) -> None:
+    """Move a file or folder; where the target is there, what it lacks. Raises OSError."""
+    if not os.path.lexists(target):
+        source.rename(target)
+    elif not source.is_symlink() and source.is_dir():
+        for entry in list(source.iterdir()):
+            _merge(entry, target / entry.name)
 
 
 def wanted_build(finished: Finished) -> tuple[str, str] | None:

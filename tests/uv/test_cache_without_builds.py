@@ -172,17 +172,43 @@ def test_several_begin_with_an_empty_cache(tmp_path: Path, files: Path) -> None:
     assert len(texts) == 1
 
 
-def test_folders_are_kept_all_or_none(tmp_path: Path) -> None:
+def test_what_two_fetched_at_once_is_kept_of_both(tmp_path: Path) -> None:
+    """Each points to what it has unpacked itself; the first one's pointer stays where both have one."""
     with cache_without_builds(tmp_path) as first, cache_without_builds(tmp_path) as second:
-        for view in (first, second):
-            (view / "pointers-v1").mkdir()
-            (view / "contents-v1").mkdir()
-        (second / "more-v1").mkdir()
-    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.is_dir()) == [
-        "contents-v1",
-        "more-v1",
-        "pointers-v1",
-    ]
+        for view, own in ((first, "grid"), (second, "sly")):
+            archive = view / f"archive-v0/{own}-id"
+            archive.mkdir(parents=True)
+            (archive / "code.py").write_text(own)
+            pointers = view / "wheels-v8/pypi/shared"
+            pointers.mkdir(parents=True)
+            (pointers / own).symlink_to(f"../../../archive-v0/{own}-id")
+            (pointers / "both").symlink_to(f"../../../archive-v0/{own}-id")
+    found = {
+        path.name: (path / "code.py").read_text() for path in (tmp_path / "wheels-v8/pypi/shared").iterdir()
+    }
+    assert found == {"grid": "grid", "sly": "sly", "both": "sly"}  # the second one ended first
+    assert not list(tmp_path.glob("envman-view-*"))
+
+
+def test_what_is_installed_at_once_shares_its_files_with_the_cache(
+    tmp_path: Path, files: Path, cache: Path
+) -> None:
+    """The next environment with the same package costs neither time nor room."""
+    uv = uv_with(tmp_path, files)
+
+    def install(version: str) -> os.stat_result:
+        venv, lock = tmp_path / f"venv-{version}", tmp_path / f"{version}.txt"
+        subprocess.run([uv.program, "venv", "--quiet", "--python", sys.executable, venv], check=True)
+        digest = hashlib.sha256((files / f"grid-{version}-py3-none-any.whl").read_bytes()).hexdigest()
+        lock.write_text(f"grid=={version} --hash=sha256:{digest}\n")
+        uv.install(str(lock), venv / "bin/python", (), print)
+        (record,) = venv.glob("lib/python3*/site-packages/grid-*.dist-info/METADATA")
+        return record.stat()
+
+    with ThreadPoolExecutor(2) as pool:
+        installed = list(pool.map(install, ("1.0", "2.0")))
+    kept = {path.stat().st_ino for path in cache.glob("archive-v0/*/grid-*.dist-info/METADATA")}
+    assert {status.st_ino for status in installed} == kept
 
 
 @pytest.mark.usefixtures("cache")
