@@ -545,6 +545,8 @@ def _choices(hint: object) -> list[str]:
 
 
 def _shown(default: object) -> str:
+    if default is ...:  # typer's word for an option that has to be there
+        return "required"
     if default in (None, False):
         return NONE
     return f"`{default.value if isinstance(default, Enum) else default}`"

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envman.errors import LockError, Problem
@@ -84,7 +84,12 @@ def lock(
         previous = text if old else ""
         resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
         pins, without_wheel = (
-            _resolved(_Resolution(workspace, environment, uv, report), inputs, previous, options.upgrade)
+            _resolved(
+                _Resolution(workspace, environment, uv, report, workspace.project.sandbox_required),
+                inputs,
+                previous,
+                options.upgrade,
+            )
             if resolved
             else (old, ())
         )
@@ -116,9 +121,9 @@ def check_by_resolving(
 ) -> Outcomes[LockState]:
     """Whether each lock is what resolving gives, where its versions are kept as far as they fit.
 
-    Whoever edits a lock by hand can make it answer its spec. Locks are left as they are, and nothing is
-    built: a package that only has a source says so. Raises LockError if they disagree about the deployment's
-    Airflow.
+    Whoever edits a lock by hand can make it answer its spec. Locks are left as they are. Whoever wrote them
+    may be a stranger, so what only a build tells of a source is read in a sandbox, or it is an error. Raises
+    LockError if they disagree about the deployment's Airflow.
     """
     states = {state.environment: state for state in check_locks(workspace, names)}
     environments = {environment.name: environment for environment in workspace.choose(states)}
@@ -133,12 +138,12 @@ def check_by_resolving(
         pins = parse_pins(text, environment.lock_file, name)
         inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
         inputs = with_fetched(inputs, _fetched)
-        unbuilt = replace(inputs, no_build=True)  # a build runs code, and the lock may be a stranger's
         if _answers(text, environment, inputs):
             wanted = "".join(
                 f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins
             )
-            resolved = parse_pins(uv.resolve(unbuilt, wanted, Upgrade()), environment.lock_file, name)
+            resolution = _Resolution(workspace, environment, uv, report, sandbox_required=True)
+            resolved = parse_pins(_text(resolution, inputs, wanted, Upgrade()), environment.lock_file, name)
             wrong = list(unfounded(pins, resolved))
         else:
             wrong = ["what a constraints URL leads to was changed"]
@@ -164,12 +169,13 @@ def _fetched(url: str) -> str:
 
 @dataclass(frozen=True)
 class _Resolution:
-    """Whose requirements are resolved, and by what."""
+    """Whose requirements are resolved, by what, and whether sources run in a sandbox only."""
 
     workspace: Workspace
     environment: Environment
     uv: Uv
     report: Report
+    sandbox_required: bool
 
 
 def _resolved(
@@ -212,7 +218,7 @@ def _reader(resolution: _Resolution, inputs: Inputs) -> AbstractContextManager[S
         network=environment.build_network,
         variables=environment.build_variables,
         hidden=(*hidden, *places_of_files(os.environ, source.config)),
-        sandbox_required=workspace.project.sandbox_required,
+        sandbox_required=resolution.sandbox_required,
     )
     tools = SourceTools(workspace.processes, resolution.uv, machine, resolution.report)
     return source_metadata(options, tools, inputs.requires_python)

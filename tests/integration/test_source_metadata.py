@@ -84,13 +84,31 @@ def test_what_it_says_wrongly_is_its_error(
     assert not (deployment.folder / "environments/env_a.lock").exists()
 
 
-def test_checking_by_resolving_builds_nothing(deployment: Deployment, sdists: Path) -> None:
+def test_a_lock_with_a_source_is_what_resolving_gives(deployment: Deployment, sdists: Path) -> None:
     dynamic(sdists, "outer")
     deployment.spec("env_a", ["outer"])
     deployment.ok("lock")
+    assert "1 of 1 locks" in deployment.ok("lock", "--check", "--resolve").stdout
+    dynamic(sdists, "outer", "REQUIRES = ['grid']\n")
     checked = deployment.run("lock", "--check", "--resolve")
-    assert "from source" not in checked.stderr
-    assert "outer" in checked.stderr
+    assert checked.exit_code == 4
+    assert "grid" in checked.stderr
+
+
+def test_a_lock_of_a_stranger_is_resolved_in_a_sandbox_only(
+    deployment: Deployment, sdists: Path, tmp_path: Path
+) -> None:
+    """As on a machine without bubblewrap, where `lock` itself would go on."""
+    trace = tmp_path / "it-ran"
+    dynamic(sdists, "outer")
+    deployment.spec("env_a", ["outer"])
+    deployment.ok("lock")
+    dynamic(sdists, "outer", f"open({str(trace)!r}, 'w').close()\n")
+    path = without_programs(deployment, tmp_path)
+    refused = deployment.run("lock", "--check", "--resolve", variables={"PATH": path})
+    assert refused.exit_code == 6
+    assert "no sandbox can be had" in refused.stderr
+    assert not trace.exists()
 
 
 def test_exporting_a_lock_builds_nothing(deployment: Deployment, sdists: Path, tmp_path: Path) -> None:
@@ -103,16 +121,20 @@ def test_exporting_a_lock_builds_nothing(deployment: Deployment, sdists: Path, t
     assert not trace.exists()
 
 
+def without_programs(deployment: Deployment, tmp_path: Path) -> str:
+    """A PATH with Python and nothing else."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    return os.pathsep.join([deployment.environment["PATH"].split(os.pathsep)[0], str(empty)])
+
+
 def test_a_sandbox_can_be_asked_for(deployment: Deployment, sdists: Path, tmp_path: Path) -> None:
     """As on a machine without bubblewrap."""
     dynamic(sdists, "outer")
     deployment.spec("env_a", ["outer"])
     text = (deployment.folder / "envman.toml").read_text()
     deployment.write("envman.toml", f"sandbox-required = true\n{text}")
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    path = os.pathsep.join([str(Path(deployment.environment["PATH"].split(os.pathsep)[0])), str(empty)])
-    refused = deployment.run("lock", variables={"PATH": path})
+    refused = deployment.run("lock", variables={"PATH": without_programs(deployment, tmp_path)})
     assert refused.exit_code == 6
     assert "no sandbox can be had" in refused.stderr
 
