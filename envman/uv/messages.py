@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from itertools import takewhile
 
+from packaging.specifiers import SpecifierSet
+
 from envman.errors import EnvmanError, LockError, Problem, UnsatisfiableError
 from envman.system.child_process import Finished
 
@@ -44,18 +46,37 @@ _UNREACHED = ("etwork was disabled", "etwork connectivity is disabled", "401 Una
 """Signs that uv found no solution only because it could not see what there is."""
 
 
-def resolution_error(environment: str, finished: Finished) -> EnvmanError:
-    """The error for a failed resolution."""
+_WANTED_PYTHON = re.compile(r"requires Python ((?:[<>=!~]{1,2}[0-9.*]+)(?:, ?[<>=!~]{1,2}[0-9.*]+)*)")
+
+_PYTHONS = tuple(f"3.{minor}.{micro}" for minor in range(7, 30) for micro in range(40))
+"""Versions to try a range of Pythons with."""
+
+
+def resolution_error(environment: str, requires_python: str, finished: Finished) -> EnvmanError:
+    """The error for a failed resolution of an environment for a range of Pythons."""
     words = last_words(finished)
     where = f"environment '{environment}'"
     said = _one_line(finished)
     if "No solution found" not in said or any(sign in said for sign in _UNREACHED):
         return LockError(Problem(where, f"uv could not resolve it\n  {words}", remedy_for(finished)))
-    remedy = "Change one of the requirements named, or state an override."
+    remedy = _python_remedy(said, requires_python)
     if _NOT_IN_WHEELHOUSE in said:
         remedy = remedy_for(finished)
     return UnsatisfiableError(
         Problem(where, f"its requirements can't be satisfied together\n  {words}", remedy)
+    )
+
+
+def _python_remedy(said: str, requires_python: str) -> str:
+    """What helps where no versions fit: often the spec allows more Pythons than anybody runs."""
+    wanted = list(dict.fromkeys(_WANTED_PYTHON.findall(said)))
+    narrowed = ",".join([requires_python, *wanted]).replace(", ", ",")
+    if not wanted or not any(SpecifierSet(narrowed).filter(_PYTHONS)):
+        python = " or requires-python" if wanted else ""
+        return f"Change one of the requirements named{python}, or state an override."
+    return (
+        f'Set requires-python = "{narrowed}", as a package does not run on all Pythons of the spec; '
+        "or change one of the requirements named."
     )
 
 

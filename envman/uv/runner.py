@@ -156,7 +156,7 @@ class Uv:
             if wanted := wanted_build(finished):
                 raise SourceNeededError(*wanted)
             if finished.exit_code:
-                raise resolution_error(inputs.environment, finished)
+                raise resolution_error(inputs.environment, inputs.requires_python, finished)
             return _with_hashes((folder / "lock.txt").read_text(encoding="utf-8"), known)
 
     def export_pylock(self, lock_file: str, requires_python: str) -> str:

@@ -86,7 +86,7 @@ def failed(stderr: str, stdout: str = "") -> Finished:
 
 @pytest.mark.parametrize("stderr", [CONFLICT, OLDER_CONFLICT])
 def test_requirements_that_conflict_are_unsatisfiable_with_uvs_reasons(stderr: str) -> None:
-    error = resolution_error("env_a", failed(stderr))
+    error = resolution_error("env_a", "==3.11.*", failed(stderr))
     assert isinstance(error, UnsatisfiableError)
     assert error.exit_code == ExitCode.UNSATISFIABLE
     (problem,) = error.problems
@@ -107,7 +107,7 @@ def test_requirements_that_conflict_are_unsatisfiable_with_uvs_reasons(stderr: s
     ],
 )
 def test_a_resolution_that_lacks_its_files_is_not_called_a_conflict(stderr: str, word: str) -> None:
-    error = resolution_error("env_a", failed(stderr))
+    error = resolution_error("env_a", "==3.11.*", failed(stderr))
     assert isinstance(error, LockError)
     (problem,) = error.problems
     assert problem.where == "environment 'env_a'"
@@ -117,7 +117,7 @@ def test_a_resolution_that_lacks_its_files_is_not_called_a_conflict(stderr: str,
 
 @pytest.mark.parametrize("stderr", [NOT_IN_WHEELHOUSE, OLDER_NOT_IN_WHEELHOUSE])
 def test_a_package_that_no_wheelhouse_has_is_not_blamed_on_the_requirements(stderr: str) -> None:
-    (problem,) = resolution_error("env_a", failed(stderr)).problems
+    (problem,) = resolution_error("env_a", "==3.11.*", failed(stderr)).problems
     assert "envman wheelhouse" in problem.remedy
 
 
@@ -179,3 +179,22 @@ def test_where_uv_says_no_error_its_last_words_are_all_that_there_is(
     finished: Finished, expected: str
 ) -> None:
     assert last_words(finished) == expected
+
+
+BECAUSE = (
+    "  × No solution found when resolving dependencies:\n  ╰─▶ Because grid==1.0 requires Python {0} and only"
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "remedy"),
+    [
+        (">=3.11.5", 'Set requires-python = "==3.11.*,>=3.11.5", as'),
+        (">=3.9, !=3.11.2", 'Set requires-python = "==3.11.*,>=3.9,!=3.11.2", as'),
+        (">=3.12", "Change one of the requirements named or requires-python, or"),
+        ("<3.8", "Change one of the requirements named or requires-python, or"),
+    ],
+)
+def test_a_spec_that_allows_too_many_pythons_is_told_which_fit(wanted: str, remedy: str) -> None:
+    (problem,) = resolution_error("env_a", "==3.11.*", failed(BECAUSE.format(wanted))).problems
+    assert problem.remedy.startswith(remedy)
