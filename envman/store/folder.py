@@ -40,8 +40,16 @@ class Store:
     ) -> AbstractContextManager[int]:
         """Hold the lock of a generation, or of the store as a whole; see `locks.locked`."""
         self.check_folders()
+        self._make()
         patience = FOR_MOMENTS if name == STORE else FOR_WORK
         return locked(layout.lock_path(self.root, name), on_wait, patience)
+
+    def _make(self) -> None:
+        """The root's folder; a new one may lie in a project, where git would add its thousands of files."""
+        root = Path(self.root)
+        if not root.exists():
+            root.mkdir(parents=True, exist_ok=True)
+            write_atomic(root / layout.GIT_IGNORE, "*\n")
 
     def check_folders(self) -> None:
         """Raises StoreError where a folder of the store is a link: what it leads to is somebody else's."""

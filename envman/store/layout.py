@@ -22,6 +22,7 @@ LOCK_COPY = "envman.lock"
 SOURCES = ".sources"
 """Where a build of a generation builds packages from source; gone before anything of it counts."""
 
+GIT_IGNORE = ".gitignore"
 TRASH_PREFIX = "trash-"
 
 

@@ -53,3 +53,13 @@ def test_what_was_cut_off_before_it_took_its_place_is_removed(tmp_path: Path) ->
     store.remove_leftovers()
     assert [stray for stray in strays if stray.exists()] == []
     assert store.current("env_a") == "first"
+
+
+def test_git_sees_nothing_of_a_new_root_and_a_folder_that_was_there_is_left_as_it_is(tmp_path: Path) -> None:
+    with Store(f"{tmp_path}/project/.venvs").locked():
+        pass
+    assert (tmp_path / "project/.venvs/.gitignore").read_text() == "*\n"
+    (tmp_path / "given").mkdir()
+    with Store(f"{tmp_path}/given").locked():
+        pass
+    assert [path.name for path in (tmp_path / "given").iterdir()] == [".lock"]
