@@ -58,6 +58,8 @@ _WORDS: tuple[tuple[object, str, str], ...] = (
     (values.BaseImage, "base image", "base images"),
     (values.AptPackage, "Debian package", "Debian packages"),
     (values.TriggerPattern, "trigger class pattern", "trigger class patterns"),
+    (values.ClassPath, "class", "classes"),
+    (values.BundleArgument, "value", "values"),
     (values.UserName, "user", "users"),
     (values.GroupName, "group", "groups"),
     (values.MemorySize, "size", "sizes"),
@@ -92,6 +94,7 @@ pass = ["COMPANY_*"]               # what workloads get of a shared component's 
 bundle_a = { environment = "env_a", queue = "etl" }      # the queue of its tasks that name none
 bundle_b = { team = "team_b" }
 bundle_c = { environment = "env_a", team = "team_b" }    # its own environment wins over the team's
+bundle_d = { environment = "env_a", path = "dags/d" }    # its Dags, for `envman airflow-config`
 
 [teams]
 team_b = { environment = "env_b", queue = "team_b" }
@@ -442,6 +445,8 @@ def _types() -> str:
         "`oci-archive:FILE`, `docker-archive:FILE`",
         "Debian package": "its name, or `name=version`: `libpq5`",
         "trigger class pattern": "a class with its module, or its beginning and `*`: `airflow.providers.*`",
+        "class": "a class with its module: `airflow.providers.git.bundles.git.GitDagBundle`",
+        "value": "text, a number, `true` or `false`, a list or a table; a URL in it has no credentials",
         "user": "the name of a user of the host (small letters, digits, `_` and `-`; at most 32 characters), "
         "or a user's number; neither `root` nor `nobody`, nor their numbers",
         "group": "the name of a group of the host, written as a user's, or a group's number",

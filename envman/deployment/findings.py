@@ -41,7 +41,7 @@ def _bundles(facts: Facts) -> Found:
     for bundle in facts.table.names("bundle"):
         if bundle not in bundles.teams:
             what = f"is in envman.toml, but not in {bundles.source}"
-            remedy = "Add it to Airflow's list of bundles, or take it out of envman.toml."
+            remedy = "Let `envman airflow-config` write the list, or take the bundle out of envman.toml."
             yield Level.WARNING, Problem(f"bundle '{bundle}'", what, remedy)
 
 

@@ -11,7 +11,7 @@ from envman.resolver.table import Table
 
 BUNDLE_LIST = ("dag_processor", "dag_bundle_config_list")
 _REGISTER = (
-    "Add it to Airflow's list of bundles with its classpath and kwargs, or take it out of envman.toml."
+    "Say in envman.toml where it is, by its path or classpath; or add it to Airflow's list of bundles."
 )
 
 
@@ -58,12 +58,21 @@ class AirflowSettings:
     problems: tuple[Problem, ...] = field(default=())
 
 
+def with_sources(
+    entries: Sequence[Mapping[str, object]], sources: Mapping[str, Mapping[str, object]]
+) -> list[Mapping[str, object]]:
+    """Airflow's bundles with the sources that are declared: in their places, new ones at the end."""
+    replaced = [{**entry, **sources.get(str(entry["name"]), {})} for entry in entries]
+    there = {entry["name"] for entry in entries}
+    return [*replaced, *({"name": name, **source} for name, source in sources.items() if name not in there)]
+
+
 def settings(
     root: str, table: Table, entries: Sequence[Mapping[str, object]], wanted: WantedSettings
 ) -> AirflowSettings:
     """The settings for a published or declared table and Airflow's own list of bundles.
 
-    A bundle that Airflow does not have is a problem and not invented: nobody knows its class.
+    A bundle that is not on that list is a problem and not invented: nobody knows its class.
     """
     listed, problems = _with_teams(table, entries, wanted.multi_team)
     executor, executor_problems = _executor(wanted)

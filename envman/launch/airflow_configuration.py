@@ -68,6 +68,10 @@ class AirflowConfiguration:
         _teams(entries, source)
         return entries
 
+    def lists_bundles(self) -> bool:
+        """Whether the list of bundles is set anywhere; raises SpecError."""
+        return self._bundle_list()[0] is not None
+
     def local_folders(self) -> dict[str, str]:
         """The folders of bundles that are folders of this host. Raises SpecError as `bundle_entries` does."""
         folders = {}

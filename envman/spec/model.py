@@ -15,6 +15,8 @@ from envman.spec.values import (
     AbsolutePath,
     AptPackage,
     BaseImage,
+    BundleArgument,
+    ClassPath,
     Command,
     GroupName,
     HandedVariable,
@@ -227,14 +229,38 @@ class EnvironmentSpec(Content):
     )
 
 
-class Bundle(TomlTable):
-    """A Dag bundle's environment or team."""
+class Bundle(TomlTable):  # type: ignore[no-redef] # pydantic's plugin has **kwargs of its own
+    """A Dag bundle's environment or team, and where its Dags are, as far as nobody else says so."""
 
     environment: Name | None = Field(None, description="The bundle's own environment.")
     team: Name | None = Field(None, description="The bundle's team; a bundle belongs to at most one.")
     queue: QueueName | None = Field(
         None, description="Queue of its tasks that name none; what `envman launch worker --bundle` serves."
     )
+    path: PathText | None = Field(
+        None,
+        description="Folder of its Dags, relative to envman.toml; `envman airflow-config` writes it into "
+        "Airflow's list of bundles.",
+    )
+    classpath: ClassPath | None = Field(
+        None, description="Class of a bundle that is no folder, such as Git's; in place of `path`."
+    )
+    arguments: dict[StrictStr, BundleArgument] = Field(
+        default_factory=dict,
+        alias="kwargs",
+        description="Arguments of that class. Never a secret: name a Connection.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Bundle:
+        if self.path and self.classpath:
+            what = "there is both 'path' and 'classpath'"
+            raise WrongValueError(what, "A folder has a path, another bundle a classpath with kwargs.")
+        if self.arguments and not self.classpath:
+            raise WrongValueError(
+                "there are 'kwargs' without a 'classpath'", "Name the class that they are for."
+            )
+        return self
 
 
 class Team(TomlTable):

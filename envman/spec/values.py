@@ -13,7 +13,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, Field, StrictFloat, StrictInt, StrictStr
+from pydantic import AfterValidator, Field, JsonValue, StrictFloat, StrictInt, StrictStr
 
 from envman.names import name_problem
 from envman.resolver.inherited import is_the_components
@@ -240,6 +240,24 @@ def _image(text: str) -> str:
     return text
 
 
+def _class(text: str) -> str:
+    parts = text.split(".")
+    if len(parts) == 1 or not all(part.isidentifier() for part in parts):
+        remedy = "Write one such as 'airflow.providers.git.bundles.git.GitDagBundle'."
+        raise WrongValueError(f"'{text}' is not a class with its module", remedy)
+    return text
+
+
+def _bundle_argument(value: JsonValue) -> JsonValue:
+    """An argument of a bundle's class; one with credentials in a URL is refused."""
+    if isinstance(value, str) and redact(value) != value:
+        remedy = "Make it a Connection of Airflow's, and name that: git_conn_id."
+        raise WrongValueError("the URL holds credentials", remedy)
+    for part in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
+        _bundle_argument(part)
+    return value
+
+
 def _trigger(text: str) -> str:
     parts = (text[:-1].removesuffix(".") if text.endswith("*") else text).split(".")
     whole = text.endswith("*") or len(parts) > 1
@@ -311,6 +329,8 @@ ImageName = Annotated[StrictStr, AfterValidator(_image)]
 BaseImage = Annotated[StrictStr, AfterValidator(_base_image)]
 AptPackage = Annotated[StrictStr, AfterValidator(_apt_package)]
 TriggerPattern = Annotated[StrictStr, AfterValidator(_trigger)]
+ClassPath = Annotated[StrictStr, AfterValidator(_class)]
+BundleArgument = Annotated[JsonValue, AfterValidator(_bundle_argument)]
 Command = Annotated[tuple[StrictStr, ...], AfterValidator(_command)]
 HandedVariable = Annotated[VariableName, AfterValidator(_printable), AfterValidator(_handed_variable)]
 AbsolutePath = Annotated[PathText, AfterValidator(_absolute)]

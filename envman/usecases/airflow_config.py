@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
-from envman.deployment.settings import AirflowSettings, WantedSettings, settings
-from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.deployment.settings import AirflowSettings, WantedSettings, settings, with_sources
+from envman.launch.airflow_configuration import DEFAULT_ENTRY, AirflowConfiguration
 from envman.resolver.table import Table
+from envman.spec.project import Project
 from envman.spec.workspace import Workspace
 from envman.store.folder import Store
 from envman.store.root import read_table
@@ -18,10 +21,26 @@ def airflow_settings(
 ) -> AirflowSettings:
     """The settings for a project or, without one, for what is published.
 
-    Of Airflow's present configuration only the list of bundles and [core] multi_team are looked at. Raises
-    SpecError for a list that is none, ResolveError where nothing is published.
+    Of Airflow's present configuration only the list of bundles and [core] multi_team are looked at. Where
+    envman.toml says what a bundle's source is, that counts. Raises SpecError for a list that is none,
+    ResolveError where nothing is published.
     """
     table = Table(workspace.table()) if workspace else read_table(store.root)
     configuration = AirflowConfiguration(environ)
     multi_team = wanted.multi_team or configuration.is_on("core", "multi_team")
-    return settings(store.root, table, configuration.bundle_entries(), replace(wanted, multi_team=multi_team))
+    sources = _sources(workspace.project) if workspace else {}
+    entries = configuration.bundle_entries() if configuration.lists_bundles() or not sources else []
+    listed = with_sources(entries, sources)
+    return settings(store.root, table, listed, replace(wanted, multi_team=multi_team))
+
+
+def _sources(project: Project) -> dict[str, Mapping[str, object]]:
+    """What Airflow's list says of the bundles whose source envman.toml has: class and arguments."""
+    sources: dict[str, Mapping[str, object]] = {}
+    for name, bundle in project.bundles.items():
+        if bundle.path:
+            path = os.path.normpath(Path(project.directory, bundle.path))
+            sources[name] = {"classpath": DEFAULT_ENTRY["classpath"], "kwargs": {"path": path}}
+        elif bundle.classpath:
+            sources[name] = {"classpath": bundle.classpath, "kwargs": dict(bundle.arguments)}
+    return sources

@@ -102,6 +102,33 @@ def test_the_list_is_read_as_it_is_written() -> None:
     assert nowhere.bundle_entries() == [{**DEFAULT_ENTRY, "kwargs": {}}]
 
 
+def test_airflow_config_writes_the_whole_list_from_envman_toml(two_teams: Deployment) -> None:
+    """Also the first one: `dags-folder`, which Airflow has by default, is nobody's then."""
+    text = (two_teams.folder / "envman.toml").read_text()
+    git = 'classpath = "airflow.providers.git.bundles.git.GitDagBundle", kwargs = { git_conn_id = "company" }'
+    text = text.replace("bundle_a = { ", 'bundle_a = { path = "dags/a", ').replace(
+        "bundle_b = { ", f"bundle_b = {{ {git}, "
+    )
+    two_teams.write("envman.toml", text)
+    declared = [
+        {**DEFAULT_ENTRY, "name": "bundle_a", "kwargs": {"path": str(two_teams.folder / "dags/a")}},
+        {
+            "name": "bundle_b",
+            "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
+            "kwargs": {"git_conn_id": "company"},
+        },
+    ]
+    assert listed(two_teams, {"AIRFLOW_HOME": str(two_teams.folder / "none")}) == declared
+    further = {"name": "further", "classpath": "module.Class", "kwargs": {}}
+    there = [*BUNDLES[:1], further]
+    assert listed(two_teams, {VARIABLE: json.dumps(there)}) == [declared[0], further, declared[1]]
+
+
+def listed(deployment: Deployment, variables: dict[str, str]) -> object:
+    found = deployment.ok("airflow-config", "--json", variables=variables).json["result"]
+    return json.loads(found["variables"][VARIABLE])
+
+
 def places(document: dict[str, object], level: str = "error") -> set[str]:
     findings = document["result"]["findings"]  # type: ignore[index]
     return {finding["where"] for finding in findings if finding["level"] == level}

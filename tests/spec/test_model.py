@@ -9,6 +9,9 @@ from envman.spec.model import Content, EnvironmentSpec, ProjectSpec, PyprojectSo
 from envman.spec.values import memory_bytes
 
 
+URL = "https://token@git.example/dags.git"
+
+
 def refusals(model: type[Any], data: dict[str, Any]) -> dict[str, str]:
     """Where the model refuses the data, and why."""
     with pytest.raises(ValidationError) as caught:
@@ -286,6 +289,17 @@ def test_a_size_is_read_in_powers_of_1024(text: str, size: int) -> None:
         ({"bundles": {"a": {"queue": "etl,ml"}}}, "bundles.a.queue", "one queue"),
         ({"bundles": {"a": {"queue": ["etl"]}}}, "bundles.a.queue", "string"),
         ({"teams": {"t": {"environment": "e", "queue": "a\n"}}}, "teams.t.queue", "one queue"),
+        ({"bundles": {"a": {"path": "a", "classpath": "a.B"}}}, "bundles.a", "both 'path' and 'classpath'"),
+        ({"bundles": {"a": {"path": ""}}}, "bundles.a.path", "empty"),
+        ({"bundles": {"a": {"kwargs": {"b": 1}}}}, "bundles.a", "without a 'classpath'"),
+        ({"bundles": {"a": {"classpath": "GitDagBundle"}}}, "bundles.a.classpath", "with its module"),
+        ({"bundles": {"a": {"classpath": "a.B", "kwargs": {"x": object()}}}}, "bundles.a.kwargs.x", "JSON"),
+        ({"bundles": {"a": {"classpath": "a.B", "kwargs": {"x": URL}}}}, "bundles.a.kwargs.x", "credentials"),
+        (
+            {"bundles": {"a": {"classpath": "a.B", "kwargs": {"x": [{"y": URL}]}}}},
+            "bundles.a.kwargs.x",
+            "cred",
+        ),
         ({"images": {"env_a": ""}}, "images.env_a", "an image"),
         ({"images": {"env_a": "registry/image a"}}, "images.env_a", "an image"),
         ({"images": {"env_a": "image\n"}}, "images.env_a", "an image"),
