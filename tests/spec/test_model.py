@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from envman.spec.model import Content, EnvironmentSpec, ProjectSpec, PyprojectSource
 from envman.spec.values import memory_bytes
 
-
 URL = "https://token@git.example/dags.git"
 
 
