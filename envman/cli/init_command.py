@@ -21,9 +21,9 @@ def init_command(
     airflow: Annotated[str, typer.Option(help="The deployment's Airflow version.")] = CURRENT_AIRFLOW,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a starter: envman.toml, two environments, two small bundles.
+    """Write a starter: envman.toml, two small bundles with their environments, and Airflow's own.
 
-    Example: envman init && envman lock && envman build
+    Example: envman init && envman lock && envman build && eval "$(envman airflow-config)" && envman up
     """
     reporter = Reporter("init", as_json)
     with reporter.errors():
@@ -33,4 +33,4 @@ def init_command(
             return
         for name in outcome.files:
             reporter.say(f"wrote {folder / name}")
-        reporter.say("Next: envman lock, then envman build")
+        reporter.say('Next: envman lock, envman build, eval "$(envman airflow-config)", envman up')

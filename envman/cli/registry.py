@@ -48,7 +48,9 @@ COMMANDS = (
     CommandEntry(
         "pod-entrypoint", "Entrypoint of an image with several environments, for Airflow's Kubernetes pods."
     ),
-    CommandEntry("init", "Write a starter: envman.toml, two environments, two small bundles."),
+    CommandEntry(
+        "init", "Write a starter: envman.toml, two small bundles with their environments, and Airflow's own."
+    ),
     CommandEntry("lock", "Resolve environments into hashed locks, side by side."),
     CommandEntry("sign", "Sign locks with their specs, and envman.toml, for hosts whose policy asks for it."),
     CommandEntry("build", "Build environments from their locks alone and publish them."),

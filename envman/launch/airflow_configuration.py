@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from envman.errors import Problem, SpecError
-from envman.resolver.snapshot import AirflowBundles
+from envman.resolver.snapshot import AIRFLOW_DEFAULT, AirflowBundles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 SECTION = "dag_processor"
 OPTION = "dag_bundle_config_list"
 VARIABLE = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
-AIRFLOW_DEFAULT = "dags-folder"
 DEFAULT_ENTRY = {"name": AIRFLOW_DEFAULT, "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
 _REMEDY = "Write a JSON list of {name, classpath, kwargs, team_name}, as Airflow's documentation shows."
 

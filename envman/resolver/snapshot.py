@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from envman.resolver.table import Table
 
 
+AIRFLOW_DEFAULT = "dags-folder"
+"""The one bundle of an Airflow whose list of bundles is set nowhere."""
+
+
 class AirflowBundles:
     """The bundles of Airflow's configuration: team (or None) by bundle, and where that was read."""
 
@@ -216,6 +220,8 @@ def _through_team(table: Table, name: str, team: str, configured: AirflowBundles
         return Resolution(found, tuple(steps))
     missing = f"give the team '{team}' an environment" if team else f"give '{name}' an environment or a team"
     remedy = f"In envman.toml, {missing}, or declare a default-environment; then run: envman build"
+    if name == AIRFLOW_DEFAULT:
+        remedy += '\n  Or give Airflow another list of bundles: eval "$(envman airflow-config)"'
     raise ResolveError(Problem(f"bundle '{name}'", " ".join(steps), remedy))
 
 
