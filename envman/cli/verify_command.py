@@ -26,8 +26,9 @@ def verify_command(
 ) -> None:
     """Read every file of the current generations, and say what changed since the build.
 
-    Names each changed, missing or added file, and each of the environment's own that a package has replaced;
-    ends with 8 if there is any. Where a policy stands, it ends with 10 if they are not signed.
+    Names each changed, missing or added file, each of the environment's own that a package has replaced, and
+    a base interpreter that is gone; ends with 8 if there is any. Where a policy stands, it ends with 10 if
+    they are not signed.
 
     Example: envman verify env_a
     """
@@ -65,6 +66,7 @@ def _verify_problems(outcome: VerifyOutcome) -> list[Problem]:
         "changed": "was changed",
         "missing": "is missing",
         "added": "was added",
+        "lost": "leads to the base interpreter, which is gone: ",
         "replaced": "is the environment's own, and was brought by the package ",
     }
     listed = [

@@ -134,7 +134,12 @@ def _versions(facts: Facts) -> Found:
     for name, packages in places.items():
         if CORE not in packages or SDK not in packages:
             what = "has no whole Airflow, but runs bundles"
-            remedy = f"Take 'airflow = false' out of environments/{name}.toml; then lock and build it."
+            change = (
+                f"Take 'airflow = false' out of environments/{name}.toml"
+                if facts.airflow_version
+                else "Set airflow-version in envman.toml, such as '3.3.2'"
+            )
+            remedy = f"{change}; then lock and build it."
             yield Level.ERROR, Problem(f"environment '{name}'", what, remedy)
     components = facts.components
     if components and not components.problem and CORE not in components.packages:

@@ -97,6 +97,10 @@ def environment_facts(
         except EnvmanError as error:
             facts.append(EnvironmentFacts(name, store.current(name)))
             problems += error.problems
+        try:
+            store.history(name)  # the next build and rollback have to read it
+        except EnvmanError as error:
+            problems += error.problems
     return tuple(facts), problems
 
 

@@ -38,7 +38,8 @@ class FileEntry:
 class Difference:
     """A file that is not as the generation's list says: 'changed', 'missing' or 'added'.
 
-    'replaced' is one that is the environment's own, and that the package `by` says it has brought.
+    'replaced' is one that is the environment's own, and that the package `by` says it has brought; 'lost'
+    the interpreter, whose base `by` is gone.
     """
 
     kind: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from envman.errors import BuildError, Problem, StoreError
 from envman.store import layout
@@ -51,7 +52,9 @@ def _verify(store: Store, environment: str) -> VerifyOutcome:
         brought = claimed(folder)
     except BuildError:  # a RECORD that can't be read: it is told of as one that was changed
         brought = []
+    base = manifest.interpreter.executable
     result = (
+        *(() if Path(base).exists() else (Difference("lost", "bin/python", base),)),
         *(Difference("replaced", path, package) for path, package in brought),
         *differences(listed, found.entries),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.lock.lock_state import lock_state
 from envman.resolver.table import Table
 from envman.spec.workspace import Workspace
 from envman.store.folder import Store
+from envman.store.manifest import BaseInterpreter
 from envman.store.root import take_snapshot
 
 
@@ -30,6 +32,11 @@ class EnvironmentRow:
     size: int | None
     bundles: tuple[str, ...]
     teams: tuple[str, ...]
+
+
+def _interpreter(base: BaseInterpreter) -> str:
+    """As people say it, and whether it is still there."""
+    return base.describe() if Path(base.executable).exists() else f"{base.describe()}, gone"
 
 
 def list_environments(
@@ -62,7 +69,7 @@ def _row(
     return EnvironmentRow(
         environment=name,
         requires_python=declared.requires_python if declared else None,
-        interpreter=manifest.interpreter.describe() if manifest else None,
+        interpreter=_interpreter(manifest.interpreter) if manifest else None,
         packages=len(manifest.packages) if manifest else None,
         lock=lock_state(workspace, declared).status.value if workspace and declared else None,
         generation=generation,

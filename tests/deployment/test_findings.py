@@ -177,6 +177,17 @@ def test_an_environment_without_airflow_is_an_error_only_if_it_runs_bundles() ->
     assert judge(replace(SOUND, environments=(*SOUND.environments, built("tools", {})))) == ()
 
 
+@pytest.mark.parametrize(
+    ("version", "remedy"), [("3.3.2", "'airflow = false'"), (None, "Set airflow-version")]
+)
+def test_what_brings_airflow_in_depends_on_whether_its_version_is_known(
+    version: str | None, remedy: str
+) -> None:
+    lacking = (built("core"), built("env_a", {}), built("env_b"))
+    found = judge(replace(SOUND, environments=lacking, airflow_version=version))
+    assert [remedy in one.remedy for one in found if one.where == "environment 'env_a'"] == [True]
+
+
 def test_components_without_airflow_are_one_error() -> None:
     finding = only(replace(SOUND, components=Probed("/usr/bin/python3", {}, {CLASS: "ModuleNotFoundError"})))
     assert "no Airflow in /usr/bin/python3" in finding.what

@@ -326,6 +326,21 @@ def test_verify_finds_changed_missing_and_added_files(two_teams: Deployment) -> 
     assert result.json["result"][1]["differences"] == []
 
 
+def test_a_base_interpreter_that_is_gone_is_told_of(two_teams: Deployment) -> None:
+    """Somebody has removed a Python from the machine."""
+    manifest = two_teams.root / "env_a/envman.json"
+    document = json.loads(manifest.read_text())
+    document["interpreter"]["executable"] = "/gone/bin/python3"
+    manifest.write_text(json.dumps(document))
+    result = two_teams.run("verify")
+    assert result.exit_code == 8
+    assert (
+        "env_a/bin/python: leads to the base interpreter, which is gone: /gone/bin/python3" in result.stderr
+    )
+    listed = two_teams.ok("list", "--json").json["result"]
+    assert [row["interpreter"].endswith(", gone") for row in listed] == [True, False]
+
+
 def test_a_damaged_generation_is_rebuilt_beside_itself(two_teams: Deployment) -> None:
     old = two_teams.current("env_a")
     (two_teams.root / "env_a/bin/activate").write_text("damaged\n")

@@ -208,3 +208,10 @@ def test_check_needs_an_environment_with_airflow(two_teams: Deployment) -> None:
 @pytest.mark.parametrize("command", ["publish", "airflow-config", "doctor", "check"])
 def test_help_teaches_by_example(deployment: Deployment, command: str) -> None:
     assert f"envman {command}" in deployment.ok(command, "--help").stdout.partition("Examples:")[2]
+
+
+def test_doctor_finds_a_history_that_the_next_build_can_not_read(two_teams: Deployment) -> None:
+    history = two_teams.root / ".state/env_a.history"
+    history.write_text("not a history\n")
+    found = two_teams.run("doctor", "--json", variables=AIRFLOW).json
+    assert str(history) in {problem["where"] for problem in found["problems"]} | places(found)
