@@ -38,8 +38,6 @@ _SHARED = bytes(32)
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What a file system says that has no locks, and a kernel that has none of this kind."""
 
-_PYTHON_COMMANDS = ("python", "pip", "airflow")
-
 
 def tell(text: str) -> None:
     """Write to standard error. Where that can't be written nobody reads it, and the launch goes on."""
@@ -233,6 +231,12 @@ class ProgramError(Exception):
         self.exit_code = exit_code
 
 
+def _is_another_pythons(file: str, name: str) -> bool:
+    from envman.launch.other_pythons import is_another_pythons  # most programs are the environment's own
+
+    return is_another_pythons(file, name)
+
+
 def find_program(name: str, path: str, bin_folder: str, environment: str) -> str:
     """The file that a command's name stands for.
 
@@ -259,21 +263,6 @@ def find_program(name: str, path: str, bin_folder: str, environment: str) -> str
     if denied:
         raise ProgramError(f"{denied}: permission denied", ExitCode.NOT_EXECUTABLE)
     raise ProgramError(f"'{name}': command not found in the environment '{environment}'", ExitCode.NOT_FOUND)
-
-
-def _is_another_pythons(file: str, name: str) -> bool:
-    for command in _PYTHON_COMMANDS:
-        if name.startswith(command) and name[len(command) :].lstrip("0123456789.") in {"", "w", "t"}:
-            return True
-    try:
-        with open(file, "rb") as stream:
-            first = stream.read(256)
-    except OSError:
-        return False
-    line = first.partition(b"\n")[0]
-    if first.startswith(b"#!/bin/sh\n'''exec' "):  # how installers write a long path to the interpreter
-        return True
-    return line.startswith(b"#!") and b"python" in line and b"/env " not in line
 
 
 def become(program: str, command: list[str], variables: Mapping[str, str], addition: Addition) -> int:
