@@ -25,12 +25,17 @@ from envman.cli.app import app
 from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
 from envman.launch.command import HELP as EXEC_HELP
 from envman.launch.components import HELP as LAUNCH_HELP
-from envman.launch.pod import HELP as POD_HELP
+from envman.launch.container_entrypoint import HELP as ENTRYPOINT_HELP
 from envman.names import MAX_LENGTH, RESERVED
 from envman.spec import model, values
 
 UP_HELP = "envman up [OPTION ...] is: envman launch standalone [OPTION ...]\n"
-LAUNCH_PATH = {"exec": EXEC_HELP, "launch": LAUNCH_HELP, "up": UP_HELP, "pod-entrypoint": POD_HELP}
+LAUNCH_PATH = {
+    "exec": EXEC_HELP,
+    "launch": LAUNCH_HELP,
+    "up": UP_HELP,
+    "container-entrypoint": ENTRYPOINT_HELP,
+}
 """The commands that have no typer, and a help text of their own."""
 
 DOCS = Path(__file__).parent

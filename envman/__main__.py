@@ -27,10 +27,10 @@ def main() -> None:
         from envman.launch.components import main as launch_main
 
         sys.exit(launch_main(sys.argv[2:]))
-    if command == "pod-entrypoint":
-        from envman.launch.pod import main as pod_main
+    if command == "container-entrypoint":
+        from envman.launch.container_entrypoint import main as entrypoint_main
 
-        sys.exit(pod_main(sys.argv[2:]))
+        sys.exit(entrypoint_main(sys.argv[2:]))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # until somebody hears it there is nothing to clean up
     from envman.cli.app import main as cli_main

@@ -12,7 +12,7 @@ PACKAGES = "/opt/envman/lib"
 
 def main(words: list[str]) -> int:
     """Run a launch command, as `envman` does; returns an exit code."""
-    if words[:2] == ["pod-entrypoint", "envman"]:  # as in: podman run IMAGE envman exec --bundle B -- ...
+    if words[:2] == ["container-entrypoint", "envman"]:  # podman run IMAGE envman exec --bundle B -- ...
         words = words[2:]
     command = words[0] if words else "--help"
     if command == "--version":
@@ -20,12 +20,12 @@ def main(words: list[str]) -> int:
 
         sys.stdout.write(f"envman {__version__}\n")
         return 0
-    if command in {"exec", "launch", "pod-entrypoint"}:
+    if command in {"exec", "launch", "container-entrypoint"}:
         from envman.__main__ import main as run
 
         sys.argv[1:] = words
         run()
-    sys.stderr.write("envman: this image holds the launcher alone: exec, launch, pod-entrypoint.\n")
+    sys.stderr.write("envman: this image holds the launcher alone: exec, launch, container-entrypoint.\n")
     return 0 if command in {"--help", "-h"} else 2
 
 

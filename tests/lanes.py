@@ -59,7 +59,7 @@ LANES = {
             *("airflow/test_server_budget.py", "airflow/test_server_starts.py"),
             *("airflow/test_signed_workloads.py", "signing"),
             *("launch/test_launched.py", "launch/test_own_credentials.py"),
-            *("launch/test_pod.py", "servers/test_status.py", "system/test_remote.py"),
+            *("launch/test_container_entrypoint.py", "servers/test_status.py", "system/test_remote.py"),
         ),
         (
             *("root", "Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "gcc", "zsh", "fish"),

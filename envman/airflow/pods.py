@@ -2,7 +2,7 @@
 
 Through Airflow's public policies: `envman launch scheduler` registers this module, and where
 envman is installed beside Airflow its `airflow.policy` entry point does. Where envman.toml names no images,
-every pod keeps its image, whose entrypoint (`envman pod-entrypoint`) finds the environment.
+every pod keeps its image, whose entrypoint (`envman container-entrypoint`) finds the environment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow.policies import hookimpl
 
 from envman.airflow.bundle_interpreter import look
 from envman.errors import Problem, ResolveError
-from envman.launch.pod import MODULE, bundle_of
+from envman.launch.container_entrypoint import MODULE, bundle_of
 
 NAME = "envman-pods"
 
@@ -48,7 +48,7 @@ def pod_mutation_hook(pod: Any) -> None:
 def _workload(arguments: list[str]) -> str:
     if "--json-string" not in arguments:
         what = "the pod's workload stands in a file, which can't be read before the pod runs"
-        remedy = "Use an image with all environments, whose entrypoint is: envman pod-entrypoint"
+        remedy = "Use an image with all environments, whose entrypoint is: envman container-entrypoint"
         raise ResolveError(Problem("", what, remedy))
     return arguments[arguments.index("--json-string") + 1]
 

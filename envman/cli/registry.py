@@ -46,7 +46,8 @@ COMMANDS = (
         "Start a whole Airflow on this machine, to try things out: the same as `envman launch standalone`.",
     ),
     CommandEntry(
-        "pod-entrypoint", "Entrypoint of an image with several environments, for Airflow's Kubernetes pods."
+        "container-entrypoint",
+        "Entrypoint of an image with several environments, for Airflow's Kubernetes and AWS executors.",
     ),
     CommandEntry(
         "init", "Write a starter: envman.toml, two small bundles with their environments, and Airflow's own."

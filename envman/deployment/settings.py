@@ -180,7 +180,7 @@ def _pods(root: str, table: Table) -> tuple[list[Setting], list[str]]:
                 "The default environment has no image in envman.toml: set worker_container_* by hand."
             )
         else:
-            notes.append("One image with all environments: its entrypoint is `envman pod-entrypoint`.")
+            notes.append("One image with all environments: its entrypoint is `envman container-entrypoint`.")
         return [], notes
     repository, tag = _image(image)
     notes.append("Each environment is an image: start the scheduler with `envman launch scheduler`.")

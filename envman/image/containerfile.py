@@ -194,7 +194,7 @@ def _final_stage(recipe: Recipe) -> str:
             f"LABEL {said}",
             *([] if facts.working_folder else [f"WORKDIR {home}"]),
             f"USER {facts.user if not facts.is_root else f'{launcher.USER}:0'}",
-            f'ENTRYPOINT ["{launcher.PROGRAM}", "pod-entrypoint"]',
+            f'ENTRYPOINT ["{launcher.PROGRAM}", "container-entrypoint"]',
             "CMD []",
             "",
         ]

@@ -83,7 +83,7 @@ def settings(base: Mapping[str, Any], root: str, labels: Mapping[str, str], crea
     home = added["AIRFLOW_HOME"] = environ.get("AIRFLOW_HOME", AIRFLOW_HOME)
     return ImageSettings(
         environ=added,
-        entrypoint=(PROGRAM, "pod-entrypoint"),
+        entrypoint=(PROGRAM, "container-entrypoint"),
         command=(),
         user=f"{USER}:0" if runs_as_root(base) else str(config["User"]),
         working_folder=str(config.get("WorkingDir") or home),

@@ -58,7 +58,9 @@ def test_a_bare_interpreter_knows_no_envman() -> None:
     assert told("-I", "-S", "-c", TELL, "envman,envman.errors")["found"] == []
 
 
-@pytest.mark.parametrize("name", ["envman", "envman.errors", "envman.launch.pod", "envman.airflow.capacity"])
+@pytest.mark.parametrize(
+    "name", ["envman", "envman.errors", "envman.launch.container_entrypoint", "envman.airflow.capacity"]
+)
 def test_the_package_becomes_importable(name: str) -> None:
     assert told("-I", "-S", "-c", by_path(name))["found"] == [name]
 

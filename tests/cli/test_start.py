@@ -31,7 +31,7 @@ MAY_LOAD = {
     "exec": ("", LAUNCH, ""),
     "launch": ("", LAUNCH, ""),
     "up": ("", LAUNCH, ""),
-    "pod-entrypoint": ("", LAUNCH, ""),
+    "container-entrypoint": ("", LAUNCH, ""),
     "init": (f"{SPEC} python_discovery", f"{PUBLISHED} build", "init"),
     "lock": (f"{SPEC} uv", UV, "lock"),
     "sign": (SPEC, DECLARED, "sign"),

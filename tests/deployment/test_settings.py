@@ -126,7 +126,9 @@ def test_pods_start_from_the_default_environments_image(image: str, repository: 
     assert any("ENVMAN_ROOT=/venv" in note for note in found.notes)
 
 
-@pytest.mark.parametrize(("more", "said"), [([], "pod-entrypoint"), ([("image", "env_b", "b:1")], "by hand")])
+@pytest.mark.parametrize(
+    ("more", "said"), [([], "container-entrypoint"), ([("image", "env_b", "b:1")], "by hand")]
+)
 def test_pods_without_a_default_image_get_a_note(more: list[tuple[str, str, str]], said: str) -> None:
     found = settings("/venv", table({}, more, "env_a"), [], WantedSettings(False, kubernetes=True))
     assert value(found, "kubernetes_executor", "worker_container_tag") is None

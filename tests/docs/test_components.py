@@ -21,7 +21,7 @@ import yaml
 
 from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
 from envman.errors import UsageError
-from envman.launch import command, components, pod
+from envman.launch import command, components, container_entrypoint
 from envman.spec.parse import parse_environment, parse_project
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -30,10 +30,10 @@ PAGES = [*COMPONENTS, DOCS / "how-to/run-the-components.md", DOCS / "how-to/bund
 IDS = [page.stem for page in PAGES]
 NAMES = {entry.name for entry in COMMANDS} | {entry.group for entry in IMAGE_COMMANDS}
 
-LAUNCH_PATH = {"launch", "exec", "pod-entrypoint"}
+LAUNCH_PATH = {"launch", "exec", "container-entrypoint"}
 WORKLOAD = {"ti": {}, "bundle_info": {"name": "bundle_a", "version": None}, "token": "a-token"}
-POD_ARGUMENTS = ["python", "-m", pod.MODULE, "--json-string", json.dumps(WORKLOAD)]
-"""What Airflow gives to a pod whose command or entrypoint is envman's."""
+WORKLOAD_ARGUMENTS = ["python", "-m", container_entrypoint.MODULE, "--json-string", json.dumps(WORKLOAD)]
+"""What Airflow gives to a container whose command or entrypoint is envman's."""
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -89,17 +89,18 @@ def check(words: list[str]) -> str:
         components.parse(arguments)
     elif name == "exec":
         command.parse(arguments)
-    elif name == "pod-entrypoint":
+    elif name == "container-entrypoint":
         in_file = arguments[3:4] == ["--json-path"]
-        pod.bundle_of(json.dumps(WORKLOAD) if in_file else pod.workload_text(arguments))
+        text = json.dumps(WORKLOAD) if in_file else container_entrypoint.workload_text(arguments)
+        container_entrypoint.bundle_of(text)
     else:
         assert name in NAMES, words
     return name
 
 
 def checked(words: list[str]) -> str:
-    """`check`, with the arguments that a pod gets from Airflow."""
-    return check([*words, *POD_ARGUMENTS] if words[-1] == "pod-entrypoint" else words)
+    """`check`, with the arguments that a container gets from Airflow."""
+    return check([*words, *WORKLOAD_ARGUMENTS] if words[-1] == "container-entrypoint" else words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
@@ -176,7 +177,7 @@ def test_there_is_a_page_for_each_component() -> None:
         ["envman", "launch", "--", "airflow", "scheduler"],
         ["envman", "launch", "worker", "--concurrency", "8"],
         ["envman", "exec", "airflow", "scheduler"],
-        ["envman", "pod-entrypoint", "airflow", "scheduler"],
+        ["envman", "container-entrypoint", "airflow", "scheduler"],
     ],
 )
 def test_a_wrong_command_is_found(words: list[str]) -> None:
@@ -189,11 +190,11 @@ def test_command_lines_are_found_wherever_they_stand() -> None:
 services:
   one: {entrypoint: [envman, launch], command: [worker]}
 workers: {args: [bash, -c, exec envman launch worker -- --concurrency 8]}
-spec: {containers: [{command: [envman, pod-entrypoint]}]}
+spec: {containers: [{command: [envman, container-entrypoint]}]}
 env: [{name: ENVMAN_ROOT, value: /venv}]
 """
     assert list(command_lines(yaml.safe_load(text))) == [
         ["envman", "launch", "worker"],
         ["envman", "launch", "worker", "--", "--concurrency", "8"],
-        ["envman", "pod-entrypoint"],
+        ["envman", "container-entrypoint"],
     ]

@@ -145,7 +145,7 @@ def entered(estate: Estate, home: Path, arguments: list[str]) -> Result:
         "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "0.1",
     }
     variables = airflow_variables(estate, home, estate.root) | unreachable
-    return estate.run("pod-entrypoint", *arguments, variables=variables)
+    return estate.run("container-entrypoint", *arguments, variables=variables)
 
 
 @pytest.mark.parametrize(("bundle", "environment"), HOMES.items())

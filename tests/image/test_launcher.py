@@ -38,7 +38,7 @@ def test_it_stands_alone(command: Path) -> None:
     text = command.read_text(encoding="utf-8")
     command.write_text(text.replace(f"#!{sys.executable}", f"#!{sys.executable} -IS"), encoding="utf-8")
     assert run(command, "--version").stdout == f"envman {__version__}\n"
-    for name in ("exec", "launch", "pod-entrypoint"):
+    for name in ("exec", "launch", "container-entrypoint"):
         finished = run(command, name, "--help")
         assert (finished.returncode, finished.stdout.partition(" [")[0][:13]) == (0, "Usage: envman")
     refused = run(command, "exec", "--bundle", "bundle_a", "--root", "/nonexistent", "--", "true")
@@ -54,7 +54,7 @@ def test_what_is_not_there_is_told(command: Path) -> None:
 
 def test_envman_behind_the_entrypoint_is_envman(command: Path) -> None:
     """`podman run IMAGE envman exec ...`: the entrypoint comes first."""
-    assert run(command, "pod-entrypoint", "envman", "--version").stdout == f"envman {__version__}\n"
+    assert run(command, "container-entrypoint", "envman", "--version").stdout == f"envman {__version__}\n"
 
 
 def test_nothing_else_of_envman_is_in_an_image(tmp_path: Path) -> None:
@@ -110,4 +110,4 @@ def test_a_base_with_a_user_keeps_it() -> None:
     assert (settings.user, settings.working_folder) == ("airflow", "/srv")
     assert settings.environ["AIRFLOW_HOME"] == "/srv/airflow"
     assert "HOME" not in settings.environ
-    assert settings.entrypoint == ("/opt/envman/bin/envman", "pod-entrypoint")
+    assert settings.entrypoint == ("/opt/envman/bin/envman", "container-entrypoint")

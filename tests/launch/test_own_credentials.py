@@ -70,7 +70,7 @@ def test_a_component_of_ones_own_and_a_pod_have_them(airflow_teams: Deployment, 
     assert airflow_teams.ok("launch", *words).json["variables"]["TOKEN"] == SECRET
     workload = json.dumps({"bundle_info": {"name": "bundle_a"}})
     pod = ("python", "-m", "airflow.sdk.execution_time.execute_workload", "--json-string", workload)
-    told = airflow_teams.ok("pod-entrypoint", *pod, variables={"ENVMAN_ROOT": str(root)})
+    told = airflow_teams.ok("container-entrypoint", *pod, variables={"ENVMAN_ROOT": str(root)})
     assert told.json["variables"]["TOKEN"] == SECRET
 
 

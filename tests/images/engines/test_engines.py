@@ -95,7 +95,7 @@ def test_a_changed_lock_changes_the_image(built: Built, project: Project, tmp_pa
 def test_the_image_says_what_it_holds(built: Built, project: Project) -> None:
     said = json.loads(project.ok("image", "inspect", built.tag, "--json").stdout)["result"]
     assert said["user"] == "50000:0"
-    assert said["entrypoint"] == ["/opt/envman/bin/envman", "pod-entrypoint"]
+    assert said["entrypoint"] == ["/opt/envman/bin/envman", "container-entrypoint"]
     assert said["facts"]["environments"]["env_b"]["packages"] == {"grid": "2.0", "heavy": "1.0"}
     environ = dict(entry.split("=", 1) for entry in built.image.config["config"]["Env"])
     assert environ["ENVMAN_ROOT"] == "/venv"

@@ -8,12 +8,20 @@ from typing import Any
 import pytest
 
 from envman.errors import ExitCode, ResolveError, UsageError
-from envman.launch.pod import HELP, MODULE, bundle_of, is_workload, main, own_environment, workload_text
+from envman.launch.container_entrypoint import (
+    HELP,
+    MODULE,
+    bundle_of,
+    is_workload,
+    main,
+    own_environment,
+    workload_text,
+)
 from envman.resolver.table import Table, render_table
 from tests.conftest import Deployment
 
 TOKEN = "a-token-that-nobody-else-may-read"
-POD = ("python", "-m", MODULE)
+PYTHON = ("python", "-m", MODULE)
 
 
 def workload(bundle: str = "bundle_a", padding: int = 0) -> str:
@@ -28,16 +36,16 @@ def workload(bundle: str = "bundle_a", padding: int = 0) -> str:
 
 def started(teams: Deployment, *arguments: str, **variables: str) -> dict[str, Any]:
     """What the stand-in for Airflow's module tells of its start."""
-    told: dict[str, Any] = teams.ok("pod-entrypoint", *arguments, variables=variables).json
+    told: dict[str, Any] = teams.ok("container-entrypoint", *arguments, variables=variables).json
     return told
 
 
 def refused(teams: Deployment, *arguments: str) -> str:
     """What envman says; nothing was started, and the token is not in it."""
-    result = teams.run("pod-entrypoint", *arguments)
+    result = teams.run("container-entrypoint", *arguments)
     assert result.exit_code == ExitCode.LAUNCH
     assert result.stdout == ""
-    assert result.stderr.startswith("envman pod-entrypoint: ")
+    assert result.stderr.startswith("envman container-entrypoint: ")
     assert TOKEN not in result.stderr
     assert "Traceback" not in result.stderr
     return result.stderr
@@ -47,7 +55,7 @@ def refused(teams: Deployment, *arguments: str) -> str:
 def test_a_workload_starts_in_its_bundles_interpreter(
     airflow_teams: Deployment, bundle: str, environment: str
 ) -> None:
-    process = airflow_teams.start("pod-entrypoint", *POD, "--json-string", workload(bundle))
+    process = airflow_teams.start("container-entrypoint", *PYTHON, "--json-string", workload(bundle))
     stdout, stderr = process.communicate(timeout=300)
     told = json.loads(stdout)
     assert (process.returncode, stderr) == (0, "")
@@ -59,14 +67,14 @@ def test_a_workload_starts_in_its_bundles_interpreter(
 def test_a_workload_may_stand_in_a_file_of_any_size(airflow_teams: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "workload.json"
     file.write_text(workload("bundle_b", padding=1_000_000))
-    told = started(airflow_teams, *POD, "--json-path", str(file))
+    told = started(airflow_teams, *PYTHON, "--json-path", str(file))
     assert told["prefix"].endswith(airflow_teams.current("env_b"))
     assert told["words"] == ["--json-path", str(file)]
 
 
 def test_a_workload_may_be_as_long_as_an_argument_can_be(airflow_teams: Deployment) -> None:
     text = workload(padding=131_071 - len(workload()))
-    assert started(airflow_teams, *POD, "--json-string", text)["words"] == ["--json-string", text]
+    assert started(airflow_teams, *PYTHON, "--json-string", text)["words"] == ["--json-string", text]
 
 
 @pytest.mark.parametrize("python", ["python3", "/usr/local/bin/python"])
@@ -75,9 +83,9 @@ def test_whichever_python_is_named_it_is_the_bundles(airflow_teams: Deployment, 
     assert told["prefix"].endswith(airflow_teams.current("env_a"))
 
 
-def test_the_environments_variables_count_in_the_pod(airflow_teams: Deployment) -> None:
+def test_the_environments_variables_count_in_the_container(airflow_teams: Deployment) -> None:
     text = workload("bundle_b")
-    told = started(airflow_teams, *POD, "--json-string", text, SECRET_X="1", KEPT="1", PYTHONPATH="/x")
+    told = started(airflow_teams, *PYTHON, "--json-string", text, SECRET_X="1", KEPT="1", PYTHONPATH="/x")
     assert "KEPT" in told["variables"]
     assert not {"SECRET_X", "PYTHONPATH"} & told["variables"].keys()
 
@@ -100,7 +108,7 @@ def test_the_environments_variables_count_in_the_pod(airflow_teams: Deployment) 
 def test_a_workload_that_is_run_in_another_way_is_refused(arguments: list[str]) -> None:
     """It would run in the environment of other commands, which need not be its bundle's."""
     assert is_workload(arguments)
-    with pytest.raises(UsageError, match="a pod's arguments are: python -m") as caught:
+    with pytest.raises(UsageError, match="a workload's command is: python -m") as caught:
         workload_text(arguments)
     assert TOKEN not in str(caught.value)
 
@@ -139,18 +147,20 @@ def test_another_command_runs_in_the_only_environment() -> None:
 def test_another_option_is_refused_without_being_shown(
     airflow_teams: Deployment, arguments: list[str]
 ) -> None:
-    assert "--json-string or --json-path" in refused(airflow_teams, *POD, *arguments)
+    assert "--json-string or --json-path" in refused(airflow_teams, *PYTHON, *arguments)
 
 
 def test_a_workload_in_the_place_of_its_path_is_not_shown(airflow_teams: Deployment) -> None:
-    assert "given a workload" in refused(airflow_teams, *POD, "--json-path", workload())
+    assert "given a workload" in refused(airflow_teams, *PYTHON, "--json-path", workload())
 
 
 def test_a_file_that_can_not_be_read_is_told_with_its_path(airflow_teams: Deployment, tmp_path: Path) -> None:
     for path in (tmp_path / "gone.json", tmp_path):
-        assert f"{path}: the workload can't be read" in refused(airflow_teams, *POD, "--json-path", str(path))
+        assert f"{path}: the workload can't be read" in refused(
+            airflow_teams, *PYTHON, "--json-path", str(path)
+        )
     (tmp_path / "binary").write_bytes(TOKEN.encode() + b"\xff")
-    assert "can't be read" in refused(airflow_teams, *POD, "--json-path", str(tmp_path / "binary"))
+    assert "can't be read" in refused(airflow_teams, *PYTHON, "--json-path", str(tmp_path / "binary"))
 
 
 @pytest.mark.parametrize(
@@ -183,18 +193,18 @@ def test_a_workload_without_a_bundle_is_refused(text: str) -> None:
 
 def test_a_workload_without_a_bundle_is_told_without_its_token(airflow_teams: Deployment) -> None:
     text = json.dumps({"token": TOKEN, "bundle_info": {}})
-    assert "names no bundle" in refused(airflow_teams, *POD, "--json-string", text)
+    assert "names no bundle" in refused(airflow_teams, *PYTHON, "--json-string", text)
 
 
 def test_an_unknown_bundle_is_refused(airflow_teams: Deployment) -> None:
-    said = refused(airflow_teams, *POD, "--json-string", workload("bundel_a"))
+    said = refused(airflow_teams, *PYTHON, "--json-string", workload("bundel_a"))
     assert "bundle 'bundel_a'" in said
     assert "Did you mean 'bundle_a'?" in said
 
 
 def test_without_published_environments_that_is_said(airflow_teams: Deployment, tmp_path: Path) -> None:
     image = Deployment(tmp_path, {**airflow_teams.environment, "ENVMAN_ROOT": str(tmp_path / "gone")})
-    assert "no environments are published" in refused(image, *POD, "--json-string", workload())
+    assert "no environments are published" in refused(image, *PYTHON, "--json-string", workload())
 
 
 def test_help_is_shown_on_demand_and_without_any_argument(capsys: pytest.CaptureFixture[str]) -> None:

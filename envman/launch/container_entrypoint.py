@@ -1,7 +1,8 @@
-"""`envman pod-entrypoint`: the entrypoint of an image that holds several environments, for Airflow's pods.
+"""`envman container-entrypoint`: the entrypoint of an image that holds several environments.
 
-Airflow's pods run `python -m airflow.sdk.execution_time.execute_workload` with the workload as JSON. The
-workload names its bundle; the process becomes the same command in the bundle's environment.
+Executors that start a container for each workload (Kubernetes, ECS, Batch, Lambda) all run
+`python -m airflow.sdk.execution_time.execute_workload` in it, with the workload as JSON. The workload names
+its bundle; the process becomes the same command in the bundle's environment.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
     from envman.resolver.table import Table
 
 MODULE = "airflow.sdk.execution_time.execute_workload"
-HELP = f"""Usage: envman pod-entrypoint python -m {MODULE} (--json-string JSON | --json-path FILE)
-       envman pod-entrypoint COMMAND [ARG ...]
+HELP = f"""Usage: envman container-entrypoint python -m {MODULE} (--json-string JSON | --json-path FILE)
+       envman container-entrypoint COMMAND [ARG ...]
 
 The entrypoint of an image of environments: becomes Airflow's command in the workload's environment.
 
-It takes exactly the arguments that Airflow gives to its pods, finds the bundle in the workload, and replaces
-this process by the same command in that bundle's environment. Any other command runs in the environment of
-the shared components (airflow-environment), or in the only one; where there is neither, it is refused.
+It takes the arguments that Airflow's executors give to their containers (Kubernetes, ECS, Batch, Lambda),
+finds the bundle in the workload, and replaces this process by the same command in that bundle's environment.
+Any other command runs in the environment of the shared components (airflow-environment), or in the only one;
+where there is neither, it is refused.
 
 Options:
   --help            show this text
@@ -34,24 +36,24 @@ Exit codes: the workload's own; 125 envman could not start it, 126, 127 as a she
 
 Example, in a Containerfile:
   ENV ENVMAN_ROOT=/venv
-  ENTRYPOINT ["/opt/envman/bin/envman", "pod-entrypoint"]
+  ENTRYPOINT ["/opt/envman/bin/envman", "container-entrypoint"]
 """
 
 
 def main(arguments: list[str]) -> int:
-    """Run `envman pod-entrypoint`; returns only where the workload could not be started."""
+    """Run `envman container-entrypoint`; returns only where the workload could not be started."""
     if not arguments or arguments[0] in {"--help", "-h"}:
         return show_help(HELP, bool(arguments))
     try:
         snapshot = take_snapshot(find_root(os.environ, None, "."), airflow_bundles)
-        addition = Addition("pod-entrypoint", {})
+        addition = Addition("container-entrypoint", {})
         if not is_workload(arguments):
             return replace_process(snapshot, own_environment(snapshot.table), arguments, addition)
         environment = snapshot.resolve(bundle_of(workload_text(arguments))).environment
         return replace_process(snapshot, environment, ["python", *arguments[1:]], addition)
     except EnvmanError as error:
         for problem in error.problems:
-            tell(f"envman pod-entrypoint: {problem}\n")
+            tell(f"envman container-entrypoint: {problem}\n")
         return ExitCode.LAUNCH
 
 
@@ -67,7 +69,7 @@ def own_environment(table: Table) -> str:
     names = table.names("environment")
     if len(names) == 1:
         return names[0]
-    what = "these are not the arguments of one of Airflow's pods, and there are several environments"
+    what = "the command runs no workload, and there are several environments"
     remedy = "Say which: envman exec --bundle B -- COMMAND; or declare an airflow-environment in envman.toml."
     raise ResolveError(Problem("", what, remedy))
 
@@ -76,7 +78,7 @@ def workload_text(arguments: list[str]) -> str:
     """The workload that Airflow's arguments name; raises UsageError for others."""
     program = arguments[0].rpartition("/")[2]
     if len(arguments) != 5 or arguments[1:3] != ["-m", MODULE] or program not in {"python", "python3"}:
-        what = f"a pod's arguments are: python -m {MODULE}, an option and the workload"
+        what = f"a workload's command is: python -m {MODULE}, an option and the workload"
         raise UsageError(Problem("", what, "Pass them as Airflow does."))
     option, value = arguments[3:]
     if option == "--json-string":
@@ -92,7 +94,7 @@ def workload_text(arguments: list[str]) -> str:
             return stream.read()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            Problem(value, f"the workload can't be read: {error}", "Look at the pod's volumes.")
+            Problem(value, f"the workload can't be read: {error}", "Look at the container's volumes.")
         ) from None
 
 
