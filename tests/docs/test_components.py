@@ -26,7 +26,8 @@ from envman.spec.parse import parse_environment, parse_project
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 COMPONENTS = sorted((DOCS / "components").glob("*.md"))
-PAGES = [*COMPONENTS, DOCS / "how-to/run-the-components.md", DOCS / "how-to/bundles-and-teams.md"]
+HOW_TO = ("run-the-components", "bundles-and-teams", "run-on-aws")
+PAGES = [*COMPONENTS, *(DOCS / f"how-to/{name}.md" for name in HOW_TO)]
 IDS = [page.stem for page in PAGES]
 NAMES = {entry.name for entry in COMMANDS} | {entry.group for entry in IMAGE_COMMANDS}
 

@@ -31,6 +31,11 @@ PYTHONS = dict(zip("abc", os.environ.get("ENVMAN_E2E_PYTHONS", f"3.13 {OLDEST} 3
 """The Pythons of the three environments: the oldest that this Airflow has is that of b."""
 
 GRIDS = {"a": "3.0", "b": "1.0", "c": "2.0"}
+LEFT_OUT = [
+    f"{name}; python_version < '3'" for name in ("redshift-connector", "pyathena", "sagemaker-studio")
+]
+"""What the Amazon provider asks for, and its executors do without: hundreds of megabytes."""
+
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
 TRIGGER = """
@@ -166,7 +171,10 @@ def estate(
     copy_bundles(folder)
     take_airflow(folder)
     pre = 'prerelease = "allow"\n' if re.search("[a-z]", AIRFLOW) else ""  # its parts are pre-releases, too
-    (folder / "uv.toml").write_text(f"find-links = [{json.dumps(str(wheels))}]\n{pre}")
+    settings = (
+        f"find-links = [{json.dumps(str(wheels))}]\n{pre}override-dependencies = {json.dumps(LEFT_OUT)}\n"
+    )
+    (folder / "uv.toml").write_text(settings)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
     made = Estate(folder, kept)
     made.ok("lock")
