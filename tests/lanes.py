@@ -50,7 +50,9 @@ LANES = {
         )
     ),
     # the documentation: generated pages, links, examples as they stand
-    "docs": Lane(("docs", "deployment/test_service_files.py"), ("systemd-analyze", "ssh-keygen")),
+    "docs": Lane(
+        ("docs", "deployment/test_service_files.py"), ("systemd-analyze", "docker-compose", "ssh-keygen")
+    ),
     # real uv, real builds, the package registry, interpreters of several versions
     "real": Lane(
         (
@@ -94,6 +96,7 @@ DEBIAN = {
     # program: Debian's package that has it
     "buildah": "buildah",
     "bwrap": "bubblewrap",
+    "docker-compose": "docker-compose",
     "docker-registry": "docker-registry",
     "dockerd": "docker.io",
     "fish": "fish",

@@ -115,7 +115,7 @@ def _unit_word(text: str) -> str:
 
 def _compose(wanted: WantedUnits) -> str:
     services = {name: _compose_service(wanted, name) for name in wanted.components}
-    return _yaml({"services": services})
+    return _yaml({"services": services}).replace("$", "$$")  # else Compose puts variables in its place
 
 
 def _compose_service(wanted: WantedUnits, name: str) -> dict[str, object]:

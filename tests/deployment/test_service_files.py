@@ -80,6 +80,26 @@ def test_compose_services_are_probed_and_given_time() -> None:
     assert made["edge-worker"]["stop_signal"] == "SIGINT"
 
 
+@pytest.mark.parametrize("root", ["/a b", "/a%b", "/a$b", '/a"b', "/a: b #c"])
+def test_compose_finds_no_fault_with_them(tmp_path: Path, root: str) -> None:
+    """It reads the file as it was meant: it would put variables of its own in the place of `$`."""
+    (tmp_path / "air$flow.env").write_text("KEY=value\n")
+    wanted = replace(WANTED, root=root, program=f"{root}/envman", env_file="air$flow.env", has_users=True)
+    file = tmp_path / "compose.yaml"
+    file.write_text(unit_files(wanted, UnitFormat.COMPOSE)["compose.yaml"])
+    command = ["docker-compose", "--file", str(file), "config"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    read = yaml.safe_load(done.stdout.replace("$$", "$"))["services"]
+    assert set(read) == {*COMPONENTS}
+    for name, service in read.items():
+        assert [*service["entrypoint"], *service["command"]] == [f"{root}/envman", "launch", name]
+        assert service["environment"] == {"ENVMAN_ROOT": root, "KEY": "value"}
+        probe = service.get("healthcheck", {"test": []})["test"]
+        assert probe == ([] if name == "api-server" else ["CMD", wanted.program, "launch", name, "--health"])
+        assert service.get("user") == (None if name == "api-server" else "0:0")
+
+
 def test_helm_values_have_the_charts_names() -> None:
     (text,) = unit_files(replace(WANTED, components=CHART), UnitFormat.HELM).values()
     values = yaml.safe_load(text)

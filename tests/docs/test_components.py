@@ -131,6 +131,18 @@ def test_the_commands_in_yaml_are_envmans(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_compose_reads_the_services(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "airflow.env").touch()
+    for text in blocks(page.read_text(encoding="utf-8"), "yaml"):
+        if "services" in yaml.safe_load(text):
+            file = tmp_path / "compose.yaml"
+            file.write_text(text, encoding="utf-8")
+            command = ["docker-compose", "--file", str(file), "config", "--quiet"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, ""), text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_the_commands_in_shell_blocks_and_in_prose_are_envmans(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     lines = [words for block in blocks(text, "sh") for words in shell_lines(block)]
