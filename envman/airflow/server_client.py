@@ -20,7 +20,6 @@ import time
 from envman.airflow import begun
 from envman.airflow.bundle_interpreter import BundleInterpreter
 from envman.airflow.server_budget import make_room
-from envman.airflow.server_child import ServerChild
 from envman.airflow.server_identity import name_of
 from envman.airflow.server_peer import Sender, ask_for_senders, check_is_no_workload, child_of, received_line
 from envman.confine.step import Refused, identity
@@ -33,6 +32,7 @@ from envman.system.lock_holders import holder_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from envman.airflow.server_child import ServerChild
     from envman.inside.protocol import ServerAnswer, ServerSettings, StatusQuestion, WorkloadRequest
 
 IDLE_LIMIT = 600.0
@@ -280,6 +280,10 @@ class ChildRequest:
 
         Raises ServerError where it refuses, or has not answered for too long.
         """
+        from envman.airflow.server_child import (
+            ServerChild,
+        )  # of Airflow's; servers start before that is imported
+
         while (answer := self._answer(seconds)) is not None:
             if "pid" in answer:
                 handle = self._handle(answer["pid"])

@@ -105,11 +105,13 @@ def _start(component: str, arguments: list[str]) -> None:
         started_programs.install()
     second_start.install()
     _prepare()
-    _see_to_local_settings()
-    unguarded = _check_upstream(KINDS[component], home)
     snapshot = look()
     named = bundles_at_home(snapshot, home) if home else _bundle_names(arguments)
     rows = check_bundles(snapshot, named, with_images=component == "scheduler")
+    if component == "dag-processor":  # they import Airflow while this process does
+        _start_fork_servers(snapshot, (row[0] for row in rows))
+    _see_to_local_settings()
+    unguarded = _check_upstream(KINDS[component], home)
     name = _NAMES.get(component, component)
     _say(name, rows)
     if unguarded:
@@ -118,8 +120,7 @@ def _start(component: str, arguments: list[str]) -> None:
         _warn_of_other_languages(home)
         INSTALL[component]()
         heartbeats.install(name)
-    if component == "dag-processor":  # while it imports Airflow, the first start as well
-        _start_fork_servers(snapshot, (row[0] for row in rows))
+    if component == "dag-processor":
         _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})
 
 

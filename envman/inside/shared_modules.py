@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import stat
@@ -68,6 +69,20 @@ def unobserved() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """While inside, no garbage is collected: nearly all that Airflow's modules make stays, and looking for it
+    takes an eighth of a start's processor time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def trace() -> None:
     """In a fork: send traces where the configuration says so. `child` sends its metrics itself."""
     from airflow._shared.observability.traces import configure_otel
@@ -78,7 +93,7 @@ def trace() -> None:
 
 def load(modules: list[str]) -> None:
     """Import what every workload needs, then what the spec names. Raises PreloadError."""
-    with unobserved():
+    with unobserved(), uncollected():
         for module in AIRFLOW:
             with contextlib.suppress(MovedError):  # in another Airflow: each fork finds what it needs
                 load_one(module)

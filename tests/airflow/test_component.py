@@ -13,7 +13,9 @@ import pytest
 
 import envman
 from envman.airflow.start import OPEN_START
+from tests.airflow.published import Published
 from tests.rights import give_up_rights
+from tests.stand_in import write_modules
 
 HOUSE = Path(envman.__file__).parent
 TELL = """
@@ -122,3 +124,36 @@ def test_a_component_that_was_open_while_its_python_started_says_so() -> None:
     warning, refusal, *_ = finished.stderr.splitlines()
     assert warning == f"envman launch: warning: {OPEN_START}"
     assert refusal.startswith(f"envman launch: there is no Airflow in {sys.executable}")
+
+
+LOOKING_SETTINGS = "import os\nraise RuntimeError(sorted(os.listdir(os.environ['ENVMAN_RUN'])))\n"
+"""Local settings that can't be imported, and say what there is at that moment of fork servers."""
+
+
+def test_the_first_servers_start_before_airflow_is_imported(published: Published, tmp_path: Path) -> None:
+    """They import it, too: on a second processor the component's import costs them nothing."""
+    published.build("env_a", "first")
+    program = published.root / ".gen/first/bin/python"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    published.publish({"a": ("env_a", "")}, {}, {"env_a": {}})
+    published.configure({"a": None})
+    modules = {"airflow.settings": "import airflow_local_settings", "structlog._output": ""}
+    write_modules(published.site, {**modules, "airflow_local_settings": LOOKING_SETTINGS})
+    finished = subprocess.run(
+        [sys.executable, str(HOUSE / "airflow/component.py"), "dag-processor"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(published.site),
+            "ENVMAN_RUN": str(tmp_path / "run"),
+            **published.variables(),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert finished.returncode == 125
+    assert "airflow_local_settings.py can't be imported: RuntimeError: [" in finished.stderr
+    assert ".sock'" in finished.stderr

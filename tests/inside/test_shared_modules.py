@@ -128,6 +128,15 @@ def test_airflows_modules_come_first_then_the_specs_in_their_order(start: Starti
         assert child.run("import builtins; tell(builtins.order)") == names
 
 
+def test_no_garbage_is_looked_for_while_airflow_is_imported(start: Starting) -> None:
+    """An eighth of a start. The modules of a spec may make as much garbage as they like."""
+    note = "import gc\ncollecting = gc.isenabled()\n"
+    server = start(dict.fromkeys((shared_modules.AIRFLOW[0], "team"), note), ["team"])
+    with server.workload() as child:
+        code = f"import gc, sys; tell([sys.modules[name].collecting for name in {[shared_modules.AIRFLOW[0], 'team']!r}] + [gc.isenabled()])"
+        assert child.run(code) == [False, True, True]
+
+
 def test_what_airflow_misses_is_named(start: Starting) -> None:
     name = shared_modules.AIRFLOW[0]
     assert refused(start({name: "import gone"}, [])).startswith(f"preload: {name} can't be imported: Mod")
