@@ -68,6 +68,8 @@ _WORDS: tuple[tuple[object, str, str], ...] = (
     (values.UserName, "user", "users"),
     (values.GroupName, "group", "groups"),
     (values.MemorySize, "size", "sizes"),
+    (values.MemoryBudget, "size or part", "sizes or parts"),
+    (values.IdleTime, "time", "times"),
     (values.Processors, "number", "numbers"),
     (values.ProcessCount, "whole number", "whole numbers"),
     (values.Platform, "platform", "platforms"),
@@ -111,7 +113,7 @@ env_a = "registry.company.example/airflow/image_a:2026-11"
 allow = ["airflow.providers.*"]    # trigger classes that the shared triggerer may run; default: all
 
 [servers]
-memory = "4G"                      # what all fork servers of a host may have of their own; default: no limit
+memory = "25%"                     # of the host, for all fork servers together; or "4G"; default: no limit
 """
 
 ENVIRONMENT_EXAMPLE = """\
@@ -125,6 +127,7 @@ no-build = false                   # true: only wheels; what would have to be bu
 airflow = true                     # false: no Airflow of the deployment's version in it
 warm = true                        # false: no fork server; each workload starts its own interpreter
 preload = ["pandas"]               # what the fork server imports beforehand
+server-idle = "30m"                # the fork server ends after so long without a workload; default: 10m
 user = "team_b"                    # workloads run as this user and group
 group = "team_b"
 
@@ -202,9 +205,9 @@ $shared
 An entry of `pyprojects` without `extras` and `dependency-groups` stands for `project.dependencies`; with
 `extras` for those and the extras; with `dependency-groups` alone for the groups alone.
 
-`warm`, `preload`, `user`, `group`, `limits` and `variables` say how workloads run, not what an environment
-consists of. A change of them makes no lock stale and no new generation: it counts for new workloads after the
-next `envman build` or `envman publish`.
+`warm`, `preload`, `server-idle`, `user`, `group`, `limits` and `variables` say how workloads run, not what an
+environment consists of. A change of them makes no lock stale and no new generation: it takes effect for new
+workloads after the next `envman build` or `envman publish`.
 
 ## Keys of an environment alone
 
@@ -224,7 +227,7 @@ An environment is made of layers: `[defaults]` of `envman.toml`, then the specs 
 | lists | joined in the order of the layers; an entry that is there already is not repeated |
 | `variables.set`, `source-builds.variables` | joined by variable; the last layer wins |
 | `requires-python`, `platforms`, `no-build`, `airflow` | the last layer that states the key wins |
-| `warm`, `user`, `group`, each key of `limits` | the last layer that states the key wins |
+| `warm`, `server-idle`, `user`, `group`, each key of `limits` | the last layer that states the key wins |
 | `extends`, `abstract` | not inherited |
 
 A layer that states another `user` states its `group`, too: an earlier layer's group would stay. A `group`
@@ -457,6 +460,9 @@ def _types() -> str:
         "group": "the name of a group of the host, written as a user's, or a group's number",
         "size": f"bytes, or a whole number and `K`, `M`, `G` or `T`, the powers of 1024: `512M`, `2G`; from "
         f"`{values.LEAST_MEMORY}` to `{values.MOST_MEMORY}`",
+        "size or part": "a size, or a part of the host's memory: `1%` to `100%`",
+        "time": f"a whole number and `s`, `m` or `h`: `90s`, `10m`; from `{values.LEAST_IDLE}` to "
+        f"`{values.MOST_IDLE}`",
         "number": "a number greater than 0: `2`, `1.5`",
         "whole number": f"from {values.LEAST_PROCESSES} to {values.MOST_PROCESSES}",
         "module name": "what `import` takes: `airflow.sdk`",

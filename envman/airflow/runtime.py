@@ -19,10 +19,11 @@ class Runtime:
     """An environment's generation, and how its interpreter is started.
 
     `variables` are those of its workloads; `added` are further ones that an interpreter needs at its start,
-    and a forked workload does not have. `warm` says whether workloads are forked by a server that has
-    imported `preload`, too, and `server_memory` how many bytes all servers of the host may have together
-    (0: as many as they need). `user` (with a group, may be empty; None: the component's own) and `limits`
-    confine its processes. `credentials` are read for each workload as it starts.
+    and a forked workload does not have. `warm` says whether workloads are forked by a server, which has
+    imported `preload`, too, and ends `server_idle` seconds after the last one (0: as many as usual);
+    `server_memory` is the budget of all servers of the host (see server_budget.py). `user` (with a group, may
+    be empty; None: the component's own) and `limits` confine its processes. `credentials` are read for each
+    workload as it starts.
     """
 
     root: str
@@ -33,7 +34,8 @@ class Runtime:
     added: Mapping[str, str]
     warm: bool
     preload: tuple[str, ...]
-    server_memory: int
+    server_idle: int
+    server_memory: str
     user: tuple[str, str] | None
     limits: Mapping[str, float]
     credentials: tuple[Credential, ...] = ()
@@ -61,6 +63,7 @@ def runtime_of(snapshot: Snapshot, purpose: Purpose, generation: str, environ: M
         added={name: value for name, value in (NO_THREADS | seed).items() if name not in variables},
         warm=COLD_VARIABLE not in environ and table.is_warm(environment),
         preload=tuple(table.preload(environment)),
+        server_idle=table.server_idle(environment),
         server_memory=table.server_memory(),
         user=table.user(environment),
         limits=table.limits(environment),

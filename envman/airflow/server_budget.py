@@ -16,6 +16,7 @@ from operator import attrgetter
 from statistics import median_low
 
 from envman.airflow.server_peer import CREDENTIALS
+from envman.confine.cgroup_files import memory_limits
 from envman.inside.protocol import END, FORK_SERVER, RUN
 
 TYPE_CHECKING = False
@@ -26,6 +27,16 @@ FIRST_SIZE = 100 << 20
 """Bytes that a server is taken to need, where none is there to tell."""
 
 _PAGE = resource.getpagesize()
+
+
+def bytes_of(budget: str, proc: str = "/proc/self") -> int:
+    """A budget in bytes; 0 where there is none. A part (`25%`) is one of this host's memory, or of the least
+    that a cgroup leaves to this process, as in a container.
+    """
+    if not budget.endswith("%"):
+        return int(budget or 0)
+    host = os.sysconf("SC_PHYS_PAGES") * _PAGE
+    return min([host, *memory_limits(proc)]) * int(budget[:-1]) // 100
 
 
 class RunningServer:

@@ -19,7 +19,7 @@ import time
 
 from envman.airflow import begun
 from envman.airflow.bundle_interpreter import BundleInterpreter
-from envman.airflow.server_budget import make_room
+from envman.airflow.server_budget import bytes_of, make_room
 from envman.airflow.server_identity import name_of
 from envman.airflow.server_peer import Sender, ask_for_senders, check_is_no_workload, child_of, received_line
 from envman.confine.step import Refused, identity
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from envman.inside.protocol import ServerAnswer, ServerSettings, StatusQuestion, WorkloadRequest
 
 IDLE_LIMIT = 600.0
-"""Seconds without a workload after which a server ends."""
+"""Seconds without a workload after which a server ends whose spec states none (`server-idle`)."""
 
 ANSWER_LIMIT = 150.0
 """Seconds that a component waits for a child; a server that is just starting takes some of them."""
@@ -150,15 +150,15 @@ class ServerClient:
                 return connection
             self._look_back()
             _sweep(folder := os.path.dirname(self._socket))
-            if budget := self._runtime.server_memory:
+            if budget := bytes_of(self._runtime.server_memory):
                 make_room(folder, budget)
-            self._start()
+            self._start(budget)
             connection = self.listening()
         if connection is None:
             raise self.error(self.last_words() or "ended as it was started")
         return connection
 
-    def _start(self) -> None:
+    def _start(self, budget: int) -> None:
         """Start the server on a listening socket: requests wait in it until the server is ready."""
         runtime = self._runtime
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -167,8 +167,8 @@ class ServerClient:
             "link": f"{runtime.root}/{runtime.environment}",
             "preload": [*runtime.preload],
             "owner": os.getuid(),
-            "idle": IDLE_LIMIT,
-            "budget": runtime.server_memory,
+            "idle": runtime.server_idle or IDLE_LIMIT,
+            "budget": budget,
         }
         words = [runtime.environment, runtime.generation, json.dumps(settings)]
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -52,6 +52,7 @@ def name_of(runtime: Runtime) -> str:
         runtime.generation,
         sorted(runtime.variables.items()),
         runtime.preload,
+        runtime.server_idle,
         runtime.user,
         runtime.limits,
         [_stamp(str(one)) for one in PROTOCOL],  # another envman speaks another one

@@ -15,7 +15,7 @@ from envman.usecases.top import TopOutcome, Watch, moment, top
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_NUMBERS = ("pid", "children", "cpu %", "memory", "a minute", "workloads", "crashes")
+_NUMBERS = ("pid", "children", "cpu %", "memory", "a minute", "workloads", "crashes", "idle s")
 _COLUMNS = ("environment", "generation", *_NUMBERS, "up since", "")
 
 
@@ -89,6 +89,7 @@ def _server(row: ServerRow) -> tuple[str, ...]:
         _cpu(row.cpu),
         "-" if nothing else _memory(row.rss, row.pss),
         *("-" if number is None else str(number) for number in (row.last_minute, row.workloads, row.crashes)),
+        "-" if row.idle is None or row.idle_limit is None else f"{row.idle:.0f} of {row.idle_limit:.0f}",
         moment(row.started) or "-",
         f"{row.problem} ({Path(row.socket).name})" if nothing else "",
     )
@@ -100,7 +101,7 @@ def _total(total: Total) -> tuple[str, ...]:
     budget = total.budget and f"the servers' own memory: {size_text(total.own)} of {size_text(total.budget)}"
     return (
         *("total", "", "", str(total.children), _cpu(total.cpu), memory, *map(str, numbers)),
-        *("", budget or ""),
+        *("", "", budget or ""),
     )
 
 

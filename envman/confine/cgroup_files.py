@@ -69,6 +69,16 @@ def find(controller: str, proc: str) -> Place:
     raise UnusableError(f"no cgroup here has the controller {controller}")
 
 
+def memory_limits(proc: str) -> Iterator[int]:
+    """The limits, in bytes, of a process's cgroup and of those above it, as far as they can be seen here."""
+    own = _own_cgroups(proc)
+    for controller, version in (("", V2), ("memory", V1)):
+        folder = _visible(controller, own[controller], proc) if controller in own else None
+        while folder and os.path.isfile(file := f"{folder}/{FILES[version, 'memory']}"):
+            yield from (int(word) for word in _words(file) if word.isdecimal())
+            folder = os.path.dirname(folder)
+
+
 def _own_cgroups(proc: str) -> dict[str, str]:
     """Paths of a process's cgroups by controller; that of version 2 by ''."""
     own: dict[str, str] = {}

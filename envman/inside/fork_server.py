@@ -228,6 +228,8 @@ class ForkServer:
             "workloads": self._workloads,
             "last_minute": len(self._recent),
             "crashes": self._crashes,
+            "idle": 0.0 if self._children else time.monotonic() - self._idle_since,
+            "idle_limit": self._settings["idle"],
             "children": [
                 {"pid": child.pid, "kind": child.entry, "name": child.name, "started": child.started}
                 for child in self._children.values()

@@ -68,7 +68,9 @@ if TYPE_CHECKING:
         started: float
 
     class StatusReport(TypedDict):
-        """What a server says of itself; `last_minute` are the workloads of the last minute."""
+        """What a server says of itself; `last_minute` are the workloads of the last minute, `idle` the
+        seconds without one (0 while there is one).
+        """
 
         version: int
         environment: str
@@ -81,6 +83,8 @@ if TYPE_CHECKING:
         workloads: int
         last_minute: int
         crashes: int
+        idle: float
+        idle_limit: float
         children: list[ChildReport]
 
 
@@ -143,7 +147,7 @@ END = "end"
 BACKLOG = 4096
 """Connections that wait for a server."""
 
-STATUS_VERSION = 1
+STATUS_VERSION = 2
 """Of a StatusReport."""
 
 ENDED = "ended: "

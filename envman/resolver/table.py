@@ -15,7 +15,8 @@ line's beginning: sixteen comparisons among ten thousand bundles. It needs neith
     limits       env_a      cpu=1.5 pids=200   of its workloads together; memory in bytes; those stated
     pass         env_a      MY_* OTHER         what its workloads get of a component's variables besides
     preload      env_a      numpy pandas       what its fork server imports beforehand, in this order
-    servers      -          memory=4294967296  of all fork servers of a host together, in bytes
+    server-idle  env_a      1800               seconds without a workload after which its fork server ends
+    servers      -          memory=4294967296  of all fork servers of a host together: bytes, or a part (25%)
     team         team_b     env_b
     team-queue   team_b     etl_b
     trigger      airflow.*  -                  a trigger class that may run; all may where none is listed
@@ -49,7 +50,7 @@ _START = len(f"{FORMAT} 00000000\n")
 
 KINDS = {
     **dict.fromkeys(("bundle-queue", "components", "default", "image", "limits", "pass", "preload"), 1),
-    **dict.fromkeys(("servers", "team", "team-queue", "trigger", "user", "warm"), 1),
+    **dict.fromkeys(("server-idle", "servers", "team", "team-queue", "trigger", "user", "warm"), 1),
     "bundle": 2,
     **dict.fromkeys(("credentials", "environment"), 0),
 }
@@ -152,16 +153,25 @@ class Table:
         """The modules that the environment's fork server imports beforehand, in this order."""
         return self._words("preload", environment)
 
-    def server_memory(self) -> int:
-        """The bytes that all fork servers of a host may have together; 0: as many as they need."""
+    def server_idle(self, environment: str) -> int:
+        """Seconds without a workload after which the environment's fork server ends; 0: as many as usual."""
+        value = self._value("server-idle", environment)
+        if value is not None and not _is_number(value):
+            raise self._wrong("server-idle", environment)
+        return int(value or 0)
+
+    def server_memory(self) -> str:
+        """What all fork servers of a host may have together: a number of bytes, or a part of the host's
+        memory (`25%`); empty: as much as they need.
+        """
         value = self._value("servers", "-")
         if value is None:
-            return 0
+            return ""
         key, _, text = value.partition("=")
-        size = _limit(key, text) if key == "memory" else None
-        if size is None:
+        number = text.removesuffix("%")
+        if key != "memory" or not _is_number(number) or (number != text and int(number) > 100):
             raise self._wrong("servers", "-")
-        return int(size)
+        return text
 
     def user(self, environment: str) -> tuple[str, str] | None:
         """The user and the group (may be empty) of the environment's workloads, each a name or a number;
@@ -325,6 +335,10 @@ def _limit(key: str, text: str) -> float | None:
         return None
     is_plain = text.isascii() and text[0].isdigit() and text[-1].isdigit() and "_" not in text
     return value if key in LIMITS and is_plain and 0 < value <= _MOST else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) <= _MOST
 
 
 def with_first_line(records: str) -> str:

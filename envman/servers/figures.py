@@ -21,7 +21,7 @@ class Workload:
 @dataclass(frozen=True)
 class Status:
     """What a server says of itself; `budget` are the bytes that all servers might have when it was started
-    (0: as many as they need).
+    (0: as many as they need), `idle` the seconds without a workload, and `idle_limit` how many end it.
     """
 
     socket: str
@@ -35,6 +35,8 @@ class Status:
     workloads: int
     last_minute: int
     crashes: int
+    idle: float
+    idle_limit: float
     children: tuple[Workload, ...]
 
 
@@ -98,7 +100,7 @@ class ServerRow:
     """A server and its children; all but `socket` and `problem` may be None where it does not answer.
 
     `own` is the server's alone: what its end gives back. `cpu` is in percent of one processor, since the look
-    before; None where there was none.
+    before; None where there was none. It ends when `idle` is `idle_limit` (seconds).
     """
 
     socket: str
@@ -115,6 +117,8 @@ class ServerRow:
     workloads: int | None = None
     last_minute: int | None = None
     crashes: int | None = None
+    idle: float | None = None
+    idle_limit: float | None = None
     children: tuple[ChildRow, ...] = ()
     problem: str = ""
 
@@ -179,6 +183,8 @@ def server_row(status: Status, processes: ProcessTable, cpu: float | None, momen
         workloads=status.workloads,
         last_minute=status.last_minute,
         crashes=status.crashes,
+        idle=round(status.idle, 1),
+        idle_limit=status.idle_limit,
         children=tuple(_child_row(child, processes, moment) for child in status.children),
     )
 

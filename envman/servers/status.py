@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import selectors
 import socket
 import time
@@ -130,12 +131,21 @@ def _status(path: str, said: StatusReport) -> Status:
         workloads=int(said["workloads"]),
         last_minute=int(said["last_minute"]),
         crashes=int(said["crashes"]),
+        idle=_seconds(said["idle"]),
+        idle_limit=_seconds(said["idle_limit"]),
         children=tuple(_child(child) for child in said["children"]),
     )
 
 
 def _child(said: ChildReport) -> Workload:
     return Workload(int(said["pid"]), _plain(said["kind"]), _plain(said["name"]), float(said["started"]))
+
+
+def _seconds(number: Any) -> float:
+    """Raises ValueError for what is no number that JSON has."""
+    if not math.isfinite(found := float(number)):
+        raise ValueError(number)
+    return found
 
 
 def _plain(text: Any) -> str:

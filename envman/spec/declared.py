@@ -25,7 +25,7 @@ def spec_digest(environment: Environment) -> str:
 
 def project_digest(project: Project) -> str:
     """Digest of what `envman.toml` says of the deployment: its bundles, teams, images and components."""
-    unstated = Project("", "", None, None, None, None, False, {}, {}, {}, {}, (), None)
+    unstated = Project("", "", None, None, None, None, False, {}, {}, {}, {}, (), "")
     return digest([_text(project, unstated, _OF_THE_HOST)])
 
 

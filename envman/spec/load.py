@@ -106,8 +106,12 @@ def load_project(files: ProjectFiles) -> Project:
         teams=declared.teams,
         images=declared.images,
         allowed_triggers=declared.triggerer.allow,
-        server_memory=None if (size := declared.servers.memory) is None else memory_bytes(size),
+        server_memory=_server_memory(declared.servers.memory or ""),
     )
+
+
+def _server_memory(stated: str) -> str:
+    return stated if not stated or stated.endswith("%") else str(memory_bytes(stated))
 
 
 def _load_project_file(files: ProjectFiles, problems: list[Problem]) -> ProjectSpec | None:

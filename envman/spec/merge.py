@@ -2,7 +2,7 @@
 
 Lists are joined in that order, without repeating an entry. Tables (`variables.set`, `credentials`,
 `source-builds.variables`) are joined by key. Of single values (`requires-python`, `platforms`, `no-build`,
-`airflow`, `warm`, `user`, `group`, `image.base`, each key of `limits`) the last one stated wins.
+`airflow`, `warm`, `server-idle`, `user`, `group`, `image.base`, each key of `limits`) the last one wins.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from envman.resolver.credential import COMMAND, FILE, Credential
 from envman.spec.image_names import FILE_SCHEMES
 from envman.spec.model import Content, CredentialSpec, EnvironmentSpec, PyprojectSource
 from envman.spec.project import Environment, ResourceLimits
-from envman.spec.values import DEFAULT_PLATFORMS, memory_bytes
+from envman.spec.values import DEFAULT_PLATFORMS, memory_bytes, seconds
 
 ItemT = TypeVar("ItemT")
 ENVIRONMENTS = "environments"
@@ -217,12 +217,18 @@ def _merged(name: str, layers: list[SpecLayer]) -> Environment:
         check_commands=_joined(c.checks.commands for c in contents),
         warm=_last((c.warm for c in contents), True),
         preload=_joined(c.preload for c in contents),
+        server_idle=_idle(contents),
         user=_last((c.user for c in contents), ""),
         group=_last((c.group for c in contents), ""),
         limits=_limits(contents),
         image_base=_last((x.base() for x in layers), ""),
         apt=_joined(c.image.apt for c in contents),
     )
+
+
+def _idle(contents: Iterable[Content]) -> int | None:
+    stated = _last((c.server_idle for c in contents), "")
+    return seconds(stated) if stated else None
 
 
 def _credentials(contents: Iterable[Content]) -> tuple[Credential, ...]:

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_
 
 from envman.spec.values import (
     DEFAULT_PLATFORMS,
+    LEAST_IDLE,
     LEAST_MEMORY,
     LEAST_PROCESSES,
+    MOST_IDLE,
     AbsolutePath,
     AptPackage,
     BaseImage,
@@ -20,7 +22,9 @@ from envman.spec.values import (
     Command,
     GroupName,
     HandedVariable,
+    IdleTime,
     ImageName,
+    MemoryBudget,
     MemorySize,
     ModuleName,
     Name,
@@ -197,6 +201,11 @@ class Content(TomlTable):
     preload: tuple[ModuleName, ...] = Field(
         (), description="Modules that the fork server imports beforehand."
     )
+    server_idle: IdleTime | None = Field(
+        None,
+        description="Time without a workload after which the fork server ends, such as '90s', '10m' or '2h'; "
+        f"from {LEAST_IDLE} to {MOST_IDLE}. Default: 10m.",
+    )
     user: UserName | None = Field(
         None, description="User, by name or number, that the workloads run as; never root."
     )
@@ -282,10 +291,10 @@ class Triggerer(TomlTable):
 class Servers(TomlTable):
     """What the fork servers of a host may use together."""
 
-    memory: MemorySize | None = Field(
+    memory: MemoryBudget | None = Field(
         None,
-        description="Memory of their own, such as '4G': where one more would exceed it, those end that were "
-        "used least lately and have no workload. Default: no limit.",
+        description="Memory of their own, such as '4G', or '25%' of the host's: where one more would exceed "
+        "it, those end that were used least lately and have no workload. Default: no limit.",
     )
 
 

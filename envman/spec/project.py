@@ -53,6 +53,7 @@ class Environment:
     check_commands: tuple[tuple[str, ...], ...] = ()
     warm: bool = True
     preload: tuple[str, ...] = ()
+    server_idle: int | None = None
     user: str = ""
     group: str = ""
     limits: ResourceLimits = ResourceLimits()
@@ -67,7 +68,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Project:
-    """Everything that envman.toml and environments/ declare; `directory` and `root` are absolute."""
+    """Everything that envman.toml and environments/ declare; `directory` and `root` are absolute.
+
+    `server_memory` is a number of bytes, or a part of the host's ('25%'); empty: no limit.
+    """
 
     directory: str
     root: str
@@ -81,4 +85,4 @@ class Project:
     teams: Mapping[str, Team]
     images: Mapping[str, str]
     allowed_triggers: tuple[str, ...]
-    server_memory: int | None
+    server_memory: str

@@ -50,7 +50,7 @@ def _records(project: Project) -> list[tuple[str, ...]]:
     records += [("team-queue", name, team.queue or "") for name, team in project.teams.items()]
     records += [("image", name, image) for name, image in project.images.items()]
     records += [("trigger", pattern, "-") for pattern in project.allowed_triggers]
-    if project.server_memory is not None:
+    if project.server_memory:
         records.append(("servers", "-", f"memory={project.server_memory}"))
     for environment in project.environments.values():
         records += _running(environment)
@@ -65,6 +65,7 @@ def _running(environment: Environment) -> list[tuple[str, str, str]]:
     return [
         ("warm", name, "" if environment.warm else "false"),
         ("preload", name, " ".join(environment.preload)),
+        ("server-idle", name, str(environment.server_idle or "")),
         ("user", name, f"{user}:{environment.group}" if user else ""),
         ("limits", name, _limits(environment.limits)),
         ("pass", name, " ".join(environment.passed)),

@@ -1,6 +1,6 @@
 """The values of a spec's keys: what each may be, and what is said of one that can't be used.
 
-A checked value is kept as it is written; `memory_bytes` reads a size.
+A checked value is kept as it is written; `memory_bytes` reads a size, `seconds` a time.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ LEAST_PROCESSES, MOST_PROCESSES = 4, 4_194_304
 
 _MEMORY = re.compile(r"([0-9]{1,19})([KMGT]?)")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_BUDGET = re.compile(r"([1-9][0-9]?|100)%")
+
+LEAST_IDLE, MOST_IDLE = "10s", "24h"
+_TIME = re.compile(r"([0-9]{1,6})([smh])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]*\$?|[0-9]{1,10}")
 _LONGEST_ACCOUNT = 32
@@ -303,6 +308,30 @@ def _memory(text: str) -> str:
     return text
 
 
+def _budget(text: str) -> str:
+    if not text.endswith("%"):
+        return _memory(text)
+    if not _BUDGET.fullmatch(text):
+        raise WrongValueError(f"'{text}' is no part of a host's memory", "Write '1%' to '100%', or a size.")
+    return text
+
+
+def seconds(text: str) -> int:
+    """A time in seconds: '10m' is 600; raises WrongValueError for text that is none."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        remedy = "Write a whole number with s, m or h behind it, such as '90s' or '10m'."
+        raise WrongValueError(f"'{text}' is not a time", remedy)
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _idle(text: str) -> str:
+    if not seconds(LEAST_IDLE) <= seconds(text) <= seconds(MOST_IDLE):
+        what = f"'{text}' is not between {LEAST_IDLE} and {MOST_IDLE}"
+        raise WrongValueError(what, "Write a time such as '90s' or '10m'.")
+    return text
+
+
 def _command(words: tuple[str, ...]) -> tuple[str, ...]:
     if not words or not words[0]:
         remedy = "Write a list of words, such as ['python', '-m', 'pytest', '--version']."
@@ -338,5 +367,7 @@ ReadingCommand = Annotated[Command, AfterValidator(_reading_command)]
 GroupName = Annotated[StrictStr, AfterValidator(_account)]
 UserName = Annotated[GroupName, AfterValidator(_user)]
 MemorySize = Annotated[StrictStr, AfterValidator(_memory)]
+MemoryBudget = Annotated[StrictStr, AfterValidator(_budget)]
+IdleTime = Annotated[StrictStr, AfterValidator(_idle)]
 Processors = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
 ProcessCount = Annotated[StrictInt, Field(ge=LEAST_PROCESSES, le=MOST_PROCESSES)]

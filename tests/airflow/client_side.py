@@ -52,7 +52,8 @@ def bare_interpreter(folder: Path, modules: Path, **changed: Any) -> BundleInter
         added={"PYTHONHASHSEED": "7"},
         warm=True,
         preload=(),
-        server_memory=0,
+        server_idle=0,
+        server_memory="",
         user=None,
         limits={},
     )

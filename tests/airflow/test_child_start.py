@@ -471,6 +471,17 @@ def test_a_server_that_has_ended_by_itself_has_not_failed(
     assert not component.file(server, "failures").exists()
 
 
+def test_an_environment_may_have_an_idle_time_of_its_own(component: Component) -> None:
+    patient, hasty = component.server(environment="env_p"), component.server(server_idle=1)
+    for server in (patient, hasty):
+        child, _ = component.fork(server, code="pass")
+        assert child.wait(LIMIT) == 0
+    limits = [component.status(server)["idle_limit"] for server in (patient, hasty)]
+    assert limits == [component.client.IDLE_LIMIT, 1]
+    until(lambda: hasty.last_words() == "ended: idle", "it goes on")
+    assert component.status(patient)["idle"] >= 1
+
+
 def test_who_connects_as_a_server_ends_is_given_a_new_one(
     component: Component, monkeypatch: pytest.MonkeyPatch
 ) -> None:

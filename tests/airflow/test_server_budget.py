@@ -92,7 +92,7 @@ def test_nothing_ends_while_one_more_fits(component: Component, budget: Any) -> 
 
 def test_a_start_ends_all_that_are_idle_where_the_budget_is_small(component: Component) -> None:
     servers = idle_servers(component, *ENVIRONMENTS)
-    child, _ = component.fork(component.server(environment="env_4", server_memory=1), code="pass")
+    child, _ = component.fork(component.server(environment="env_4", server_memory="1"), code="pass")
     assert child.wait(LIMIT) == 0
     for server in servers.values():
         wait_for_end(component, server)
@@ -104,13 +104,33 @@ def test_a_start_ends_all_that_are_idle_where_the_budget_is_small(component: Com
 def test_one_that_has_a_workload_never_ends(component: Component) -> None:
     servers = idle_servers(component, "env_1", "env_2")
     busy, requests = component.fork(servers["env_1"], code="tell(heard())")
-    child, _ = component.fork(component.server(environment="env_3", server_memory=1), code="pass")
+    child, _ = component.fork(component.server(environment="env_3", server_memory="1"), code="pass")
     assert child.wait(LIMIT) == 0
     wait_for_end(component, servers["env_2"])
     requests.sendall(b'"still there"\n')
     assert json.loads(requests.recv(4096)) == "still there"
     assert busy.wait(LIMIT) == 0
     component.status(servers["env_1"])
+
+
+def test_a_part_of_the_memory_is_one_of_the_host_or_of_its_cgroup(budget: Any, tmp_path: Path) -> None:
+    host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    (tmp_path / "mountinfo").write_text(f"40 1 0:20 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
+    (tmp_path / "cgroup").write_text("0::/\n")
+    for limit, memory in (("max", host), (f"{1 << 60}", host), (f"{1 << 20}", 1 << 20)):
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+        assert budget.bytes_of("25%", str(tmp_path)) == memory // 4
+        assert budget.bytes_of("100%", str(tmp_path)) == memory
+    assert budget.bytes_of("4096", str(tmp_path)) == 4096
+    assert budget.bytes_of("", str(tmp_path)) == 0
+
+
+def test_servers_tell_a_part_in_bytes(component: Component) -> None:
+    server = component.server(server_memory="50%")
+    child, _ = component.fork(server, code="pass")
+    assert child.wait(LIMIT) == 0
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < component.status(server)["budget"] <= total // 2
 
 
 def tell(component: Component, server: Any) -> None:

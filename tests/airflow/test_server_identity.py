@@ -35,7 +35,8 @@ def runtime_of(home: Path, **variables: str) -> Runtime:
         added={},
         warm=True,
         preload=(),
-        server_memory=0,
+        server_idle=0,
+        server_memory="",
         user=None,
         limits={},
     )

@@ -315,6 +315,30 @@ def test_version_2_holds_all_limits(host: Host) -> None:
     assert oom_kills("a", proc) == 3
 
 
+def limit(folder: Path, file: str, value: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text(value)
+
+
+def test_memory_limits_are_found_up_to_the_mount(host: Host) -> None:
+    limit(host.mounts / "app", "memory.max", "4096\n")
+    limit(host.mounts / "app/unit", "memory.max", "max\n")
+    limit(host.mounts / "app/unit/leaf", "memory.max", "8192\n")
+    limit(host.mounts / "other", "memory.max", "1\n")
+    assert [*cgroup_files.memory_limits(host.says("0::/app/unit/leaf\n", UNIFIED))] == [8192, 4096]
+    limit(host.mounts, "memory.max", "2048\n")  # as in a container, whose cgroup is the mount's root
+    assert [*cgroup_files.memory_limits(host.says("0::/\n", UNIFIED))] == [2048]
+    assert [*cgroup_files.memory_limits(host.says("0::/\n"))] == []
+
+
+def test_memory_limits_of_version_1_are_found_too(host: Host) -> None:
+    limit(host.mounts / "app", "memory.limit_in_bytes", "4096\n")
+    limit(host.mounts, "memory.limit_in_bytes", f"{2**63 - 4096}\n")
+    mount = "/ POINT rw - cgroup cgroup rw,memory"
+    proc = host.says("5:memory:/app\n4:cpu:/other\n", mount)
+    assert [*cgroup_files.memory_limits(proc)] == [4096, 2**63 - 4096]
+
+
 def test_a_lock_that_somebody_keeps_refuses_the_workload_and_names_them(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -489,7 +489,7 @@ def test_the_status_says_what_goes_on(start: Starting) -> None:
         assert abs(running[0]["started"] - begun) < LIMIT_OF_CLOCKS
     assert abs(status.pop("started") - begun) < LIMIT_OF_CLOCKS
     assert status == {
-        "version": 1,
+        "version": 2,
         "environment": "env_a",
         "generation": "first",
         "root": str(server.folder),
@@ -499,6 +499,8 @@ def test_the_status_says_what_goes_on(start: Starting) -> None:
         "workloads": 4,
         "last_minute": 4,
         "crashes": 1,
+        "idle": 0.0,
+        "idle_limit": 600.0,
     }
 
 

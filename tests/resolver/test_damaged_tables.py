@@ -114,6 +114,19 @@ WRONG = {
     ),
     "warm": ("", "true", "False", "no", "0", " false", "false\tfalse"),
     "preload": ("", " ", "a  b", " a", "a ", "a\tb"),
+    "server-idle": (
+        "",
+        "0",
+        "-1",
+        "+5",
+        "1.5",
+        "1_0",
+        "10m",
+        " 600",
+        "\u0663",
+        "600\t600",
+        "9223372036854775808",
+    ),
     "pass": ("", " ", "A  B", "A ", "A\tB"),
     "environment": (
         "HOME",
@@ -135,6 +148,7 @@ ASKED = {
     "user": Table.user,
     "warm": Table.is_warm,
     "preload": Table.preload,
+    "server-idle": Table.server_idle,
     "pass": Table.passed,
     "environment": Table.environment,
     "team": Table.team,
@@ -155,7 +169,19 @@ def test_a_value_that_envman_would_not_write_is_refused(kind: str, value: str) -
 
 @pytest.mark.parametrize(
     "value",
-    [*(value for value in WRONG["limits"] if "memory" in value), "", "pids=5", "cpu=1", "memory=1 memory=2"],
+    [
+        *(value for value in WRONG["limits"] if "memory" in value),
+        *("", "pids=5", "cpu=1", "memory=1 memory=2"),
+        *(
+            "memory=%",
+            "memory=0%",
+            "memory=101%",
+            "memory=-5%",
+            "memory=1.5%",
+            "memory=5%%",
+            "memory=\u0663%",
+        ),
+    ],
 )
 def test_a_budget_that_envman_would_not_write_is_refused(value: str) -> None:
     """As no budget at all, it would let a host run out of memory."""
@@ -164,8 +190,14 @@ def test_a_budget_that_envman_would_not_write_is_refused(value: str) -> None:
 
 
 def test_the_budget_of_all_servers_is_found() -> None:
-    assert table("servers\t-\tmemory=4294967296").server_memory() == 4 << 30
-    assert table("environment\tenv_a\t").server_memory() == 0
+    assert table("servers\t-\tmemory=4294967296").server_memory() == str(4 << 30)
+    assert table("servers\t-\tmemory=100%").server_memory() == "100%"
+    assert table("environment\tenv_a\t").server_memory() == ""
+
+
+def test_an_environments_idle_time_is_found() -> None:
+    made = table("server-idle\tenv_a\t1800")
+    assert (made.server_idle("env_a"), made.server_idle("env_b")) == (1800, 0)
 
 
 @pytest.mark.parametrize("kind", ASKED)

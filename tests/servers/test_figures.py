@@ -21,7 +21,7 @@ from envman.servers.figures import (
 
 PARENTS = {10: 1, 11: 10, 12: 11, 13: 10, 20: 1}
 STATUS = Status(
-    "/run/a.sock", "env_a", "4f1d5ab06a92", "/venv", 10, 1000.0, ("numpy",), 4096, 7, 3, 1,
+    "/run/a.sock", "env_a", "4f1d5ab06a92", "/venv", 10, 1000.0, ("numpy",), 4096, 7, 3, 1, 12.54, 600.0,
     (Workload(11, "task", "bundle_a", 1002.04), Workload(13, "parse", "bundle_a", 1003.5)),
 )  # fmt: skip
 
@@ -43,6 +43,7 @@ def test_a_row_holds_the_server_with_its_children_and_each_child_with_what_it_st
     usage = {10: Usage(100, 60, 1.0), 11: Usage(40, 10, 2.0), 12: Usage(30, 5, 0.5)}  # 13 has just ended
     row = server_row(STATUS, ProcessTable(PARENTS, usage), 12.5, 1005.0)
     assert (row.rss, row.pss, row.cpu) == (170, 75, 12.5)
+    assert (row.idle, row.idle_limit) == (12.5, 600.0)
     first, second = row.children
     assert (first.pid, first.kind, first.seconds, first.rss, first.pss) == (11, "task", 3.0, 70, 15)
     assert (second.seconds, second.rss) == (1.5, 0)

@@ -19,7 +19,7 @@ from envman.servers.status import ask_all, look_at, understood
 from tests.servers.running import running
 
 ANSWER: dict[str, Any] = {
-    "version": 1,
+    "version": 2,
     "environment": "env_a",
     "generation": "4f1d5ab06a92",
     "root": "/venv",
@@ -30,6 +30,8 @@ ANSWER: dict[str, Any] = {
     "workloads": 5,
     "last_minute": 2,
     "crashes": 0,
+    "idle": 12.5,
+    "idle_limit": 600.0,
     "children": [{"pid": 13, "kind": "task", "name": "bundle_a", "started": 1001.5}],
 }
 
@@ -115,7 +117,8 @@ def test_one_that_refuses_is_shown_with_its_reason(run_folder: Path, first_read:
         (b"[]\n", "does not understand"),
         (b"{}\n", "does not understand"),
         (json.dumps({**ANSWER, "children": [3]}).encode() + b"\n", "does not understand"),
-        (json.dumps({**ANSWER, "version": 2}).encode() + b"\n", "speaks version 2"),
+        (json.dumps({**ANSWER, "idle": float("nan")}).encode() + b"\n", "does not understand"),
+        (json.dumps({**ANSWER, "version": 3}).encode() + b"\n", "speaks version 3"),
     ],
 )
 def test_what_is_no_status_is_said_to_be_none(answer: bytes, why: str) -> None:

@@ -35,13 +35,14 @@ OTHERWISE: dict[str, Any] = {
     "check_commands": (("python", "-V"),),
     "warm": False,
     "preload": ("frame",),
+    "server_idle": 60,
     "user": "team_a",
     "group": "team_a",
     "limits": ResourceLimits(memory=2**30),
     "image_base": "debian",
     "apt": ("gcc",),
 }
-PROJECT = Project("/here", "/venv", None, None, None, None, False, {}, {}, {}, {}, (), None)
+PROJECT = Project("/here", "/venv", None, None, None, None, False, {}, {}, {}, {}, (), "")
 OF_A_PROJECT: dict[str, Any] = {
     "airflow_version": "3.3.2",
     "default_environment": "env_a",
@@ -51,7 +52,7 @@ OF_A_PROJECT: dict[str, Any] = {
     "teams": {"team_a": Team(environment="env_a")},
     "images": {"env_a": "registry.example/env_a:1"},
     "allowed_triggers": ("airflow.*",),
-    "server_memory": 2**32,
+    "server_memory": "25%",
 }
 
 

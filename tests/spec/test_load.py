@@ -118,6 +118,7 @@ def test_all_errors_of_all_files_are_found_in_one_run(tmp_path: Path) -> None:
 RUNNING = """\
 warm = false
 preload = ["a"]
+server-idle = "90s"
 user = "team_a"
 group = "team_a"
 limits = { memory = "1G", cpu = 2, pids = 100 }
@@ -145,14 +146,17 @@ def test_what_the_shared_components_need_is_loaded(tmp_path: Path) -> None:
         + '[bundles]\na = { environment = "env_a", queue = "etl" }\n[images]\nenv_a = "image_a"\n'
         + '[triggerer]\nallow = ["b.*", "a.Trigger"]\n[servers]\nmemory = "4G"\n'
     )
-    project = load(tmp_path, {"envman.toml": text, "environments/env_a.toml": ""})
+    specs = {"environments/env_a.toml": ""}
+    project = load(tmp_path, {"envman.toml": text, **specs})
     assert project.airflow_environment == "env_a"
     assert project.bundles["a"].queue == "etl"
     assert project.images == {"env_a": "image_a"}
     assert project.allowed_triggers == ("b.*", "a.Trigger")
-    assert project.server_memory == 4 << 30
-    assert Table(project_table(project)).server_memory() == 4 << 30
-    assert Table(project_table(replace(project, server_memory=None))).server_memory() == 0
+    assert project.server_memory == str(4 << 30)
+    assert Table(project_table(project)).server_memory() == str(4 << 30)
+    part = load(tmp_path, {"envman.toml": text.replace("4G", "25%"), **specs})
+    assert Table(project_table(part)).server_memory() == "25%"
+    assert Table(project_table(replace(project, server_memory=""))).server_memory() == ""
 
 
 def test_unknown_and_abstract_environments_are_told_wherever_they_are_named(tmp_path: Path) -> None:

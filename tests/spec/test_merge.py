@@ -75,21 +75,28 @@ def test_of_single_values_the_last_one_stated_wins() -> None:
 def test_how_workloads_run_has_defaults() -> None:
     environment = merged({"env_a": spec()})["env_a"]
     assert (environment.warm, environment.preload, environment.passed) == (True, (), ())
+    assert environment.server_idle is None
     assert (environment.user, environment.group, environment.limits) == ("", "", ResourceLimits())
 
 
 def test_of_how_workloads_run_the_last_layer_that_states_it_wins() -> None:
     specs = {
         "base": spec(abstract=True, warm=False, user="base", limits={"memory": "1G", "cpu": 2}),
-        "env_a": spec(("base",), limits={"cpu": 0.5, "memory": "16384K"}),
+        "env_a": spec(("base",), server_idle="2h", limits={"cpu": 0.5, "memory": "16384K"}),
         "env_b": spec(("base",), warm=True, user="1001", group="team_b", limits={"pids": 9}),
         "env_c": spec(),
     }
     defaults = content(
-        requires_python=PYTHON, warm=True, user="all_teams", group="teams", limits={"pids": 100}
+        requires_python=PYTHON,
+        warm=True,
+        server_idle="90s",
+        user="all_teams",
+        group="teams",
+        limits={"pids": 100},
     )
     environments = merged(specs, defaults)
     a, b, c = (environments[name] for name in ("env_a", "env_b", "env_c"))
+    assert (a.server_idle, b.server_idle, c.server_idle) == (7200, 90, 90)
     assert (a.warm, a.user, a.group) == (False, "base", "teams")
     assert (b.warm, b.user, b.group) == (True, "1001", "team_b")
     assert (c.warm, c.user, c.group) == (True, "all_teams", "teams")

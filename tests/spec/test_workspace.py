@@ -91,25 +91,27 @@ def table_of(folder: Path, defaults: str, environment: str) -> Table:
 def test_how_workloads_run_is_published(tmp_path: Path) -> None:
     table = table_of(
         tmp_path,
-        'preload = ["numpy"]\n[defaults.limits]\nmemory = "2G"\n[defaults.variables]\npass = ["MY_*"]\n',
-        'warm = false\npreload = ["pandas"]\nuser = "team_a"\ngroup = "100"\n'
+        'preload = ["numpy"]\nserver-idle = "2h"\n[defaults.limits]\nmemory = "2G"\n[defaults.variables]\npass = ["MY_*"]\n',
+        'warm = false\npreload = ["pandas"]\nserver-idle = "90s"\nuser = "team_a"\ngroup = "100"\n'
         '[limits]\ncpu = 1.5\npids = 200\n[variables]\npass = ["OTHER"]\n',
     )
     assert (table.is_warm("env_a"), table.is_warm("env_b")) == (False, True)
     assert (table.preload("env_a"), table.preload("env_b")) == (["numpy", "pandas"], ["numpy"])
     assert (table.user("env_a"), table.user("env_b")) == (("team_a", "100"), None)
+    assert (table.server_idle("env_a"), table.server_idle("env_b")) == (90, 7200)
     assert table.limits("env_a") == {"memory": 2 * 1024**3, "cpu": 1.5, "pids": 200}
     assert table.limits("env_b") == {"memory": 2 * 1024**3}
     assert (table.passed("env_a"), table.passed("env_b")) == (["MY_*", "OTHER"], ["MY_*"])
 
 
 def test_how_workloads_run_is_published_as_it_is_documented(tmp_path: Path) -> None:
-    text = 'warm = true\nuser = "team_a"\n[limits]\nmemory = "1500000000"\ncpu = 2\n'
+    text = 'warm = true\nserver-idle = "30m"\nuser = "team_a"\n[limits]\nmemory = "1500000000"\ncpu = 2\n'
     table_of(tmp_path, "warm = false\n", text)
     assert open_workspace(tmp_path).table() == with_first_line(
         "environment\tenv_a\t\n"
         "environment\tenv_b\t\n"
         "limits\tenv_a\tmemory=1500000000 cpu=2\n"
+        "server-idle\tenv_a\t1800\n"
         "user\tenv_a\tteam_a:\n"
         "warm\tenv_b\tfalse\n"
     )
