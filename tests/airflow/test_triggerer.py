@@ -398,6 +398,26 @@ def test_an_idle_runner_ends(triggerer: Triggerer, monkeypatch: pytest.MonkeyPat
     assert Runner.started[0].signals == [signal.SIGTERM]
 
 
+def test_there_is_a_runner_for_each_bundle_only_while_it_has_triggers(
+    triggerer: Triggerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a bundle that never has one none starts, and an hour without one costs nothing."""
+    module: Any = importlib.import_module("envman.airflow.runner_pool")
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    wanted: list[dict[BundleVersion, set[int]]] = [{}, {A: {1}}, {A: {1}, B: {2}}, {A: {1}}, {A: {1}}, {}, {}]
+    there = []
+    for round_ in wanted:
+        triggerer.pool.share(look(), round_)
+        triggerer.pool.tend(look())
+        there.append([one.bundle for one in Runner.started if one.code is None])
+        now[0] += module.IDLE_LIMIT + 1.0
+    assert there == [[], [A], [A, B], [A], [A], [], []]
+    triggerer.pool.share(look(), {A: {3}})
+    assert [one.bundle for one in Runner.started if one.code is None] == [A]
+    assert len(Runner.started) == 3
+
+
 def test_all_runners_are_ended_and_their_results_written(triggerer: Triggerer) -> None:
     triggerer.pool.share(look(), {A: {1}, B: {2}})
     triggerer.pool.kill(signal.SIGINT, 5.0, force=True)
