@@ -36,16 +36,17 @@ ARROWS = {
     "packages": "errors lock names store system",
     "servers": "inside",
     "oci": "errors image spec system",
+    "release": "build errors image inside lock names oci resolver spec store system",
     "build": "confine errors inside lock packages resolver spec store system uv",
     "launch": "errors inside resolver signing store system",
-    "deployment": "build confine errors launch lock resolver spec store system",
+    "deployment": "build confine errors launch lock release resolver spec store system",
     "confine": "errors launch system",
     "door": "inside",
     "airflow": "confine door errors inside launch resolver store system",
     "inside": "",
     "usecases": (
-        "build deployment errors image inside launch lock names oci packages resolver servers signing spec "
-        "store system uv"
+        "build deployment errors image inside launch lock names oci packages release resolver servers signing "
+        "spec store system uv"
     ),
     "cli": (
         "build deployment errors image launch lock oci packages servers signing spec store system usecases uv"
@@ -65,6 +66,7 @@ PURE = {
     "store": "layout manifest switches",
     "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",
     "packages": "audit_report license package policy",
+    "release": "document layer_archive layer_record parts whole_table",
     "servers": "figures preloads",
     "deployment": "facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group registry stage_words terminal",

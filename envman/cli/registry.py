@@ -58,6 +58,14 @@ COMMANDS = (
     CommandEntry(
         "publish", "Publish what envman.toml says about bundles and teams, without building anything."
     ),
+    CommandEntry(
+        "push",
+        "Push built environments and the published table, for hosts that pull them instead of building.",
+    ),
+    CommandEntry(
+        "pull",
+        "Pull environments that were pushed, and publish them. Only what this host lacks is transferred.",
+    ),
     CommandEntry("resolve", "Say which environment and interpreter a bundle or team has, and why."),
     CommandEntry("add", "Add requirements to an environment's spec, comments kept, and lock it."),
     CommandEntry("remove", "Take packages out of an environment's spec, and lock it."),

@@ -22,6 +22,7 @@ from envman.launch.narrowed_options import COORDINATORS
 from envman.launch.purpose import kept_back, purpose_of_bundle, purpose_of_environment, variables_for
 from envman.lock.lock_state import LockStatus, lock_state, read_lock_text
 from envman.lock.lockfile import parse_header
+from envman.release.known_layers import stamp_on_this_host
 from envman.resolver.inherited import inherited, is_kind_of_usual, is_the_components, option_of
 from envman.resolver.snapshot import Snapshot
 from envman.resolver.table import Table
@@ -122,7 +123,7 @@ def _environment(
         whole=True,
         packages={key: manifest.packages[key] for key in (CORE, SDK) if key in manifest.packages},
         interpreter=f"{manifest.interpreter.describe()}, {manifest.interpreter.executable}",
-        base=_base(manifest),
+        base=_base(store, manifest),
         altered=_verified(store, name) if whole else _counted(store, manifest),
         lock=problem,
         behind=behind,
@@ -137,11 +138,12 @@ def _pins(workspace: Workspace, environment: Environment) -> str:
         return ""
 
 
-def _base(manifest: Manifest) -> str:
+def _base(store: Store, manifest: Manifest) -> str:
     now = stamp(manifest.interpreter.executable)
     if not now:
         return "gone"
-    return "" if now == manifest.interpreter.stamp else "changed"
+    then = stamp_on_this_host(store, manifest.generation) or manifest.interpreter.stamp
+    return "" if now == then else "changed"
 
 
 def _counted(store: Store, manifest: Manifest) -> str:

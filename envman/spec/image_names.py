@@ -77,6 +77,14 @@ def parse_reference(text: str) -> Reference:
     return Reference("docker", name)
 
 
+def reference_argument(name: str) -> Reference:
+    """The image or release that a word of the command line means; raises UsageError."""
+    try:
+        return parse_reference(name)
+    except ValueError as error:
+        raise UsageError(Problem("", str(error), FORMS)) from None
+
+
 def filled_in(template: str, values: Mapping[str, str]) -> str:
     """A tag with its placeholders replaced; raises UsageError for one that there is none of."""
 

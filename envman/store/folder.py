@@ -53,7 +53,7 @@ class Store:
 
     def check_folders(self) -> None:
         """Raises StoreError where a folder of the store is a link: what it leads to is somebody else's."""
-        for name in (layout.GENERATIONS, layout.STATE, layout.LOCKS):
+        for name in (layout.GENERATIONS, layout.STATE, layout.LOCKS, layout.PULLED):
             folder = Path(self.root, name)
             if folder.is_symlink():
                 remedy = "Find out who made it, and remove it: then build again."

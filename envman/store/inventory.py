@@ -21,7 +21,7 @@ from envman.errors import BuildError, Problem
 from envman.store import layout
 from envman.system.digests import Digests
 
-OWN_FILES = frozenset({layout.MANIFEST, layout.FILES})
+OWN_FILES = frozenset({layout.MANIFEST, layout.FILES, layout.LAYERS})
 
 
 @dataclass(frozen=True)
@@ -102,18 +102,18 @@ def altered_since_packed(folder: Path, inventory: Inventory) -> list[str]:
     Installed files are hard links into uv's cache: an edit in place goes into the cache, and from there into
     every later build. Bytecode, and what has no SHA-256 in a RECORD, is not told of.
     """
-    recorded: dict[str, set[str]] = {}
-    for _, path, value in _recorded(folder):
+    digests: dict[str, set[str]] = {}
+    for _, path, value in recorded(folder):
         if value.startswith("sha256=") and not path.endswith(".pyc"):
-            recorded.setdefault(path, set()).add(value)
+            digests.setdefault(path, set()).add(value)
     return sorted(
         path
-        for path, values in recorded.items()
+        for path, values in digests.items()
         if path in inventory.entries and _as_recorded(inventory.entries[path].digest) not in values
     )
 
 
-def _recorded(folder: Path) -> Iterator[tuple[str, str, str]]:
+def recorded(folder: Path) -> Iterator[tuple[str, str, str]]:
     """What installed packages say that they brought: the package, the path in the generation, the digest.
 
     Raises BuildError for a RECORD that can't be read.
@@ -134,7 +134,7 @@ def _recorded(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 _OF_THE_BUILD = re.compile(
-    r"pyvenv\.cfg|lib64|bin/python(3(\.[0-9]+)?)?|bin/activate(\.fish)?|envman\.(json|files|lock)"
+    r"pyvenv\.cfg|lib64|bin/python(3(\.[0-9]+)?)?|bin/activate(\.fish)?|envman\.(json|files|layers|lock)"
     r"|lib/python3[^/]*/site-packages/_virtualenv\.(py|pth)"
 )
 """What makes a folder an environment, and says what it is: of envman and virtualenv, and of no package."""
@@ -149,7 +149,7 @@ def claimed(folder: Path) -> list[tuple[str, str]]:
     Raises BuildError.
     """
     found = set[tuple[str, str]]()
-    for package, path, _ in _recorded(folder):
+    for package, path, _ in recorded(folder):
         about = _ABOUT.fullmatch(path)
         if _OF_THE_BUILD.fullmatch(path) or (about and about[1] != package):
             found.add((path, package))
@@ -162,7 +162,9 @@ def replaced(folder: Path, made: Mapping[str, FileEntry]) -> list[str]:
     They are read again, as whoever has changed one may have set its time back, and no link may lead to them.
     A manifest or a file list, which the build writes last, is one of them.
     """
-    changed = [path for path in (layout.MANIFEST, layout.FILES) if os.path.lexists(folder / path)]
+    changed = [
+        path for path in (layout.MANIFEST, layout.FILES, layout.LAYERS) if os.path.lexists(folder / path)
+    ]
     place = os.path.realpath(folder.parent)
     for path, entry in made.items():
         above = Path(place, folder.name, path).parent

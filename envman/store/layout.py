@@ -7,6 +7,7 @@
     /venv/.state/env_a@3f9c2a7b10de.sig  the signature of the generation, as one of env_a
     /venv/.state/env_a.history           which generations the name pointed to, when and why
     /venv/.lock/                         files that builders hold locks on
+    /venv/.pull/                         what a pull has fetched and not unpacked yet
 
 Names stay short: the kernel reads 127 bytes of a script's first line.
 """
@@ -16,8 +17,12 @@ from __future__ import annotations
 GENERATIONS = ".gen"
 STATE = ".state"
 LOCKS = ".lock"
+PULLED = ".pull"
 MANIFEST = "envman.json"
 FILES = "envman.files"
+LAYERS = "envman.layers"
+"""In a generation that was pulled: which layers of a release its files came in."""
+
 LOCK_COPY = "envman.lock"
 SOURCES = ".sources"
 """Where a build of a generation builds packages from source; gone before anything of it counts."""

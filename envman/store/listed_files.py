@@ -16,7 +16,7 @@ import stat
 
 from envman.store import layout
 
-OWN_FILES = (layout.MANIFEST, layout.FILES)
+OWN_FILES = (layout.MANIFEST, layout.FILES, layout.LAYERS)
 _BLOCK = 2**20
 
 

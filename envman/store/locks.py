@@ -31,6 +31,9 @@ NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL
 _EXCLUSIVE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 """`struct flock` of the C library: the whole file, however long."""
 
+_SHARED = bytes(len(_EXCLUSIVE))
+"""The same with F_RDLCK."""
+
 
 @contextlib.contextmanager
 def locked(path: str, on_wait: Callable[[], None] | None = None, patience: float = FOR_WORK) -> Iterator[int]:
@@ -61,6 +64,26 @@ def try_emptied(manifest: Path) -> Iterator[bool]:
     """
     with _opened(manifest, os.O_RDWR) as descriptor:
         yield descriptor is None or _succeeds(lambda: fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _EXCLUSIVE))
+
+
+@contextlib.contextmanager
+def lived_in(manifest: Path) -> Iterator[None]:
+    """Say that somebody needs a generation's files, as a process that runs in it does. Raises OSError, and
+    FileNotFoundError where it is gone. On a file system without locks, where nothing is removed, it says
+    nothing.
+    """
+    descriptor = os.open(manifest, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _SHARED)
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.EACCES}:
+                raise FileNotFoundError(errno.ENOENT, "it is being removed", str(manifest)) from None
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def why_held(manifest: Path) -> str:

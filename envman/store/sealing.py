@@ -95,7 +95,7 @@ class Seal:
         if self.key:
             store.check_folders()
             self._write(statement, file)
-            _forget_tables(store, Path(file))
+            forget_tables(store, Path(file))
         elif self.policy:
             signature = Path(file).read_bytes() if Path(file).is_file() else None
             check_signed(self.policy, statement, signature)
@@ -128,7 +128,7 @@ def refusals(store: Store, generations: Iterable[tuple[str, str]], policy: str) 
     return list(dict.fromkeys(found))
 
 
-def _forget_tables(store: Store, new: Path) -> None:
+def forget_tables(store: Store, new: Path) -> None:
     """Remove the signatures of tables that nobody reads any more."""
     kept = {new}
     with suppress(FileNotFoundError):

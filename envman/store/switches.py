@@ -12,6 +12,7 @@ class Action(str, Enum):
     """What made an environment's name point to a generation."""
 
     BUILD = "build"
+    PULL = "pull"
     ROLLBACK = "rollback"
 
 

@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 
-from envman.errors import EnvmanError, Problem, UsageError
+from envman.errors import EnvmanError
 from envman.image.labels import ImageLabels, LabelChange, changes, facts_of
 from envman.image.oci_values import Descriptor, ImageManifest, digest_of, parse_config, parse_manifest
 from envman.image.referrers import is_referrers_tag
 from envman.oci.image_layout import Layout
 from envman.oci.skopeo import Skopeo
-from envman.spec.image_names import FORMS, Reference, parse_reference
+from envman.spec.image_names import reference_argument
 from envman.system.files import cache_folder
 from envman.system.processes import Processes
 
@@ -68,7 +68,7 @@ class Images:
             manifest = parse_manifest(self.layout.read(found.digest), name)
             config = self.layout.read(manifest.config.digest)
             return _inspected(name, found.digest, manifest, config)
-        reference = reference_of(name)
+        reference = reference_argument(name)
         raw = self._skopeo.raw_manifest(reference)
         manifest = parse_manifest(raw, name)
         return _inspected(name, digest_of(raw), manifest, self._skopeo.config(reference))
@@ -77,14 +77,6 @@ class Images:
 def inspect_image(name: str) -> InspectOutcome:
     """What an image says of itself; raises UsageError, ImageError."""
     return Images(Processes()).inspect(name)
-
-
-def reference_of(name: str) -> Reference:
-    """The image that a name means; raises UsageError."""
-    try:
-        return parse_reference(name)
-    except ValueError as error:
-        raise UsageError(Problem("", str(error), FORMS)) from None
 
 
 def _inspected(name: str, digest: str, manifest: ImageManifest, config_text: bytes) -> InspectOutcome:

@@ -13,10 +13,10 @@ from envman.image.referrers import index, joined, parse_index, referrers_tag
 from envman.names import nearest
 from envman.oci.image_layout import Layout
 from envman.oci.skopeo import Skopeo, layout_reference
-from envman.spec.image_names import Reference
+from envman.spec.image_names import Reference, reference_argument
 from envman.system.events import Event, Report, Stage
 from envman.system.processes import Processes
-from envman.usecases.images.image_catalog import Images, reference_of
+from envman.usecases.images.image_catalog import Images
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _push(name: str, images: Images, skopeo: Skopeo, report: Report, sign_by: st
     found = names[name]
     manifest = parse_manifest(layout.read(found.digest), name)
     size = sum(blob.size for blob in (*manifest.layers, manifest.config, found))
-    target = reference_of(name)
+    target = reference_argument(name)
     if not (target.is_local or sign_by) and skopeo.digest(target) == found.digest:
         report(Event(name, Stage.DONE, f"{found.digest}, which is there"))
         return PushOutcome(name, found.digest, size)

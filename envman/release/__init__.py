@@ -1,0 +1,1 @@
+"""Releases: environments as hosts are handed them, in layers that equal files share."""

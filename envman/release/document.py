@@ -1,0 +1,239 @@
+"""A release: the environments below a root folder, with their table, as one artifact of a registry.
+
+It is a manifest of the OCI image specification 1.1 ("Guidelines for Artifact Usage"): an artifact type, an
+empty configuration, and blobs. The first blob is the document, which says what the release consists of; the
+others are layers with files. Whatever is read here is a stranger's. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from envman.errors import ImageError, Problem
+from envman.image.oci_values import (
+    EMPTY,
+    LAYER_GZIP,
+    MANIFEST,
+    Descriptor,
+    ImageManifest,
+    canonical,
+    digest_of,
+)
+from envman.image.referrers import EMPTY_BLOB
+from envman.names import name_problem
+
+FORMAT = 1
+_TYPE = "application/vnd.envman.release."
+ARTIFACT = f"{_TYPE}v{FORMAT}"
+DOCUMENT = f"{_TYPE}v{FORMAT}+gzip"
+
+LARGEST_MANIFEST = 4 * 1024**2
+"""Bytes of a manifest that skopeo and most registries take."""
+
+LARGEST_DOCUMENT = 256 * 1024**2
+"""Bytes of a document, unpacked; that of 200 environments has 3 MB."""
+
+GENERATION = re.compile("[0-9a-f]{12}(-[0-9]{1,6})?")
+_SHA256 = re.compile("sha256:[0-9a-f]{64}")
+_REMEDY = "Name a release, as envman push has written one."
+
+
+@dataclass(frozen=True)
+class Abi:
+    """What decides which extension modules an interpreter loads, as it says itself: see `python_tags.py`."""
+
+    abi: str
+    libc: str
+    platform: str
+
+
+@dataclass(frozen=True)
+class Released:
+    """An environment's generation: its manifest's text, its signature (may be empty), and the digests of its
+    layers.
+    """
+
+    generation: str
+    manifest: str
+    signature: str
+    abi: Abi
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Release:
+    """Environments of one root folder by name; the table that is published with them, and its signature (may
+    be empty).
+    """
+
+    root: str
+    table: str
+    table_signature: str
+    environments: Mapping[str, Released]
+
+    def to_json(self) -> bytes:
+        """The document; the same release gives the same bytes."""
+        data = {
+            "format": FORMAT,
+            "root": self.root,
+            "table": self.table,
+            "table_signature": self.table_signature,
+            "environments": {name: asdict(one) for name, one in sorted(self.environments.items())},
+        }
+        return json.dumps(data, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def release_manifest(document: Descriptor, layers: Iterable[Descriptor]) -> bytes:
+    """The manifest of a release; the same parts give the same bytes."""
+    config = Descriptor(EMPTY, digest_of(EMPTY_BLOB), len(EMPTY_BLOB))
+    ordered = sorted(layers, key=lambda one: one.digest)
+    return ImageManifest(config, (document, *ordered), artifact_type=ARTIFACT).to_json()
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """What a release's manifest names: its document, and its layers by digest."""
+
+    document: Descriptor
+    layers: Mapping[str, Descriptor]
+
+    def all(self) -> tuple[Descriptor, ...]:
+        """Both."""
+        return (self.document, *self.layers.values())
+
+
+def parse_release_manifest(text: bytes, where: str) -> Blobs:
+    """Read a release's manifest; raises ImageError for anything else."""
+    try:
+        data = json.loads(text)
+        kind = data.get("artifactType")
+        if kind != ARTIFACT:
+            raise ValueError(_other_kind(kind, data))
+        if data.get("mediaType") != MANIFEST or data["config"]["mediaType"] != EMPTY:
+            raise ValueError("it is no manifest of an artifact")
+        document, *layers = [_blob(one) for one in data["layers"]]
+        if document.media_type != DOCUMENT or any(one.media_type != LAYER_GZIP for one in layers):
+            raise ValueError("it has a blob of a media type that is none of a release's")
+        found = Blobs(document, {one.digest: one for one in layers})
+        if len({document.digest, *found.layers}) != len(layers) + 1:
+            raise ValueError("it names a blob twice")
+        return found
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ImageError(Problem(where, f"is no release: {_said(error)}", _REMEDY)) from None
+
+
+def _other_kind(kind: object, data: Mapping[str, Any]) -> str:
+    if isinstance(kind, str) and kind.startswith(_TYPE):
+        return f"its format is {kind}, and this envman reads {ARTIFACT}"
+    if "manifests" in data:
+        return "it is an index"
+    return f"it is an artifact of another type, {kind}" if kind else "it is an image"
+
+
+def _blob(data: Mapping[str, Any]) -> Descriptor:
+    if type(data["size"]) is not int or data["size"] <= 0 or not isinstance(data["mediaType"], str):
+        raise ValueError("a blob has no size or media type")
+    if not isinstance(data["digest"], str) or not _SHA256.fullmatch(data["digest"]):
+        raise ValueError("a digest is not SHA-256")
+    return Descriptor(data["mediaType"], data["digest"], data["size"])
+
+
+def parse_release(text: bytes, blobs: Blobs, where: str) -> Release:
+    """Read a release's document; raises ImageError for anything else, and for layers that are none of it."""
+    try:
+        data = json.loads(text)
+        if data.pop("format") != FORMAT:
+            raise ValueError("another format")
+        environments = data.pop("environments")
+        found = Release(**data, environments={name: _released(one) for name, one in environments.items()})
+        _check_release(found)
+        if missing := {one for each in found.environments.values() for one in each.layers} - {*blobs.layers}:
+            raise ValueError(f"it names {len(missing)} layers that are not there")
+        return found
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"is not a release that can be read: {_said(error)}"
+        raise ImageError(Problem(where, what, _REMEDY)) from None
+
+
+def _released(data: Mapping[str, Any]) -> Released:
+    one = Released(**{**data, "abi": Abi(**data["abi"]), "layers": tuple(data["layers"])})
+    texts = (one.generation, one.manifest, one.signature, one.abi.abi, one.abi.libc, one.abi.platform)
+    if not all(isinstance(text, str) for text in (*texts, *one.layers)):
+        raise TypeError("an environment's fields are not of their types")
+    if not GENERATION.fullmatch(one.generation):
+        raise ValueError(f"{one.generation!r} is not the name of a generation")
+    if len(set(one.layers)) != len(one.layers):
+        raise ValueError(f"the generation {one.generation} names a layer twice")
+    return one
+
+
+def _check_release(release: Release) -> None:
+    if not all(isinstance(text, str) for text in (release.root, release.table, release.table_signature)):
+        raise TypeError("its fields are not of their types")
+    if not release.root.startswith("/") or posixpath.normpath(release.root) != release.root:
+        raise ValueError("its root folder is not absolute")
+    for name in release.environments:
+        if problem := name_problem(name):
+            raise ValueError(f"environment {name!r}: {problem}")
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, in a line: a key that is missing is told by its name alone."""
+    said = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else str(error)
+    return " ".join(said.split())[:300] or type(error).__name__
+
+
+HOST_ARTIFACT = "application/vnd.envman.host.v1"
+_HOST_TAG = "host-"
+_RECORD = "io.envman.host"
+
+
+@dataclass(frozen=True)
+class HostRecord:
+    """What a host has said of itself after a pull: its name, its root folder, when (UTC, ISO 8601), the
+    digest of the release, and the generations of its environments.
+    """
+
+    host: str
+    root: str
+    at: str
+    release: str
+    environments: Mapping[str, str]
+
+    @property
+    def tag(self) -> str:
+        """Where it stands in the repository of the release; one tag for each host."""
+        return _HOST_TAG + re.sub("[^A-Za-z0-9._-]", "-", self.host)[:100]
+
+    def to_manifest(self) -> bytes:
+        """The record as an artifact: all of it stands in the manifest, so that one request reads it."""
+        empty = Descriptor(EMPTY, digest_of(EMPTY_BLOB), len(EMPTY_BLOB))
+        said = {_RECORD: canonical(asdict(self)).decode()}
+        return ImageManifest(empty, (empty,), said, HOST_ARTIFACT).to_json()
+
+
+def is_host_tag(tag: str) -> bool:
+    """Whether a tag is that of a host's record."""
+    return tag.startswith(_HOST_TAG)
+
+
+def parse_host_record(text: bytes, where: str) -> HostRecord:
+    """Read a host's record; raises ImageError for anything else."""
+    try:
+        manifest = json.loads(text)
+        if manifest.get("artifactType") != HOST_ARTIFACT:
+            raise ValueError("it is something else")
+        record = HostRecord(**json.loads(manifest["annotations"][_RECORD]))
+        texts = [record.host, record.root, record.at, record.release]
+        texts += [*record.environments, *record.environments.values()]
+        if not all(isinstance(one, str) for one in texts):
+            raise TypeError("its fields are not of their types")
+        return record
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"is not what a host says of itself: {_said(error)}"
+        raise ImageError(Problem(where, what, "Remove that tag from the registry.")) from None

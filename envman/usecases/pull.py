@@ -1,0 +1,306 @@
+"""`envman pull`: have the environments of a release on this host, and publish them."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
+
+from envman.errors import PolicyError, Problem, StoreError, UsageError
+from envman.image.oci_values import EMPTY, MANIFEST
+from envman.image.referrers import EMPTY_BLOB
+from envman.names import nearest
+from envman.oci.image_layout import Layout
+from envman.oci.skopeo import Skopeo, layout_reference
+from envman.release.assembly import Assembled, Assembly, released_manifest
+from envman.release.blob_sources import BlobSource, blob_source, read_release
+from envman.release.document import Blobs, HostRecord, Release, Released
+from envman.release.fitness import Host
+from envman.release.known_layers import KnownLayers
+from envman.release.whole_table import check_records
+from envman.resolver.table import Table
+from envman.signing.signers import check_signed
+from envman.spec.image_names import Reference
+from envman.store import layout
+from envman.store.failures import files_of_root
+from envman.store.folder import Store
+from envman.store.manifest import Manifest
+from envman.store.sealing import check_published, forget_tables
+from envman.store.signed import compare_files, digest, generation_statement, table_statement
+from envman.store.switches import Action
+from envman.system.events import Event, Report, Stage
+from envman.system.files import remove_tree, write_atomic
+from envman.system.processes import Processes
+from envman.system.side_by_side import Outcomes, side_by_side
+
+LOCK = "pull"
+"""The lock of the one pull that works below a root folder; no generation has such a name."""
+
+
+class PullStatus(str, Enum):
+    """What a pull did for an environment."""
+
+    PULLED = "pulled"
+    SWITCHED = "switched"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class PullOutcome:
+    """One environment after a pull: `fetched` layers with `fetched_bytes` came from the release, `linked`
+    ones were on the host; `size` in bytes, `seconds` of this run.
+    """
+
+    environment: str
+    status: PullStatus
+    generation: str
+    interpreter: str
+    packages: int
+    size: int
+    fetched: int
+    fetched_bytes: int
+    linked: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """How to pull: under which policy; `fresh`: link nothing that this host has; under which name the host
+    leaves a record in the registry, None for no record.
+    """
+
+    policy: str | None = None
+    fresh: bool = False
+    host: str | None = None
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A release that was pulled, by its digest; `outcomes` of its environments. The table is published if
+    none failed.
+    """
+
+    release: str
+    outcomes: Outcomes[PullOutcome]
+
+
+def pull(
+    store: Store, place: Reference, names: Sequence[str], options: PullOptions, report: Report
+) -> Pulled:
+    """Pull environments of a release, all where none is named, and publish what is whole.
+
+    A failed environment keeps the generation that it had, and is in the outcomes as an error; the table then
+    stays as it was. What was fetched stays for the next pull. Raises UsageError, ImageError, StoreError,
+    PolicyError, OSError where nothing can be pulled at all.
+    """
+    if options.host is not None and place.scheme != "docker":
+        what = "there is no registry to leave a record in"
+        raise UsageError(Problem(f"--report, {place}", what, "Drop --report, or pull from a registry."))
+
+    def waiting() -> None:
+        report(Event(str(place), Stage.WAITING, "another pull works there"))
+
+    processes = Processes()
+    with store.locked(LOCK, waiting):
+        store.remove_leftovers()
+        fetched = Path(store.root, layout.PULLED)
+        source = blob_source(place, fetched, processes)
+        report(Event(str(place), Stage.FETCHING, "what it consists of"))
+        release_digest, blobs, release = read_release(source, str(place))
+        _check_root(store, release, str(place))
+        chosen = _chosen(release, names, str(place))
+        _check_table(store, release, options.policy, str(place))
+        with KnownLayers(store, [] if options.fresh else store.generations()) as known:
+            run = _Run(store, source, blobs, known, Host(processes), options.policy, report)
+            outcomes = run.pulled(chosen, str(place))
+        if not outcomes.errors:
+            _publish_table(store, release)
+            remove_tree(fetched)
+    if not outcomes.errors and options.host is not None:
+        _leave_record(store, place, release_digest, options.host, processes)
+    return Pulled(release_digest, outcomes)
+
+
+def _check_root(store: Store, release: Release, where: str) -> None:
+    if release.root != store.root:
+        what = (
+            f"is for the root folder {release.root}, and this host's is {store.root}: scripts hold its path"
+        )
+        remedy = f"Pull with --root {release.root}, or build for this one: envman build --root {store.root}"
+        raise UsageError(Problem(where, what, remedy))
+
+
+def _chosen(release: Release, names: Sequence[str], where: str) -> dict[str, Released]:
+    known = release.environments
+    if unknown := [name for name in names if name not in known]:
+        problems = [
+            Problem(f"environment '{name}'", f"is not in {where}", nearest(name, known)) for name in unknown
+        ]
+        raise UsageError(problems)
+    return {name: known[name] for name in (dict.fromkeys(names) or sorted(known))}
+
+
+def _check_table(store: Store, release: Release, policy: str | None, where: str) -> None:
+    """Raises TableFormatError, ImageError, PolicyError for a table that must not be published here."""
+    check_records(Table(release.table, where), release.environments, where)
+    if policy:
+        signature = release.table_signature.encode() or None
+        check_signed(policy, table_statement(store.root, release.table.encode()), signature)
+
+
+def _publish_table(store: Store, release: Release) -> None:
+    content = release.table.encode()
+    if release.table_signature:
+        file = Path(layout.table_signature_path(store.root, digest(content)))
+        write_atomic(file, release.table_signature)
+        forget_tables(store, file)
+    store.publish_table(release.table)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """An environment that can be pulled: its manifest was checked, and the host can run it."""
+
+    name: str
+    released: Released
+    manifest: Manifest
+    stamp: str
+    lacking: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One pull, below the lock of all pulls."""
+
+    store: Store
+    source: BlobSource
+    blobs: Blobs
+    known: KnownLayers
+    host: Host
+    policy: str | None
+    report: Report
+
+    def pulled(self, chosen: dict[str, Released], where: str) -> Outcomes[PullOutcome]:
+        """Check all, fetch what is lacking, assemble and publish one after the other."""
+        checked = side_by_side(chosen, lambda name: self._checked(name, chosen[name]), 1, self.report)
+        ready = {one.name: one for one in checked.results}
+        wanted = {digest for one in ready.values() for digest in one.lacking}
+        size = sum(self.blobs.layers[digest].size for digest in wanted)
+        if wanted:
+            self.report(Event(where, Stage.FETCHING, f"{len(wanted)} layers, {size / 1e6:.1f} MB"))
+            self.source.fetch([self.blobs.layers[digest] for digest in sorted(wanted)], self.blobs)
+        done = side_by_side(ready, lambda name: self._made(ready[name]), 1, self.report)
+        return Outcomes(done.results, checked.errors | done.errors)
+
+    def _checked(self, name: str, released: Released) -> _Ready:
+        where = f"environment '{name}'"
+        manifest = released_manifest(released, where)
+        if self.policy:
+            content = released.manifest.encode()
+            statement = generation_statement(self.store.root, name, released.generation, content)
+            check_signed(self.policy, statement, released.signature.encode() or None)
+        stamp = self.host.check(manifest.interpreter, released.abi, where)
+        if self.store.is_whole(released.generation):
+            return _Ready(name, released, manifest, stamp, ())
+        lacking = self.known.lacking(released.layers, self.store.current(name))
+        return _Ready(name, released, manifest, stamp, tuple(lacking))
+
+    def _made(self, ready: _Ready) -> PullOutcome:
+        started = time.monotonic()
+        name, generation = ready.name, ready.released.generation
+
+        def waiting() -> None:
+            self.report(Event(name, Stage.WAITING, "somebody builds or pulls the same generation"))
+
+        with (
+            files_of_root(self.store.root, f"environment '{name}'"),
+            self.store.locked(generation, waiting),
+        ):
+            assembled = None
+            if not self.store.is_whole(generation):
+                self.report(Event(name, Stage.INSTALLING, generation))
+                assembly = Assembly(self.store, self.source, self.known, self.host, self.blobs.layers)
+                where = f"environment '{name}'"
+                assembled = assembly.make(ready.released, ready.manifest, ready.stamp, where)
+                self.known.add(generation)
+            self._check(ready, is_new=assembled is not None)
+            self.report(Event(name, Stage.PUBLISHING))
+            switched = self.store.publish(name, generation, Action.PULL)
+        status = PullStatus.PULLED if assembled else PullStatus.SWITCHED if switched else PullStatus.UNCHANGED
+        self.report(Event(name, Stage.DONE, f"{status.value}, {generation}"))
+        return _outcome(ready, status, assembled or Assembled(0, 0, 0), time.monotonic() - started)
+
+    def _check(self, ready: _Ready, is_new: bool) -> None:
+        """Raises StoreError or PolicyError where the generation that stands must not be published; its
+        signature is there before its name is.
+        """
+        store, name, generation = self.store, ready.name, ready.released.generation
+        text = Path(layout.manifest_path(store.root, generation)).read_bytes()
+        if text == ready.released.manifest.encode():
+            if ready.released.signature:
+                write_atomic(
+                    Path(layout.signature_path(store.root, name, generation)), ready.released.signature
+                )
+        elif not is_new:
+            self._check_same(ready)
+        if self.policy:
+            check_published(store, name, generation, self.policy)
+            try:
+                compare_files(store.root, name, generation, text)
+            except PolicyError as error:
+                if is_new:
+                    store.discard(generation)
+                raise PolicyError(_with_remedy(error, _FRESH)) from None
+
+    def _check_same(self, ready: _Ready) -> None:
+        """A generation of the same name that was built here: it may run if it has the same files."""
+        generation = ready.released.generation
+        standing = self.store.manifest(generation)
+        if standing is None or standing.files != ready.manifest.files:
+            what = f"this host has built {generation} itself, with other files than those of the release"
+            remedy = f"Where it was built: envman build {ready.name} --rebuild, for another name; push again."
+            raise StoreError(Problem(f"environment '{ready.name}'", what, remedy))
+
+
+_FRESH = "Pull again, with none of the files that this host has: envman pull --fresh"
+
+
+def _with_remedy(error: PolicyError, remedy: str) -> list[Problem]:
+    """The problems of an error, with another remedy."""
+    return [Problem(one.where, one.what, remedy) for one in error.problems]
+
+
+def _outcome(ready: _Ready, status: PullStatus, assembled: Assembled, seconds: float) -> PullOutcome:
+    return PullOutcome(
+        environment=ready.name,
+        status=status,
+        generation=ready.released.generation,
+        interpreter=ready.manifest.interpreter.describe(),
+        packages=len(ready.manifest.packages),
+        size=ready.manifest.size,
+        fetched=assembled.fetched,
+        fetched_bytes=assembled.fetched_bytes,
+        linked=assembled.linked,
+        seconds=round(seconds, 3),
+    )
+
+
+def _leave_record(store: Store, place: Reference, release: str, host: str, processes: Processes) -> None:
+    """Say in the registry what this host has now; raises ImageError where that can't be written."""
+    record = HostRecord(
+        host=host or socket.gethostname(),
+        root=store.root,
+        at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        release=release,
+        environments={name: store.current(name) or "" for name in store.environments()},
+    )
+    with tempfile.TemporaryDirectory(prefix="envman-record-") as folder:
+        there = Layout(Path(folder))
+        there.put(EMPTY, EMPTY_BLOB)
+        there.name(record.tag, there.put(MANIFEST, record.to_manifest()))
+        Skopeo(processes).copy(layout_reference(there.folder, record.tag), place.with_tag(record.tag))

@@ -1,0 +1,165 @@
+"""`envman push`: what is published below a root folder, as a release that hosts pull."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from envman.errors import ImageError, Problem, ResolveError, UsageError
+from envman.image.oci_values import EMPTY, MANIFEST, Descriptor, digest_of
+from envman.image.referrers import EMPTY_BLOB
+from envman.names import nearest
+from envman.oci.image_layout import Layout
+from envman.oci.layer import Compression, compressor
+from envman.oci.layers import LayerStore
+from envman.oci.skopeo import Skopeo, layout_reference
+from envman.release.archiving import write_archive
+from envman.release.blob_sources import named_place, not_a_place
+from envman.release.document import DOCUMENT, LARGEST_MANIFEST, Release, Released, release_manifest
+from envman.release.fitness import Host
+from envman.release.packing import Packing
+from envman.resolver.table import Table
+from envman.signing.signers import read_signature
+from envman.spec.image_names import Reference
+from envman.store import layout
+from envman.store.folder import Store
+from envman.store.root import read_table
+from envman.store.signed import digest
+from envman.system.digests import Digests
+from envman.system.events import Event, Report, Stage
+from envman.system.files import cache_folder
+from envman.system.processes import Processes
+from envman.system.side_by_side import default_jobs
+
+RELEASES = "releases"
+"""Below the cache: the layers that pushes have made."""
+
+_NAME = "release"
+
+
+@dataclass(frozen=True)
+class ReleasePushed:
+    """A release that is where hosts pull it: its digest, its environments with their generations, its layers,
+    those of them that this push has made, and their size in bytes, of which the target may have had some.
+    """
+
+    target: str
+    digest: str
+    root: str
+    environments: dict[str, str]
+    layers: int
+    made: int
+    size: int
+
+
+def push(store: Store, target: Reference, names: Iterable[str], report: Report) -> ReleasePushed:
+    """Push the current generations of environments and the table; where none is named, of all that are
+    published and built.
+
+    The same state gives the same release, with the same digest. Raises UsageError, ResolveError, StoreError,
+    PolicyError, ImageError, OSError.
+    """
+    if target.scheme not in {"docker", "oci", "oci-archive"}:
+        raise UsageError(not_a_place(target))
+    compressor(Compression.GZIP)  # it has to be there
+    processes = Processes()
+    cache = Layout(cache_folder(os.environ) / RELEASES)
+    read_table(store.root)
+    content = Path(layout.table_path(store.root)).read_bytes()
+    host = Host(processes)
+    packing = Packing(store, LayerStore(cache, 0, Compression.GZIP, default_jobs()), Digests())
+    made = 0
+    environments: dict[str, Released] = {}
+    layers: dict[str, Descriptor] = {}
+    for name, generation in _chosen(store, Table(content), list(names)).items():
+        report(Event(name, Stage.PACKING, generation))
+        packed = packing.generation(name, generation)
+        made += packed.made
+        layers |= {one.digest: one for one in packed.layers}
+        abi = host.abi(packed.manifest.interpreter, f"environment '{name}'")
+        signature = _signature(layout.signature_path(store.root, name, generation))
+        order = tuple(one.digest for one in packed.layers)
+        environments[name] = Released(generation, packed.text, signature, abi, order)
+    table_signature = _signature(layout.table_signature_path(store.root, digest(content)))
+    release = Release(store.root, content.decode(), table_signature, environments)
+    blobs, manifest = _blobs(cache, release, list(layers.values()))
+    size = sum(one.size for one in blobs)
+    report(Event(str(target), Stage.PUSHING, f"{size / 1e6:.0f} MB, less what is there"))
+    _send(cache, blobs, manifest, target, processes)
+    generations = {name: one.generation for name, one in environments.items()}
+    return ReleasePushed(str(target), manifest.digest, store.root, generations, len(layers), made, size)
+
+
+def _chosen(store: Store, table: Table, names: list[str]) -> dict[str, str]:
+    """The environments that are pushed, with their generations; raises UsageError, ResolveError."""
+    declared = table.names("environment")
+    built = {name: generation for name in store.environments() if (generation := store.current(name))}
+    unknown = [name for name in names if name not in built or name not in declared]
+    if unknown:
+        known = [name for name in declared if name in built]
+        what = f"is not published and built in {store.root}"
+        raise UsageError([Problem(f"environment '{one}'", what, nearest(one, known)) for one in unknown])
+    chosen = names or [name for name in declared if name in built]
+    if not chosen:
+        raise ResolveError(Problem(store.root, "no environment is built there", "Run: envman build"))
+    return {name: built[name] for name in chosen}
+
+
+def _signature(path: str) -> str:
+    """A signature that stands beside what was signed; empty where there is none."""
+    found = read_signature(path)
+    return found.decode(errors="replace") if found else ""
+
+
+def _blobs(cache: Layout, release: Release, layers: list[Descriptor]) -> tuple[list[Descriptor], Descriptor]:
+    """All blobs of a release, and its manifest; raises ImageError where that is too large."""
+    compress = compressor(Compression.GZIP)
+    document = cache.put(DOCUMENT, compress(release.to_json()))
+    text = release_manifest(document, layers)
+    if len(text) > LARGEST_MANIFEST:
+        what = f"a manifest of {len(layers)} layers has {len(text)} bytes, and {LARGEST_MANIFEST} are allowed"
+        raise ImageError(
+            Problem("release", what, "Push fewer environments at once, each under a tag of its own.")
+        )
+    cache.put(MANIFEST, text)
+    cache.put(EMPTY, EMPTY_BLOB)
+    empty = Descriptor(EMPTY, digest_of(EMPTY_BLOB), len(EMPTY_BLOB))
+    return [document, empty, *layers], Descriptor(MANIFEST, digest_of(text), len(text))
+
+
+def _send(
+    cache: Layout, blobs: list[Descriptor], manifest: Descriptor, target: Reference, processes: Processes
+) -> None:
+    """Put a release where it is pulled; its name leads to it once all of it is there."""
+    if target.scheme == "oci":
+        folder, name = named_place(target)
+        there = Layout(folder)
+        for blob in (*blobs, manifest):
+            there.take(blob, cache)
+        there.name(name, manifest)
+        return
+    skopeo = Skopeo(processes)
+    if target.scheme == "docker" and skopeo.digest(target) == manifest.digest:
+        return
+    with _gathered(cache, [*blobs, manifest]) as gathered:
+        if target.scheme == "docker":
+            gathered.name(_NAME, manifest)
+            skopeo.copy(layout_reference(gathered.folder, _NAME), target)
+        else:
+            file, name = named_place(target)
+            gathered.name(name, manifest)
+            write_archive(gathered.folder, file)
+
+
+@contextmanager
+def _gathered(cache: Layout, blobs: Iterable[Descriptor]) -> Iterator[Layout]:
+    """A layout of these blobs alone, by links."""
+    with tempfile.TemporaryDirectory(prefix=".push-", dir=cache.folder) as folder:
+        gathered = Layout(Path(folder))
+        for blob in blobs:
+            gathered.take(blob, cache)
+        yield gathered
