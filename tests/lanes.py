@@ -42,6 +42,7 @@ LANES = {
                 "oci",
                 "others",
                 "packages",
+                "release",
                 "resolver",
             ),
             *("servers", "spec", "store", "supervisor", "system", "usecases", "uv", "test_kept.py"),

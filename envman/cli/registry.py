@@ -66,6 +66,7 @@ COMMANDS = (
         "pull",
         "Pull environments that were pushed, and publish them. Only what this host lacks is transferred.",
     ),
+    CommandEntry("hosts", "Show which host has which generation, and which one is behind the release."),
     CommandEntry("resolve", "Say which environment and interpreter a bundle or team has, and why."),
     CommandEntry("add", "Add requirements to an environment's spec, comments kept, and lock it."),
     CommandEntry("remove", "Take packages out of an environment's spec, and lock it."),

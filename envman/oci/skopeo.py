@@ -5,6 +5,7 @@ Credentials are skopeo's own business (its auth.json, docker's config.json): env
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -51,6 +52,15 @@ class Skopeo:
         if finished.exit_code and any(sign in finished.stderr.lower() for sign in _UNKNOWN):
             return None
         return digest_of(_said(image, finished))
+
+    def tags(self, image: Reference) -> list[str]:
+        """The tags of an image's repository in a registry; raises ImageError."""
+        finished = self._run(["list-tags", *_tls("--tls-verify", image), f"docker://{image.repository}"])
+        try:
+            found = json.loads(_said(image, finished))["Tags"] or []
+            return sorted(str(tag) for tag in found)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ImageError(Problem(str(image), f"its tags can't be read: {error}", "Try again.")) from None
 
     def config(self, image: Reference) -> bytes:
         """The configuration of an image, as it is; raises ImageError."""

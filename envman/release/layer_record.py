@@ -66,7 +66,7 @@ def parse_head(line: str) -> RecordHead:
 
 def parse_record(text: str, listing: str) -> dict[str, tuple[LayerFile, ...]]:
     """The files of each layer, from a record and the file list that it is about; raises ValueError."""
-    head, *lines = text.splitlines()
+    head, *lines = text.splitlines() or [""]
     layers = list(parse_head(head).layers)
     try:
         listed = json.loads(f"[{','.join(listing.splitlines())}]")

@@ -1,0 +1,100 @@
+"""Releases that somebody has changed who may write to the registry: each blob has the digest that is named."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+
+class EditedRelease:
+    """A release in an OCI layout's folder, with its parts to be changed."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.index: Json = json.loads((folder / "index.json").read_bytes())
+        self.manifest: Json = json.loads(self.blob(self._entry()["digest"]))
+        self.document: Json = json.loads(gzip.decompress(self.blob(self.manifest["layers"][0]["digest"])))
+
+    def _entry(self) -> Json:
+        key = "org.opencontainers.image.ref.name"
+        found: Json = next(one for one in self.index["manifests"] if one["annotations"][key] == self.name)
+        return found
+
+    def blob(self, digest: str) -> bytes:
+        return (self.folder / "blobs" / digest.replace(":", "/")).read_bytes()
+
+    def put(self, content: bytes) -> tuple[str, int]:
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        (self.folder / "blobs" / digest.replace(":", "/")).write_bytes(content)
+        return digest, len(content)
+
+    def write(self) -> None:
+        """Put the parts back, under new digests."""
+        layer = self.manifest["layers"][0]
+        layer["digest"], layer["size"] = self.put(gzip.compress(json.dumps(self.document).encode()))
+        self.write_manifest(json.dumps(self.manifest).encode())
+
+    def write_manifest(self, content: bytes) -> None:
+        entry = self._entry()
+        entry["digest"], entry["size"] = self.put(content)
+        (self.folder / "index.json").write_text(json.dumps(self.index))
+
+    def replace_layer(self, environment: str, path: str, change: Callable[[bytes], bytes]) -> None:
+        """Change the archive of that layer of an environment that has a file."""
+        one = self.document["environments"][environment]
+        for number, digest in enumerate(one["layers"]):
+            content = gzip.decompress(self.blob(digest))
+            with tarfile.open(fileobj=io.BytesIO(content)) as opened:
+                if path not in opened.getnames():
+                    continue
+            new, size = self.put(gzip.compress(change(content)))
+            described = next(one for one in self.manifest["layers"] if one["digest"] == digest)
+            described["digest"], described["size"] = new, size
+            for each in self.document["environments"].values():
+                each["layers"] = [new if one == digest else one for one in each["layers"]]
+            assert one["layers"][number] == new
+            return
+        raise AssertionError(f"no layer has {path}")
+
+
+def rewritten(content: bytes, change: Callable[[tarfile.TarInfo, bytes], bytes | None]) -> bytes:
+    """An archive with each member as `change` has left it, or without it."""
+    stream = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(content)) as old,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as new,
+    ):
+        for member in old.getmembers():
+            file = old.extractfile(member) if member.isreg() else None
+            body = change(member, file.read() if file else b"")
+            if body is not None:
+                member.size = len(body) if member.isreg() else 0
+                new.addfile(member, io.BytesIO(body))
+    return stream.getvalue()
+
+
+def with_member(info: tarfile.TarInfo, body: bytes = b"evil") -> Callable[[bytes], bytes]:
+    """Adds one member to an archive."""
+
+    def change(content: bytes) -> bytes:
+        stream = io.BytesIO()
+        with (
+            tarfile.open(fileobj=io.BytesIO(content)) as old,
+            tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as new,
+        ):
+            for member in old.getmembers():
+                new.addfile(member, old.extractfile(member) if member.isreg() else None)
+            info.size = len(body) if info.isreg() else 0
+            new.addfile(info, io.BytesIO(body))
+        return stream.getvalue()
+
+    return change
