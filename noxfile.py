@@ -24,7 +24,7 @@ nox.needs_version = ">=2026.2"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 QUICK = ["lint", "unit", "package", "limits", "docs"]
-nox.options.sessions = [*QUICK, "machine", "real", "images", "airflow", "chaos"]
+nox.options.sessions = [*QUICK, "machine", "real", "images", "kubernetes", "airflow", "chaos"]
 
 CI = bool(os.environ.get("CI"))
 nox.options.error_on_missing_interpreters = CI
@@ -149,6 +149,14 @@ def images(session: nox.Session) -> None:
 def airflow(session: nox.Session) -> None:
     """A whole Airflow on PostgreSQL, by component: with LocalExecutor, and with Celery over Redis."""
     _test(session, "airflow", "-n", "2", "--dist", "loadfile")  # each half with an estate of its own
+
+
+@nox.session
+def kubernetes(session: nox.Session) -> None:
+    """KubernetesExecutor, with a cluster of the tests whose pods podman runs."""
+    _provide(session, "kubernetes")
+    _install(session, "test", "kubernetes")
+    _pytest(session, "--lane=kubernetes", *session.posargs)  # one process: one estate, one node
 
 
 @nox.session

@@ -89,6 +89,14 @@ LANES = {
             *("mmdebstrap", "dockerd", "docker-registry", "gpg", "ssh-keygen"),
         ),
     ),
+    # KubernetesExecutor: a whole Airflow, the tests' own cluster, and podman, which runs its pods
+    "kubernetes": Lane(
+        ("kubernetes", "e2e/kubernetes"),
+        (
+            *("root", "Python 3.10", "Python 3.11", "Python 3.12", "Python 3.13", "initdb"),
+            *("bwrap", "skopeo", "umoci", "podman", "runc", "catatonit"),
+        ),
+    ),
     # a Debian with systemd and cgroup v2, in user-mode Linux
     "machine": Lane(("machine",), ("root", "linux.uml", "mmdebstrap", "mke2fs")),
 }
@@ -98,6 +106,7 @@ DEBIAN = {
     "buildah": "buildah",
     "bwrap": "bubblewrap",
     "docker-compose": "docker-compose",
+    "catatonit": "catatonit",
     "docker-registry": "docker-registry",
     "dockerd": "docker.io",
     "fish": "fish",

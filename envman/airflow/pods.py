@@ -20,12 +20,13 @@ from envman.launch.container_entrypoint import MODULE, bundle_of
 NAME = "envman-pods"
 
 
-@hookimpl  # type: ignore[untyped-decorator]  # Airflow is not there when types are checked
+@hookimpl(tryfirst=True)  # type: ignore[untyped-decorator]  # Airflow is not there when types are checked
 def pod_mutation_hook(pod: Any) -> None:
     """Give a worker pod the image of its bundle's environment.
 
     Raises ResolveError, on which Airflow fails the task, where the bundle has no environment, or its
-    environment no image although others have one. Pods of operators are left alone.
+    environment no image although others have one. Pods of operators are left alone. A hook of the
+    deployment's own comes after it: that may move the workload into a file, or change the image.
     """
     if "ENVMAN_ROOT" not in os.environ:  # installed beside Airflow, but not set up
         return

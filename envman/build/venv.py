@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from envman.build.quarantine import NOT_FOUND
@@ -30,16 +32,18 @@ def virtualenv_version() -> str:
 
 
 def portable_virtualenv(folder: Path) -> Path:
-    """A folder that any Python from 3.8 on runs as virtualenv: `python FOLDER --help`; made below `folder`.
+    """A folder that other Pythons run as virtualenv: `python FOLDER --help`; made below `folder`.
 
-    It holds virtualenv and what that needs, as installed beside envman, all in Python. Raises OSError.
+    It holds virtualenv and what that needs, as installed beside envman, all in Python; `unfit_for` says which
+    Pythons that is too new for. Raises OSError.
     """
-    target = folder / "virtualenv" / virtualenv_version()
+    parts = list(_with_requirements("virtualenv"))
+    target = folder / "virtualenv" / _name_of(parts)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as name:
             new = Path(name) / "it"
-            for one in _with_requirements("virtualenv"):
+            for one in parts:
                 for file in one.files or ():
                     source = Path(str(one.locate_file(file)))
                     if ".." not in file.parts and file.suffix != ".pyc" and source.is_file():
@@ -54,6 +58,22 @@ def portable_virtualenv(folder: Path) -> Path:
                     raise
     mark_used(target)
     return target
+
+
+def _name_of(parts: Sequence[Distribution]) -> str:
+    """The name of these versions: what virtualenv needs is upgraded without it."""
+    listed = sorted(f"{one.name} {one.version}" for one in parts)
+    return f"{virtualenv_version()}-{hashlib.sha256(repr(listed).encode()).hexdigest()[:8]}"
+
+
+def unfit_for(python: str) -> list[str]:
+    """What of the portable virtualenv a version of Python can't run, by its own word (Requires-Python)."""
+    return [
+        f"{one.name} {one.version} needs Python {needed}"
+        for one in _with_requirements("virtualenv")
+        if (needed := one.metadata.json.get("requires_python"))
+        and not SpecifierSet(str(needed)).contains(python)
+    ]
 
 
 def _with_requirements(name: str, known: set[str] | None = None) -> Iterator[Distribution]:

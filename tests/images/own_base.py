@@ -52,6 +52,22 @@ def make_base(
     return f"oci:{place}:base"
 
 
+def make_base_of(place: Path, pythons: Iterable[str], programs: Iterable[str], name: str = "base") -> str:
+    """The same with several Pythons, and further programs with the libraries that these need; `name` is its tag."""
+    digests = Digests()
+    paths = {*programs, *_libraries(list(programs))}
+    entries = {entry.path: entry for path in paths for entry in _with_links(path, digests)}
+    for python in pythons:
+        entries |= {entry.path: entry for entry in _entries(Path(python))}
+    layout = Layout(place)
+    layer, _ = LayerStore(layout, 1_700_000_000, Compression.GZIP, 2).layer(
+        list(in_order(entries.values())), "this machine's Pythons"
+    )
+    search = ":".join(str(Path(python).parent) for python in pythons)
+    layout.name(name, add_image(layout, layer, [f"PATH={search}:/usr/bin:/bin"]))
+    return f"oci:{place}:{name}"
+
+
 def make_base_without_python(place: Path) -> str:
     """The same with a shell and its libraries alone: a few files, quick to fetch and to unpack."""
     digests = Digests()

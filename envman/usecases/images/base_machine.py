@@ -15,8 +15,8 @@ from uv import find_uv_bin
 import envman
 from envman.build.interpreters import Interpreters
 from envman.build.quarantine import Guest, GuestRights, Quarantine, quarantine
-from envman.build.venv import portable_virtualenv, virtualenv_version
-from envman.errors import ImageError, Problem
+from envman.build.venv import portable_virtualenv, unfit_for, virtualenv_version
+from envman.errors import BuildError, ImageError, Problem
 from envman.inside.protocol import SCRIPTS
 from envman.oci.bases import Base
 from envman.spec.project import Environment
@@ -68,7 +68,14 @@ class BaseMachine:
         return interpreter in self.found.found
 
     def virtualenv(self, interpreter: BaseInterpreter) -> Sequence[str]:
-        """The words that start virtualenv, in the interpreter itself."""
+        """The words that start virtualenv, in the interpreter itself; raises BuildError where that is too old
+        for what is installed beside envman.
+        """
+        if unfit := unfit_for(interpreter.version):
+            what = f"can't be run by the base's {interpreter.describe()}: {', '.join(unfit)}"
+            minor = ".".join(interpreter.version.split(".")[:2])
+            remedy = f"Install older ones beside envman, such as an installation for Python {minor} gets."
+            raise BuildError(Problem("virtualenv", what, remedy))
         return interpreter.executable, self.virtualenv_folder
 
     def quarantine(self, guest: Guest, variables: Mapping[str, str]) -> Quarantine:

@@ -1,0 +1,1 @@
+"""KubernetesExecutor: a real scheduler, and each of its pods run by podman."""

@@ -1,0 +1,179 @@
+"""A cluster whose node has the estate's images, and deployments that send their tasks there as pods."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.airflow import AirflowDeployment
+from tests.e2e.conftest import PYTHONS, SOURCE, Deploy, Estate
+from tests.e2e.kinds import envman
+from tests.images.own_base import make_base_of
+from tests.interpreters import interpreter
+from tests.kubernetes.cluster import Cluster, cluster
+from tests.kubernetes.pod_objects import Pod
+
+NAMESPACE = "airflow"
+ENVIRONMENTS = {"bundle_a": "env_a", "bundle_b": "env_b", "bundle_c": "env_c"}
+ALL = "registry.company.example/airflow:2026-11"
+EACH = {name: f"registry.company.example/airflow/{name}:2026-11" for name in ENVIRONMENTS.values()}
+NEEDED = ("/bin/bash", "/usr/bin/apt-get")
+"""What images need besides: a shell for Dags, and the C++ library, which apt-get has."""
+
+
+PASSWORD = "a-database-pass-word"
+
+
+MOVED = """
+import json, os
+
+FOLDER = os.environ["E2E_WORKLOADS"]
+
+def pod_mutation_hook(pod):
+    container = pod.spec.containers[0]
+    if (container.args or [])[3:4] != ["--json-string"] or pod.metadata.annotations["dag_id"] != "plain_b":
+        return
+    path = f"{FOLDER}/{pod.metadata.name}.json"
+    with open(path, "w") as file:
+        file.write(container.args[4])
+    container.args = [*container.args[:3], "--json-path", path]
+"""
+"""A deployment's own hook, which keeps the workloads of a Dag out of the pods' arguments."""
+
+
+@dataclass
+class Images:
+    """The names of what was built: one image with all environments, and one of each."""
+
+    layout: Path
+    all: str
+    each: Mapping[str, str]
+
+
+@pytest.fixture(scope="session")
+def images(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """The estate's environments in images, by envman's own engine."""
+    folder = tmp_path_factory.mktemp("images")
+    base = make_base_of(folder / "base", [interpreter(minor) for minor in PYTHONS.values()], NEEDED)
+    words = ["image", "build", *ENVIRONMENTS.values(), "--base", base, "--compression", "zstd"]
+    cache = {"ENVMAN_CACHE_DIR": str(folder / "cache")}
+    estate.ok(*words, "--all-in-one", "--tag", ALL, variables=cache)
+    estate.ok(*words, "--tag", "registry.company.example/airflow/{environment}:2026-11", variables=cache)
+    return Images(folder / "cache/images", ALL, EACH)
+
+
+@pytest.fixture(scope="session")
+def node(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster whose node has these images, and takes no other."""
+    with cluster(tmp_path_factory.mktemp("cluster")) as made:
+        for name in (images.all, *images.each.values()):
+            made.take_image(images.layout, name)
+        yield made
+
+
+def bundles(estate: Estate) -> list[dict[str, object]]:
+    """Airflow's list of bundles; the third is one whose Dags say what their pods are to be."""
+    made = estate.bundle_list()
+    made[2]["kwargs"] = {"path": str(SOURCE / "pods/bundle_c")}
+    return made
+
+
+def settings(node: Cluster, image: str) -> dict[str, str]:
+    """The executor's settings, in a cluster that the scheduler is outside of."""
+    repository, _, tag = image.rpartition(":")
+    options = {
+        "IN_CLUSTER": "False",
+        "CONFIG_FILE": str(node.kubeconfig),
+        "NAMESPACE": NAMESPACE,
+        "WORKER_CONTAINER_REPOSITORY": repository,
+        "WORKER_CONTAINER_TAG": tag,
+        "WORKER_PODS_CREATION_BATCH_SIZE": "8",
+        "LOGS_TASK_METADATA": "True",
+    }
+    given = {f"AIRFLOW__KUBERNETES_EXECUTOR__{key}": value for key, value in options.items()}
+    return given | {
+        "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    }
+
+
+def use_template(airflow: AirflowDeployment, template: Pod, name: str = "template.yaml") -> None:
+    """Complete a pod template with what pods of this machine need, and name it in the settings.
+
+    They are told where Airflow's API is and where their bundles are; logs and notes go to folders of the machine.
+    """
+    pod = json.loads(json.dumps(template))
+    home, stock = str(airflow.home), airflow.environ
+    variables = {
+        "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",  # this and the next, too, stand in the chart's template
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql://airflow:{PASSWORD}@127.0.0.1:9/airflow",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{home}/logs",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
+        "E2E_NOTES": f"{home}/notes",
+    }
+    for key in ("CORE__EXECUTION_API_SERVER_URL", "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"):
+        variables[f"AIRFLOW__{key}"] = stock[f"AIRFLOW__{key}"]
+    listed = json.loads(stock["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    folders = [f"{home}/logs", f"{home}/notes", *(one["kwargs"]["path"] for one in listed)]
+    container = pod["spec"]["containers"][0]
+    container["env"] = [
+        *container.get("env", []),
+        *({"name": name, "value": value} for name, value in variables.items()),
+    ]
+    container["volumeMounts"] = [{"name": f"v{at}", "mountPath": path} for at, path in enumerate(folders)]
+    pod["spec"]["volumes"] = [
+        {"name": f"v{at}", "hostPath": {"path": path}} for at, path in enumerate(folders)
+    ]
+    for folder in folders[:2]:
+        Path(folder).mkdir(exist_ok=True)
+        Path(folder).chmod(0o777)  # pods have a user of their own
+    file = airflow.home / name
+    file.write_text(json.dumps(pod), encoding="utf-8")
+    airflow.environ["AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE"] = str(file)
+
+
+def plain_template(image: str) -> Pod:
+    """The least that is a worker's template: the image has the entrypoint."""
+    container = {"name": "base", "image": image}
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 5,
+        "containers": [container],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "worker"}, "spec": spec}
+
+
+def move_workloads(airflow: AirflowDeployment) -> None:
+    """Give the deployment the hook of its own."""
+    folder = airflow.home / "config"
+    folder.mkdir(exist_ok=True)
+    (folder / "airflow_local_settings.py").write_text(MOVED, encoding="utf-8")
+    airflow.environ["E2E_WORKLOADS"] = str(airflow.home / "notes")
+
+
+def start_all(airflow: AirflowDeployment, *scheduler: str) -> None:
+    """Start the components; of those that run Dags' code here, the shared ones."""
+    airflow.start_api_server()
+    airflow.start("dag-processor", *envman("launch", "dag-processor"))
+    airflow.start("triggerer", *envman("launch", "triggerer"))
+    airflow.start("scheduler", *scheduler)
+
+
+@pytest.fixture(scope="module")
+def deploy(deployer: Deploy) -> Iterator[Deploy]:
+    """Make Airflow deployments that end with the module."""
+    made: list[AirflowDeployment] = []
+
+    def make(listed: list[dict[str, object]] | None = None, **variables: str) -> AirflowDeployment:
+        made.append(deployer(listed, **variables))
+        return made[-1]
+
+    yield make
+    for deployment in made:
+        deployment.stop_all()
