@@ -49,7 +49,7 @@ ARROWS = {
         "spec store system uv"
     ),
     "cli": (
-        "build deployment errors image launch lock oci packages servers signing spec store system usecases uv"
+        "build deployment errors image launch lock oci packages resolver servers signing spec store system usecases uv"
     ),
     "__main__": "cli launch",
     "image_main": "__main__",

@@ -14,6 +14,7 @@ from envman.errors import Problem, SpecError, UsageError
 from envman.store.root import absolute, find_project, find_root
 
 if TYPE_CHECKING:
+    from envman.resolver.table import Table
     from envman.spec.workspace import Workspace
     from envman.store.folder import Store
     from envman.uv.runner import Source
@@ -106,6 +107,23 @@ def find_workspace(option: Path | None, reporter: Reporter) -> Workspace | None:
         return None
     try:
         return _open(folder)
+    except SpecError:
+        reporter.note("Only what is published is shown, as the specs are wrong: envman lock says how")
+        return None
+
+
+def find_answers(option: Path | None, reporter: Reporter, environment: str | None) -> Table | None:
+    """What the project says of bundles and teams, and of one environment, if there is a project and it is
+    right. Other environments are not looked at.
+    """
+    folder = project_folder(option)
+    if folder is None or not (folder / "envman.toml").is_file():
+        return None
+    from envman.resolver.table import Table
+    from envman.spec.workspace import declared_answers
+
+    try:
+        return Table(declared_answers(folder, environment))
     except SpecError:
         reporter.note("Only what is published is shown, as the specs are wrong: envman lock says how")
         return None

@@ -13,7 +13,7 @@ from envman.cli.options import (
     ProjectOption,
     RootOption,
     TeamOption,
-    find_workspace,
+    find_answers,
     root_folder,
 )
 from envman.cli.output import Reporter
@@ -39,7 +39,8 @@ def resolve_command(
     reporter = Reporter("resolve", as_json)
     with reporter.errors():
         kind, name = _one_of(bundle, team, environment)
-        outcome = resolve(root_folder(root, project), kind, name, find_workspace(project, reporter))
+        declared = find_answers(project, reporter, name if kind == "environment" else None)
+        outcome = resolve(root_folder(root, project), kind, name, declared)
         if as_json:
             reporter.result(outcome)
         else:

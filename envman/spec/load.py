@@ -110,6 +110,27 @@ def load_project(files: ProjectFiles) -> Project:
     )
 
 
+def load_answers(files: ProjectFiles, environment: str | None) -> tuple[ProjectSpec, Environment | None]:
+    """What envman.toml declares, and this environment, None if it is not declared. Of the specs only its own
+    is read, and those that it extends. Raises SpecError.
+    """
+    problems: list[Problem] = []
+    declared = _load_project_file(files, problems)
+    specs: dict[str, EnvironmentSpec] = {}
+    is_there = environment and os.path.lexists(files.directory / spec_file(environment))
+    wanted = {environment} if environment and is_there else set()
+    while wanted:
+        found_specs = _load_specs(files, sorted(wanted), problems)
+        specs |= found_specs
+        wanted = {base for spec in found_specs.values() for base in spec.extends} - specs.keys()
+        if problems:
+            break
+    environments, found = merge(specs, declared.defaults if declared else None)
+    if declared is None or problems or found:
+        raise SpecError(_without_repeats([*problems, *found]))
+    return declared, environments.get(environment or "")
+
+
 def _server_memory(stated: str) -> str:
     return stated if not stated or stated.endswith("%") else str(memory_bytes(stated))
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from envman.resolver.table import render_table
+from envman.spec.model import ProjectSpec
 from envman.spec.project import Environment, Project, ResourceLimits
 
 
 def project_table(project: Project) -> str:
     """The text of the table that a build publishes."""
+    return answers_table(project, project.environments.values(), _records(project))
+
+
+def answers_table(
+    declared: Project | ProjectSpec,
+    environments: Iterable[Environment],
+    records: Iterable[tuple[str, ...]] = (),
+) -> str:
+    """A table of what is declared of bundles and teams, and of these environments."""
     return render_table(
-        {name: (entry.environment or "", entry.team or "") for name, entry in project.bundles.items()},
-        {name: entry.environment for name, entry in project.teams.items()},
-        {name: (entry.keep_out, entry.set_variables) for name, entry in project.environments.items()},
-        project.default_environment,
-        _records(project),
+        {name: (entry.environment or "", entry.team or "") for name, entry in declared.bundles.items()},
+        {name: entry.environment for name, entry in declared.teams.items()},
+        {entry.name: (entry.keep_out, entry.set_variables) for entry in environments},
+        declared.default_environment,
+        records,
     )
 
 

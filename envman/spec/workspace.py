@@ -8,9 +8,9 @@ from pathlib import Path
 
 from envman.errors import Problem, UsageError
 from envman.names import nearest
-from envman.spec.load import ProjectFiles, load_project
+from envman.spec.load import ProjectFiles, load_answers, load_project
 from envman.spec.project import Environment, Project
-from envman.spec.publication import project_part, project_table
+from envman.spec.publication import answers_table, project_part, project_table
 from envman.system.processes import Processes
 
 
@@ -50,6 +50,14 @@ class Workspace:
     def table_of(self, names: Collection[str]) -> str:
         """The table of an image with some of the environments."""
         return project_table(project_part(self.project, names))
+
+
+def declared_answers(directory: Path, environment: str | None) -> str:
+    """A table of the bundles and teams that envman.toml declares, and of this environment: no other's spec is
+    read. Raises SpecError.
+    """
+    declared, found = load_answers(ProjectFiles(directory), environment)
+    return answers_table(declared, [found] if found else [])
 
 
 def open_workspace(directory: Path, edited: Mapping[str, str] | None = None) -> Workspace:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,11 +103,12 @@ class Store:
         return identifier if number == 1 else f"{identifier}-{number}"
 
     def discard(self, generation: str) -> None:
-        """Take a generation out of its place, by one rename; `remove_leftovers` deletes its files."""
+        """Take a generation out of its place, by one rename; `remove_leftovers` deletes its files, and
+        `unsign` its signatures.
+        """
         folder = self.folder(generation)
         folder.rename(folder.with_name(f"{layout.TRASH_PREFIX}{generation}-{os.getpid()}-{time.time_ns()}"))
         sync_folder(folder.parent)  # before any of its files goes
-        self._unsign(f"*@{glob.escape(generation)}.sig")
 
     def remove_leftovers(self) -> list[str]:
         """Remove what killed builds and collections left, unless somebody works there; returns the names.
@@ -199,14 +199,20 @@ class Store:
             return True
 
     def withdraw(self, environment: str) -> None:
-        """Take away an environment's name and history; its generations stay until they are collected."""
+        """Take away an environment's name and history; its generations stay until they are collected, its
+        signatures until `unsign`.
+        """
         Path(layout.link_path(self.root, environment)).unlink(missing_ok=True)
         Path(layout.history_path(self.root, environment)).unlink(missing_ok=True)
-        self._unsign(f"{glob.escape(environment)}@*.sig")
 
-    def _unsign(self, pattern: str) -> None:
-        for signature in Path(self.root, layout.STATE).glob(pattern):
-            signature.unlink(missing_ok=True)
+    def unsign(self, environments: Collection[str] = (), generations: Collection[str] = ()) -> None:
+        """Remove the signatures of these, by one look at all: there are as many as generations."""
+        if not environments and not generations:
+            return
+        for signature in Path(self.root, layout.STATE).glob("*@*.sig"):
+            environment, _, generation = signature.stem.partition("@")
+            if environment in environments or generation in generations:
+                signature.unlink(missing_ok=True)
 
     def choose(self, names: list[str]) -> list[str]:
         """The named environments, all published ones where none is named; raises UsageError."""

@@ -53,6 +53,7 @@ def forget_undeclared(store: Store, declared: Iterable[str], dry_run: bool) -> t
         with store.locked():
             for name in gone:
                 store.withdraw(name)
+            store.unsign(environments=gone)
     return tuple(gone)
 
 
@@ -82,6 +83,7 @@ def collect(store: Store, keep: int, dry_run: bool, forgotten: tuple[str, ...] =
                     kept.append(Kept(generation, ("somebody took it at this moment",)))
     finally:
         if not dry_run:
+            store.unsign(generations={one.generation for one in removed})
             store.remove_leftovers()
     return GcOutcome(dry_run, forgotten, tuple(removed), tuple(kept))
 

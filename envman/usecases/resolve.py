@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.resolver.table import Table
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.root import take_snapshot
-
-if TYPE_CHECKING:  # where there is no project, none is loaded
-    from envman.spec.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -35,9 +31,9 @@ class ResolveOutcome:
 
 
 def resolve(
-    store: Store, kind: str, name: str, workspace: Workspace | None, environ: Mapping[str, str] = os.environ
+    store: Store, kind: str, name: str, declared: Table | None, environ: Mapping[str, str] = os.environ
 ) -> ResolveOutcome:
-    """Resolve a bundle, team or environment by the published table.
+    """Resolve a bundle, team or environment by the published table; `declared` is what the project says.
 
     Raises ResolveError where there is no answer or the environment is not built.
     """
@@ -62,12 +58,11 @@ def resolve(
         interpreter=manifest.interpreter.describe(),
         python=f"{layout.generation_path(store.root, generation)}/bin/python",
         steps=steps,
-        published=workspace is None or _same(snapshot.table, workspace, kind, name),
+        published=declared is None or _same(snapshot.table, declared, kind, name),
     )
 
 
-def _same(table: Table, workspace: Workspace, kind: str, name: str) -> bool:
-    declared = Table(workspace.table())
+def _same(table: Table, declared: Table, kind: str, name: str) -> bool:
     if kind == "bundle":
         return declared.bundle(name) == table.bundle(name) and declared.default() == table.default()
     if kind == "team":

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from envman.errors import UsageError
+from envman.errors import SpecError, UsageError
 from envman.resolver.table import Table, with_first_line
-from envman.spec.workspace import Workspace, open_workspace
+from envman.spec.workspace import Workspace, declared_answers, open_workspace
 
 PROJECT = """\
 airflow-environment = "core"
@@ -134,3 +134,30 @@ def test_the_root_may_be_another_one(workspace: Workspace, tmp_path: Path) -> No
     assert moved.table() == workspace.table()
     (env_a,) = moved.choose(["env_a"])
     assert moved.lock_path(env_a) == tmp_path / "environments/env_a.lock"
+
+
+def test_answers_are_those_of_the_whole_project_and_read_no_other_spec(workspace: Workspace) -> None:
+    whole, folder = Table(workspace.table()), workspace.files.directory
+    for name in ("core", "env_b", "base"):
+        (folder / f"environments/{name}.toml").write_text("dependencies = 3\n", encoding="utf-8")
+    of_bundles = Table(declared_answers(folder, None))
+    for bundle in ("bundle_a", "bundle_b", "bundle_c", "bundle_d"):
+        assert of_bundles.bundle(bundle) == whole.bundle(bundle)
+    assert (of_bundles.team("team_b"), of_bundles.default()) == ("env_b", "env_a")
+    assert Table(declared_answers(folder, "env_a")).environment("env_a") == whole.environment("env_a")
+    assert Table(declared_answers(folder, "gone")).environment("gone") is None
+    with pytest.raises(SpecError, match="dependencies"):
+        declared_answers(folder, "env_b")
+
+
+def test_answers_hold_what_an_environment_inherits(workspace: Workspace) -> None:
+    folder = workspace.files.directory
+    for name, above in {"env_b": "base", "base": "lowest"}.items():
+        (folder / f"environments/{name}.toml").write_text(f'extends = ["{above}"]\n', encoding="utf-8")
+    (folder / "environments/lowest.toml").write_text(f"abstract = true\n{VARIABLES}", encoding="utf-8")
+    whole = Table(open_workspace(folder).table()).environment("env_b")
+    assert whole == (["AWS_*"], {"TZ": "UTC", "A": "tab\t"})
+    assert Table(declared_answers(folder, "env_b")).environment("env_b") == whole
+    (folder / "environments/lowest.toml").unlink()
+    with pytest.raises(SpecError, match=r"environments/lowest\.toml"):
+        declared_answers(folder, "env_b")
