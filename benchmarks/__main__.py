@@ -29,6 +29,7 @@ BENCHMARKS = {
     "crash": "crash",
     "memory": "memory",
     "scale": "scale",
+    "grow": "growth",
 }
 """The modules, imported when they are asked for; each has a function `compare`."""
 
@@ -52,8 +53,9 @@ def main() -> None:
             loops=options.loops,
             rivals=options.rivals,
             full=options.full,
-            bundles=options.bundles,
+            bundles=options.bundles or (5 if "scale" in options.names else 1),
             server_memory=options.server_memory,
+            plain=options.plain,
         )
         settings.folder.mkdir(parents=True, exist_ok=True)
         print(machine_in_words(), end="\n\n", flush=True)
@@ -77,24 +79,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures into this file, too")
     many = (
         "numbers of environments: of exec and noop the large one (300), of parse and memory all (1,3,10), of "
-        "scale all (1,10,50)"
+        "scale all (1,10,50,200), of grow both (50,200)"
     )
     parser.add_argument("--environments", type=_numbers, default=(), metavar="N,N", help=many)
     parser.add_argument("--runs", type=int, default=60, help="counted runs of each row of exec")
     rounds = (
         "counted rounds of lookup, start (15), noop (7), teams (2), links (5), parse, crash (3), task (20), "
     )
-    rounds += "memory (1)"
+    rounds += "memory, scale (1), grow (3)"
     parser.add_argument("--rounds", type=int, help=rounds)
     parser.add_argument("--jobs", type=int, default=2, help="environments that envman builds at once")
-    files = "numbers of files of parse (10,100,1000); of each bundle of scale (2)"
+    files = "numbers of files of parse (10,100,1000); of each bundle of scale (5)"
     parser.add_argument("--files", type=_numbers, default=(), metavar="N,N", help=files)
-    parser.add_argument("--bundles", type=int, default=1, help="bundles of each environment of scale")
+    parser.add_argument("--bundles", type=int, default=0, help="bundles of each environment of scale (5)")
     parser.add_argument("--loops", type=int, default=2, help="how often parse goes through the files")
     budget = "budget of all fork servers, [servers] memory; none where it is left out"
     parser.add_argument("--server-memory", default="", metavar="4G", help=budget)
     rivals = "of parse, task, crash and memory, the first one the measure: stock,cold,warm,preload"
     parser.add_argument("--rivals", type=_words, default=(), metavar="A,B", help=rivals)
+    plain = "files of parse and scale that import nothing but Airflow, instead of pandas"
+    parser.add_argument("--plain", action="store_true", help=plain)
     full = "the same with environments as teams have them: 400 packages, plugins, a policy"
     parser.add_argument("--full", action="store_true", help=full)
     parser.add_argument("--folder", type=Path, help="work there and keep it; else in a temporary folder")

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -39,10 +39,11 @@ def run(
     environment: Mapping[str, str],
     folder: Path,
     on_line: Callable[[str], None] | None = None,
+    codes: Collection[int] = (0,),
 ) -> Sample:
     """Run a command to its end; `on_line` gets its lines of standard error.
 
-    Raises RuntimeError where the command fails, with what it said.
+    Raises RuntimeError where it ends with another exit code than these, with what it said.
     """
     with tempfile.TemporaryFile("w+") as told:
         started = time.perf_counter()
@@ -62,7 +63,7 @@ def run(
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
+        if child.returncode not in codes:
             told.seek(0)
             raise RuntimeError(
                 f"exit code {child.returncode}: {shlex.join(map(str, command))}\n{told.read()}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
 
-from benchmarks.airflow_project import Deployments, bundle, bundle_list, end_servers, write_dags
+from benchmarks.airflow_project import SERVER, Deployments, bundle, bundle_list, end_servers, write_dags
 from benchmarks.metrics import Metric, MetricsListener
+from benchmarks.processes import processor_seconds
 from benchmarks.report import Comparison
 from benchmarks.rivals import Field, Rival, check_warm
 from benchmarks.settings import Settings
@@ -46,6 +48,10 @@ dag_{number:04}()
 """
 
 
+_PLAIN = _DAG.replace("import pandas\n", "").replace('len(pandas.DataFrame({{"column": [1, 2, 3]}}))', "3")
+"""The same, but it imports nothing but Airflow."""
+
+
 @dataclass(frozen=True)
 class Case:
     """How many files, over how many environments, each with so many bundles."""
@@ -67,7 +73,7 @@ class Case:
 @dataclass(frozen=True)
 class ParseRun:
     """Seconds of one Dag processor: to its first queue, to its first result, of its first loop, of a later
-    one, of a file.
+    one, of a file; and of processor time of the component and of all fork servers, until its end.
     """
 
     start: float
@@ -75,6 +81,7 @@ class ParseRun:
     first: float
     later: float | None
     file: float
+    processor: float
 
 
 def compare(settings: Settings) -> list[Comparison]:
@@ -113,6 +120,7 @@ class ParseBench:
 
     def __init__(self, settings: Settings, field: Field) -> None:
         self._folder = settings.folder
+        self._dag = _PLAIN if settings.plain else _DAG
         self._field = field
         self.deployments = Deployments(settings, field.plain)
 
@@ -130,21 +138,23 @@ class ParseBench:
                 **listener.variables,
             )
             words = ["dag-processor", "--num-runs", str(loops)]
-            started = time.perf_counter()
+            started, used = time.perf_counter(), _processor_of_children()
             try:
-                finished = deployment.run(*self._field.command(rival, deployment, *words), timeout=7200)
+                finished = deployment.run(*self._field.command(rival, deployment, *words), timeout=14400)
+                used = _processor_of_children() - used
+                used += sum(map(processor_seconds, deployment.children(SERVER)))
             finally:
                 end_servers(deployment)
         if finished.returncode:
             raise RuntimeError(f"{rival.name}: {finished.stdout[-3000:]}{finished.stderr[-3000:]}")
         check_warm(rival, finished.stdout + finished.stderr)
         file = _file_seconds(deployment.home / "airflow.db", case)
-        return _evaluate(listener.heard, started, case.files, loops, file)
+        return replace(_evaluate(listener.heard, started, case.files, loops, file), processor=used)
 
     def dags(self, case: Case) -> Path:
         """The files, dealt out to the bundles in turn."""
         files = {
-            f"{bundle(number % case.bundles)}/dag_{number:04}.py": _DAG.format(number=number)
+            f"{bundle(number % case.bundles)}/dag_{number:04}.py": self._dag.format(number=number)
             for number in range(case.files)
         }
         return write_dags(self._folder / "dags", files)
@@ -163,7 +173,12 @@ def _evaluate(heard: Sequence[Metric], started: float, files: int, loops: int, f
     ends = [queued, *parsed[files - 1 :: files]]
     seconds = [end - begin for begin, end in pairwise(ends)]
     later = mean(seconds[1:]) if seconds[1:] else None
-    return ParseRun(queued - started, parsed[0] - started, seconds[0], later, file)
+    return ParseRun(queued - started, parsed[0] - started, seconds[0], later, file, 0.0)
+
+
+def _processor_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _file_seconds(database: Path, case: Case) -> float:

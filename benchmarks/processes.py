@@ -43,6 +43,17 @@ def family(first: int) -> list[Process]:
     return [one for one in everyone if one.pid in found and one.pid != os.getpid()]
 
 
+def processor_seconds(pid: int) -> float:
+    """Seconds of processor time of a process and of those below it that were waited for; 0 for one that has
+    ended.
+    """
+    try:
+        words = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def pss(pid: int) -> int:
     """A process's proportional set size in bytes: what it has alone, and its share of what is shared.
 

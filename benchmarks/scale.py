@@ -7,7 +7,6 @@ files it comes from. `memory` measures environments that differ.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections import defaultdict
@@ -17,15 +16,15 @@ from pathlib import Path
 
 from benchmarks.airflow_project import SERVER, bundle_list, end_servers
 from benchmarks.parse_loop import PROCESSES, Case, ParseBench, ParseRun
-from benchmarks.processes import family, pss
+from benchmarks.processes import family, processor_seconds, pss
 from benchmarks.report import Comparison
 from benchmarks.rivals import STOCK, WARM, Field, Rival, check_warm
 from benchmarks.settings import Settings
 from tests.e2e.airflow import AirflowDeployment
 
-ENVIRONMENTS = (1, 10, 50)
-FILES = 2
-"""Of each bundle."""
+ENVIRONMENTS = (1, 10, 50, 200)
+FILES = 5
+"""Of each bundle; with five bundles for each environment, 200 of them have 1,000 bundles and 5,000 files."""
 
 SETS = 3
 """Stock Dag processors that really run; those of more environments are so many times the same."""
@@ -33,7 +32,13 @@ SETS = 3
 IDLE = 30.0
 """Seconds in which the processor time of an idle Dag processor is measured."""
 
-PATIENCE = 1800.0
+PATIENCE = 120.0
+"""Seconds that all Dag processors of a case together have to parse their files, with `EACH` for each file."""
+
+EACH = 5.0
+
+MEMORY_GOAL, PROCESSOR_GOAL = 0.1, 1.5
+"""With 200 environments: of the memory of a stock Dag processor for each, of the idle processor of one."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,14 @@ def _compare_one(settings: Settings, bench: ScaleBench, field: Field, case: Case
             runs[rival.name].append(bench.loops(rival, case))
             idle[rival.name].append(bench.idle(rival, case))
     first = field.rivals[0].name
+    each = f"a stock one for each, extrapolated from {min(SETS, case.environments)}"
     servers = ", ".join(str(one.servers) for taken in idle.values() for one in taken if one.servers) or "no"
     budget = f" with a budget of {settings.server_memory}" if settings.server_memory else ""
     notes = (
         f"{field.plain.versions()}; {case.bundles} bundles, {PROCESSES} parsing processes; while idle "
         f"{servers} fork servers{budget}",
+        f"Goals with 200 environments: {MEMORY_GOAL} of the memory of a stock one for each, "
+        f"{PROCESSOR_GOAL} of the idle processor of one",
     )
 
     def table(what: str, values: dict[str, list[float]], unit: str = "seconds") -> Comparison:
@@ -80,6 +88,7 @@ def _compare_one(settings: Settings, bench: ScaleBench, field: Field, case: Case
         return {name: [getattr(run, what) or 0.0 for run in taken] for name, taken in runs.items()}
 
     tables = [
+        table("processor time of all loops", times("processor")),
         table("start until files are queued", times("start")),
         table("start until the first result", times("result")),
         table("first loop", times("first")),
@@ -87,12 +96,11 @@ def _compare_one(settings: Settings, bench: ScaleBench, field: Field, case: Case
     if settings.loops > 1:
         tables.append(table("later loops", times("later")))
     memory = {name: [one.memory for one in taken] for name, taken in idle.items()}
-    if STOCK in field.rivals:
-        memory["a stock one for each, extrapolated"] = [
-            size * case.environments for size in memory[STOCK.name]
-        ]
-    tables.append(table("memory of idle Dag processors (PSS)", memory, "bytes"))
     processor = {name: [one.processor for one in taken] for name, taken in idle.items()}
+    if STOCK in field.rivals:
+        for values in (memory, processor):
+            values[each] = [one * case.environments for one in values[STOCK.name]]
+    tables.append(table("memory of idle Dag processors (PSS)", memory, "bytes"))
     tables.append(table("processor time in a second while idle", processor))
     return tables
 
@@ -116,12 +124,12 @@ class ScaleBench:
         with ExitStack() as stack:
             sets = [self._start(stack, rival, dags, case) for _ in range(count)]
             for one, _ in sets:
-                _wait_for_all(one, case)
+                _wait_for_all(one, case, PATIENCE + EACH * case.files * count)
                 check_warm(rival, one.output("dag-processor"))
             members = [pid for one, component in sets for pid in _members(one, component)]
-            before, began = sum(map(_processor, members)), time.perf_counter()
+            before, began = sum(map(processor_seconds, members)), time.perf_counter()
             time.sleep(IDLE)
-            used = (sum(map(_processor, members)) - before) / (time.perf_counter() - began)
+            used = (sum(map(processor_seconds, members)) - before) / (time.perf_counter() - began)
             servers = sum(len(one.children(SERVER)) for one, _ in sets)
             return Idle(sum(map(pss, members)) / count, used / count, servers)
 
@@ -144,7 +152,7 @@ def _members(deployment: AirflowDeployment, component: int) -> list[int]:
     return [*{one.pid for first in [component, *deployment.children(SERVER)] for one in family(first)}]
 
 
-def _wait_for_all(deployment: AirflowDeployment, case: Case) -> None:
+def _wait_for_all(deployment: AirflowDeployment, case: Case, patience: float) -> None:
     """Until each file was parsed."""
     database = deployment.home / "airflow.db"
 
@@ -157,13 +165,4 @@ def _wait_for_all(deployment: AirflowDeployment, case: Case) -> None:
         finally:
             connection.close()
 
-    deployment.wait_for("the Dags", parsed, PATIENCE)
-
-
-def _processor(pid: int) -> float:
-    """Seconds of processor time of a process and of those below it that were waited for."""
-    try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return 0.0
-    return sum(map(int, words[11:15])) / os.sysconf("SC_CLK_TCK")
+    deployment.wait_for("the Dags", parsed, patience)

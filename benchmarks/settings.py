@@ -17,7 +17,8 @@ class Settings:
     """`folder` holds everything that is made; `envman` is the installed console script that is measured.
 
     `environments`, `files` and `rivals` are empty where a benchmark should take its own. `bundles` is how
-    many each environment has in `scale`, `server_memory` the budget of all servers (empty: none). `full`:
+    many each environment has in `scale`, `server_memory` the budget of all servers (empty: none). `plain`:
+    their files import nothing but Airflow. `full`:
     Airflow's environments as teams have them, with some 400 packages, plugins and a policy.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     full: bool = False
     bundles: int = 1
     server_memory: str = ""
+    plain: bool = False
 
     @property
     def python(self) -> Path:
