@@ -21,8 +21,9 @@ class EditedRelease:
         self.folder = folder
         self.name = name
         self.index: Json = json.loads((folder / "index.json").read_bytes())
-        self.manifest: Json = json.loads(self.blob(self._entry()["digest"]))
-        self.document: Json = json.loads(gzip.decompress(self.blob(self.manifest["layers"][0]["digest"])))
+        self.release: Json = json.loads(self.blob(self._entry()["digest"]))
+        self.front: Json = json.loads(self.blob(self.release["manifests"][0]["digest"]))
+        self.document: Json = json.loads(gzip.decompress(self.blob(self.front["layers"][0]["digest"])))
 
     def _entry(self) -> Json:
         key = "org.opencontainers.image.ref.name"
@@ -39,11 +40,19 @@ class EditedRelease:
 
     def write(self) -> None:
         """Put the parts back, under new digests."""
-        layer = self.manifest["layers"][0]
-        layer["digest"], layer["size"] = self.put(gzip.compress(json.dumps(self.document).encode()))
-        self.write_manifest(json.dumps(self.manifest).encode())
+        self.write_document(gzip.compress(json.dumps(self.document).encode()))
 
-    def write_manifest(self, content: bytes) -> None:
+    def write_document(self, blob: bytes) -> None:
+        layer = self.front["layers"][0]
+        layer["digest"], layer["size"] = self.put(blob)
+        self.write_front()
+
+    def write_front(self) -> None:
+        first = self.release["manifests"][0]
+        first["digest"], first["size"] = self.put(json.dumps(self.front).encode())
+        self.write_release(json.dumps(self.release).encode())
+
+    def write_release(self, content: bytes) -> None:
         entry = self._entry()
         entry["digest"], entry["size"] = self.put(content)
         (self.folder / "index.json").write_text(json.dumps(self.index))
@@ -57,8 +66,9 @@ class EditedRelease:
                 if path not in opened.getnames():
                     continue
             new, size = self.put(gzip.compress(change(content)))
-            described = next(one for one in self.manifest["layers"] if one["digest"] == digest)
-            described["digest"], described["size"] = new, size
+            page = next(page for page in self.document["pages"].values() if digest in page)
+            del page[digest]
+            page[new] = size
             for each in self.document["environments"].values():
                 each["layers"] = [new if one == digest else one for one in each["layers"]]
             assert one["layers"][number] == new

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Protocol, cast
 
@@ -17,10 +17,10 @@ from envman.oci.skopeo import Skopeo, layout_reference
 from envman.release.document import (
     LARGEST_DOCUMENT,
     LARGEST_MANIFEST,
-    Blobs,
     Release,
+    parse_front,
     parse_release,
-    parse_release_manifest,
+    parse_release_index,
 )
 from envman.release.layer_archive import ArchiveReader, UnfitLayerError, unpacked_blob
 from envman.spec.image_names import Reference
@@ -37,11 +37,16 @@ _NAME = "release"
 class BlobSource(Protocol):
     """A place that has a release."""
 
-    def manifest(self) -> bytes:
-        """The release's manifest; raises ImageError."""
+    def index(self) -> bytes:
+        """The release's index; raises ImageError."""
 
-    def fetch(self, wanted: Iterable[Descriptor], blobs: Blobs) -> None:
-        """Have these of a release's blobs on this machine, and no others; raises ImageError, OSError."""
+    def manifest(self, one: Descriptor) -> bytes:
+        """A manifest that the index names; raises ImageError."""
+
+    def fetch(self, wanted: Container[str], page: str, blobs: Iterable[Descriptor]) -> None:
+        """Have those blobs of an artifact on this machine that are wanted, and no others; `page` is its
+        digest. Raises ImageError, OSError.
+        """
 
     def opened(self, blob: Descriptor) -> contextlib.AbstractContextManager[IO[bytes]]:
         """A blob that was fetched, as a stream; raises ImageError, OSError."""
@@ -85,30 +90,30 @@ class RegistrySource:
         self._reference = reference
         self._folder = folder
         self._skopeo = skopeo
-        self._digest = ""
 
-    def manifest(self) -> bytes:
-        """The release's manifest, which tells from then on what is fetched, whatever its tag becomes."""
-        text = self._skopeo.raw_manifest(self._reference)
-        self._digest = digest_of(text)
-        return text
+    def index(self) -> bytes:
+        """The release's index, from which on its tag is not asked again."""
+        return self._skopeo.raw_manifest(self._reference)
 
-    def fetch(self, wanted: Iterable[Descriptor], blobs: Blobs) -> None:
+    def manifest(self, one: Descriptor) -> bytes:
+        """A manifest that the index names; raises ImageError."""
+        content = self._skopeo.raw_manifest(self._reference.with_digest(one.digest))
+        return _checked(content, one, str(self._reference))
+
+    def fetch(self, wanted: Container[str], page: str, blobs: Iterable[Descriptor]) -> None:
         """Have skopeo fetch blobs; those that an earlier pull has fetched are there."""
         layout = Layout(self._folder)
-        for path in (self._folder / "blobs/sha256").iterdir():
-            status = path.lstat()
-            if not stat.S_ISREG(status.st_mode) or status.st_blocks * 512 < status.st_size:
-                path.unlink()
-        listed = {blob.digest for blob in wanted}
-        for blob in blobs.all():
-            if blob.digest not in listed and not layout.has(blob):
-                with layout.path(blob.digest).open("wb") as stream:
-                    stream.truncate(blob.size)
-            elif blob.digest in listed and not layout.has(blob):
-                layout.path(blob.digest).unlink(missing_ok=True)  # of another size
-        source = self._reference.with_digest(self._digest)
-        self._skopeo.copy(source, layout_reference(self._folder, _NAME))
+        lacking = False
+        for blob in blobs:
+            path = layout.path(blob.digest)
+            if not _is_whole(path, blob.size):
+                path.unlink(missing_ok=True)
+                if blob.digest not in wanted:
+                    with path.open("wb") as stream:
+                        stream.truncate(blob.size)
+                lacking = lacking or blob.digest in wanted
+        if lacking:
+            self._skopeo.copy(self._reference.with_digest(page), layout_reference(self._folder, _NAME))
 
     @contextlib.contextmanager
     def opened(self, blob: Descriptor) -> Iterator[IO[bytes]]:
@@ -128,14 +133,18 @@ class FolderSource:
         self._folder = folder
         self._name = name
 
-    def manifest(self) -> bytes:
-        """The release's manifest."""
+    def index(self) -> bytes:
+        """The release's index."""
         with _opened(self._folder / "index.json", str(self._folder)) as stream:
             found = _in_index(stream.read(_LARGEST_INDEX + 1), self._name, str(self._folder))
-        with self.opened(found) as stream:
-            return _whole(stream, found, str(self._folder))
+        return self.manifest(found)
 
-    def fetch(self, wanted: Iterable[Descriptor], blobs: Blobs) -> None:
+    def manifest(self, one: Descriptor) -> bytes:
+        """A manifest that the index names."""
+        with self.opened(one) as stream:
+            return _checked(stream.read(LARGEST_MANIFEST + 1), one, str(self._folder))
+
+    def fetch(self, wanted: Container[str], page: str, blobs: Iterable[Descriptor]) -> None:
         """There is nothing to fetch."""
 
     @contextlib.contextmanager
@@ -156,8 +165,8 @@ class ArchiveSource:
         self._name = name
         self._places: dict[str, tuple[int, int]] = {}
 
-    def manifest(self) -> bytes:
-        """The release's manifest."""
+    def index(self) -> bytes:
+        """The release's index."""
         where = str(self._file)
         with _opened(self._file, where) as stream:
             try:
@@ -172,10 +181,14 @@ class ArchiveSource:
             place, size = self._places["index.json"]
             stream.seek(place)
             found = _in_index(stream.read(min(size, _LARGEST_INDEX + 1)), self._name, where)
-        with self.opened(found) as stream:
-            return _whole(stream, found, where)
+        return self.manifest(found)
 
-    def fetch(self, wanted: Iterable[Descriptor], blobs: Blobs) -> None:
+    def manifest(self, one: Descriptor) -> bytes:
+        """A manifest that the index names."""
+        with self.opened(one) as stream:
+            return _checked(stream.read(LARGEST_MANIFEST + 1), one, str(self._file))
+
+    def fetch(self, wanted: Container[str], page: str, blobs: Iterable[Descriptor]) -> None:
         """There is nothing to fetch."""
 
     @contextlib.contextmanager
@@ -206,6 +219,16 @@ class _Part:
         return block
 
 
+def _is_whole(path: Path, size: int) -> bool:
+    """Whether a blob was fetched, and is no file without content in its place."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    full = status.st_blocks * 512 >= size
+    return stat.S_ISREG(status.st_mode) and status.st_size == size and full
+
+
 _PUSH = "Push the release there again: envman push"
 
 
@@ -219,7 +242,7 @@ def _opened(path: Path, where: str) -> Iterator[IO[bytes]]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError(Problem(where, f"has no {path.name}: no release is there", _PUSH)) from None
+        raise ImageError(Problem(where, f"no release is there, or a part of it: no {path}", _PUSH)) from None
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ImageError(Problem(where, f"{path} is no file", _PUSH))
@@ -241,26 +264,33 @@ def _in_index(text: bytes, name: str, where: str) -> Descriptor:
     return named[name]
 
 
-def _whole(stream: IO[bytes], blob: Descriptor, where: str) -> bytes:
+def _checked(content: bytes, one: Descriptor, where: str) -> bytes:
     """A manifest that is what its digest says; raises ImageError."""
-    content = stream.read(LARGEST_MANIFEST + 1)
-    if len(content) > LARGEST_MANIFEST or digest_of(content) != blob.digest:
-        raise ImageError(Problem(where, f"its manifest is not what its digest {blob.digest} says", _PUSH))
+    if len(content) > LARGEST_MANIFEST or digest_of(content) != one.digest:
+        raise ImageError(Problem(where, f"its manifest is not what its digest {one.digest} says", _PUSH))
     return content
 
 
-def read_release(source: BlobSource, where: str) -> tuple[str, Blobs, Release]:
-    """A release with the digest of its manifest, and what blobs it has; raises ImageError, OSError."""
-    text = source.manifest()
+def read_release(source: BlobSource, where: str) -> tuple[str, Release]:
+    """A release, with the digest of its index; raises ImageError, OSError."""
+    text = source.index()
     if len(text) > LARGEST_MANIFEST:
-        raise ImageError(Problem(where, f"its manifest has more than {LARGEST_MANIFEST} bytes", _PUSH))
-    blobs = parse_release_manifest(text, where)
-    source.fetch([blobs.document], blobs)
-    document = blobs.document
+        raise ImageError(Problem(where, f"its index has more than {LARGEST_MANIFEST} bytes", _PUSH))
+    front = parse_release_index(text, where)
+    document = parse_front(source.manifest(front), where)
+    source.fetch({document.digest}, front.digest, [document])
     try:
         with source.opened(document) as stream:
             content = unpacked_blob(stream, document.digest, document.size, LARGEST_DOCUMENT)
     except UnfitLayerError as error:
         source.forget(document)
         raise ImageError(Problem(where, f"its document can't be used: {error}", _PUSH)) from None
-    return digest_of(text), blobs, parse_release(content, blobs, where)
+    return digest_of(text), parse_release(content, where)
+
+
+def fetch_layers(source: BlobSource, release: Release, wanted: Container[str]) -> None:
+    """Have layers of a release on this machine; raises ImageError, OSError."""
+    layers = release.layers()
+    for page, named in release.pages.items():
+        if any(digest in wanted for digest in named):
+            source.fetch(wanted, page, [layers[digest] for digest in named])

@@ -90,7 +90,7 @@ def hosts(place: Reference | None, by_ssh: Sequence[str], root: str | None) -> H
 def _released(place: Reference, processes: Processes) -> tuple[str, dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="envman-hosts-") as folder:
         source = blob_source(place, Path(folder), processes)
-        digest, _, release = read_release(source, str(place))
+        digest, release = read_release(source, str(place))
     return digest, {name: one.generation for name, one in release.environments.items()}
 
 

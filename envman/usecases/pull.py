@@ -18,8 +18,8 @@ from envman.names import nearest
 from envman.oci.image_layout import Layout
 from envman.oci.skopeo import Skopeo, layout_reference
 from envman.release.assembly import Assembled, Assembly, released_manifest
-from envman.release.blob_sources import BlobSource, blob_source, read_release
-from envman.release.document import Blobs, HostRecord, Release, Released
+from envman.release.blob_sources import BlobSource, blob_source, fetch_layers, read_release
+from envman.release.document import HostRecord, Release, Released
 from envman.release.fitness import Host
 from envman.release.known_layers import KnownLayers
 from envman.release.whole_table import check_records
@@ -111,12 +111,12 @@ def pull(
         fetched = Path(store.root, layout.PULLED)
         source = blob_source(place, fetched, processes)
         report(Event(str(place), Stage.FETCHING, "what it consists of"))
-        release_digest, blobs, release = read_release(source, str(place))
+        release_digest, release = read_release(source, str(place))
         _check_root(store, release, str(place))
         chosen = _chosen(release, names, str(place))
         _check_table(store, release, options.policy, str(place))
         with KnownLayers(store, [] if options.fresh else store.generations()) as known:
-            run = _Run(store, source, blobs, known, Host(processes), options.policy, report)
+            run = _Run(store, source, release, known, Host(processes), options.policy, report)
             outcomes = run.pulled(chosen, str(place))
         if not outcomes.errors:
             _publish_table(store, release)
@@ -179,7 +179,7 @@ class _Run:
 
     store: Store
     source: BlobSource
-    blobs: Blobs
+    release: Release
     known: KnownLayers
     host: Host
     policy: str | None
@@ -190,10 +190,11 @@ class _Run:
         checked = side_by_side(chosen, lambda name: self._checked(name, chosen[name]), 1, self.report)
         ready = {one.name: one for one in checked.results}
         wanted = {digest for one in ready.values() for digest in one.lacking}
-        size = sum(self.blobs.layers[digest].size for digest in wanted)
+        layers = self.release.layers()
+        size = sum(layers[digest].size for digest in wanted)
         if wanted:
             self.report(Event(where, Stage.FETCHING, f"{len(wanted)} layers, {size / 1e6:.1f} MB"))
-            self.source.fetch([self.blobs.layers[digest] for digest in sorted(wanted)], self.blobs)
+            fetch_layers(self.source, self.release, wanted)
         done = side_by_side(ready, lambda name: self._made(ready[name]), 1, self.report)
         return Outcomes(done.results, checked.errors | done.errors)
 
@@ -224,7 +225,7 @@ class _Run:
             assembled = None
             if not self.store.is_whole(generation):
                 self.report(Event(name, Stage.INSTALLING, generation))
-                assembly = Assembly(self.store, self.source, self.known, self.host, self.blobs.layers)
+                assembly = Assembly(self.store, self.source, self.known, self.host, self.release.layers())
                 where = f"environment '{name}'"
                 assembled = assembly.make(ready.released, ready.manifest, ready.stamp, where)
                 self.known.add(generation)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from envman.errors import ImageError, Problem, ResolveError, UsageError
-from envman.image.oci_values import EMPTY, MANIFEST, Descriptor, digest_of
+from envman.image.oci_values import EMPTY, INDEX, MANIFEST, Descriptor, digest_of
 from envman.image.referrers import EMPTY_BLOB
 from envman.names import nearest
 from envman.oci.image_layout import Layout
@@ -19,7 +19,16 @@ from envman.oci.layers import LayerStore
 from envman.oci.skopeo import Skopeo, layout_reference
 from envman.release.archiving import write_archive
 from envman.release.blob_sources import named_place, not_a_place
-from envman.release.document import DOCUMENT, LARGEST_MANIFEST, Release, Released, release_manifest
+from envman.release.document import (
+    ARTIFACT,
+    DOCUMENT,
+    LARGEST_MANIFEST,
+    Release,
+    Released,
+    page_manifest,
+    pages_of,
+    release_index,
+)
 from envman.release.fitness import Host
 from envman.release.packing import Packing
 from envman.resolver.table import Table
@@ -85,13 +94,16 @@ def push(store: Store, target: Reference, names: Iterable[str], report: Report) 
         order = tuple(one.digest for one in packed.layers)
         environments[name] = Released(generation, packed.text, signature, abi, order)
     table_signature = _signature(layout.table_signature_path(store.root, digest(content)))
-    release = Release(store.root, content.decode(), table_signature, environments)
-    blobs, manifest = _blobs(cache, release, list(layers.values()))
+    pages = [(page_manifest(page), page) for page in pages_of(layers.values())]
+    named = {digest_of(text): {one.digest: one.size for one in page} for text, page in pages}
+    release = Release(store.root, content.decode(), table_signature, environments, named)
+    index, others = _artifacts(cache, release, [text for text, _ in pages])
+    blobs = [*layers.values(), *others]
     size = sum(one.size for one in blobs)
     report(Event(str(target), Stage.PUSHING, f"{size / 1e6:.0f} MB, less what is there"))
-    _send(cache, blobs, manifest, target, processes)
+    _send(cache, blobs, index, target, processes)
     generations = {name: one.generation for name, one in environments.items()}
-    return ReleasePushed(str(target), manifest.digest, store.root, generations, len(layers), made, size)
+    return ReleasePushed(str(target), index.digest, store.root, generations, len(layers), made, size)
 
 
 def _chosen(store: Store, table: Table, names: list[str]) -> dict[str, str]:
@@ -115,43 +127,44 @@ def _signature(path: str) -> str:
     return found.decode(errors="replace") if found else ""
 
 
-def _blobs(cache: Layout, release: Release, layers: list[Descriptor]) -> tuple[list[Descriptor], Descriptor]:
-    """All blobs of a release, and its manifest; raises ImageError where that is too large."""
-    compress = compressor(Compression.GZIP)
-    document = cache.put(DOCUMENT, compress(release.to_json()))
-    text = release_manifest(document, layers)
+def _artifacts(
+    cache: Layout, release: Release, pages: Sequence[bytes]
+) -> tuple[Descriptor, list[Descriptor]]:
+    """The index of a release, and its blobs besides the layers, all of them written to the cache.
+
+    Raises ImageError where there are too many.
+    """
+    document = cache.put(DOCUMENT, compressor(Compression.GZIP)(release.to_json()))
+    front = page_manifest([document], ARTIFACT)
+    manifests = [cache.put(MANIFEST, one) for one in (front, *pages)]
+    text = release_index(front, pages)
     if len(text) > LARGEST_MANIFEST:
-        what = f"a manifest of {len(layers)} layers has {len(text)} bytes, and {LARGEST_MANIFEST} are allowed"
-        raise ImageError(
-            Problem("release", what, "Push fewer environments at once, each under a tag of its own.")
-        )
-    cache.put(MANIFEST, text)
-    cache.put(EMPTY, EMPTY_BLOB)
-    empty = Descriptor(EMPTY, digest_of(EMPTY_BLOB), len(EMPTY_BLOB))
-    return [document, empty, *layers], Descriptor(MANIFEST, digest_of(text), len(text))
+        what = f"its index of {len(pages)} manifests has more than {LARGEST_MANIFEST} bytes"
+        raise ImageError(Problem("release", what, "Push fewer environments at once, under several tags."))
+    return cache.put(INDEX, text), [document, cache.put(EMPTY, EMPTY_BLOB), *manifests]
 
 
 def _send(
-    cache: Layout, blobs: list[Descriptor], manifest: Descriptor, target: Reference, processes: Processes
+    cache: Layout, blobs: list[Descriptor], index: Descriptor, target: Reference, processes: Processes
 ) -> None:
     """Put a release where it is pulled; its name leads to it once all of it is there."""
     if target.scheme == "oci":
         folder, name = named_place(target)
         there = Layout(folder)
-        for blob in (*blobs, manifest):
+        for blob in (*blobs, index):
             there.take(blob, cache)
-        there.name(name, manifest)
+        there.name(name, index)
         return
     skopeo = Skopeo(processes)
-    if target.scheme == "docker" and skopeo.digest(target) == manifest.digest:
+    if target.scheme == "docker" and skopeo.digest(target) == index.digest:
         return
-    with _gathered(cache, [*blobs, manifest]) as gathered:
+    with _gathered(cache, [*blobs, index]) as gathered:
         if target.scheme == "docker":
-            gathered.name(_NAME, manifest)
+            gathered.name(_NAME, index)
             skopeo.copy(layout_reference(gathered.folder, _NAME), target)
         else:
             file, name = named_place(target)
-            gathered.name(name, manifest)
+            gathered.name(name, index)
             write_archive(gathered.folder, file)
 
 

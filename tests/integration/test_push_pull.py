@@ -161,7 +161,8 @@ def test_what_is_refused_before_anything_is_written(
     assert (missing.exit_code, "there is: 1" in missing.stderr) == (9, True)
     assert host.run("pull", f"oci:{tmp_path}/nowhere:1").exit_code == 9
     assert host.run("pull", "docker-daemon:x:1").exit_code == 2
-    assert host.run("pull", "registry.example/envs:1").stderr.startswith("registry.example/envs:1: fetching")
+    unread = host.run("pull", "registry.example/envs:1")
+    assert (unread.exit_code, "skopeo is not installed" in unread.stderr) == (9, True)
     assert host.run("pull", release, "--report").exit_code == 2
     assert host.generations() == set()
     assert not (host.folder / ".state/table").exists()
@@ -195,7 +196,6 @@ def test_a_policy_is_asked_before_anything_is_published(
     two_teams: Deployment, host: PullingHost, keys: Path, tmp_path: Path
 ) -> None:
     policy = {VARIABLE: str(keys / "allowed_signers")}
-    host.environment["PATH"]
     (Path(host.environment["PATH"]) / "ssh-keygen").symlink_to("/usr/bin/ssh-keygen")
     two_teams.ok("push", f"oci:{tmp_path}/unsigned:1")
     refused = host.run("pull", f"oci:{tmp_path}/unsigned:1", variables=policy)
@@ -301,7 +301,6 @@ shift 3
 status=0
 "$@" pull {place} || status=$?
 test $status = 8
-test ! -e {root}/.pull || find {root}/.pull
 "$@" verify
 "$@" exec --bundle bundle_a -- python -c 'import frame; print(frame.__version__)'
 mount -o remount,size=200m {root}

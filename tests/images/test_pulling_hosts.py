@@ -1,0 +1,186 @@
+"""Five hosts and one registry: what is transferred, who has what, and a pull that is killed at any moment."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from envman.image.oci_values import digest_of
+from tests.conftest import Deployment
+from tests.images import machine
+from tests.release_hosts import PullingHost, new_host
+
+VERSION = ("python", "-c", "import frame; print(frame.__version__)")
+
+
+@pytest.fixture
+def releases() -> Iterator[str]:
+    """A repository in a registry of this test alone."""
+    with machine.registry() as address:
+        yield f"{address}/airflow/envs"
+
+
+@pytest.fixture
+def five(two_teams: Deployment, tmp_path: Path) -> list[PullingHost]:
+    return [new_host(tmp_path / f"vm_{letter}", two_teams, ("skopeo",)) for letter in "abcde"]
+
+
+def next_generation(deployment: Deployment, *more: str) -> str:
+    deployment.spec("env_a", ["frame>=2", *more], '[checks]\nimports = ["frame"]\n')
+    deployment.ok("lock")
+    deployment.ok("build")
+    return deployment.current("env_a")
+
+
+def works(host: PullingHost) -> None:
+    assert host.ok("exec", "--bundle", "bundle_a", "--", *VERSION).stdout == "2.2\n"
+    assert host.ok("exec", "--bundle", "bundle_b", "--", *VERSION).stdout == "1.5\n"
+
+
+def test_five_hosts_have_the_same_bytes(
+    two_teams: Deployment, releases: str, five: list[PullingHost]
+) -> None:
+    pushed = two_teams.ok("push", f"{releases}:1", "--json").json["result"]
+    raw = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{releases}:1"]
+    kept = subprocess.run(raw, check=True, capture_output=True, timeout=60).stdout
+    assert json.loads(kept)["manifests"]
+    assert digest_of(kept) == pushed["digest"]
+    assert two_teams.ok("push", f"{releases}:1", "--json").json["result"]["digest"] == pushed["digest"]
+    for number, host in enumerate(five):
+        host.ok("pull", f"{releases}:1", "--report", "--host", f"vm_{number}")
+        works(host)
+        host.ok("verify")
+        assert not (host.folder / ".pull").exists()
+    lists = {(host.folder / ".gen" / host.current("env_a") / "envman.files").read_bytes() for host in five}
+    assert len(lists) == 1
+
+
+def test_who_lags_behind(two_teams: Deployment, releases: str, five: list[PullingHost]) -> None:
+    two_teams.ok("push", f"{releases}:stable")
+    for number, host in enumerate(five):
+        host.ok("pull", f"{releases}:stable", "--host", f"vm_{number}")
+    first = two_teams.current("env_a")
+    second = next_generation(two_teams, "tool")
+    two_teams.ok("push", f"{releases}:stable")
+    for number in (0, 2):
+        row = five[number].ok("pull", f"{releases}:stable", "--host", f"vm_{number}", "--json").json
+        assert row["result"]["environments"][0]["fetched"] == 2
+    said = two_teams.ok("hosts", f"{releases}:stable", "--json").json["result"]
+    states = {row["host"]: row["state"] for row in said["rows"] if row["environment"] == "env_a"}
+    assert states == {f"vm_{n}": "current" if n in {0, 2} else "behind" for n in range(5)}
+    assert {row["generation"] for row in said["rows"] if row["environment"] == "env_a"} == {first, second}
+    shown = two_teams.ok("hosts", f"{releases}:stable").stdout
+    assert shown.splitlines()[-1] == "5 hosts, 3 behind"
+    five[2].ok("rollback", "env_a")
+    works(five[2])
+
+
+SSH = """#!/bin/sh
+# what ssh does, without a network: the last word is what the host's shell gets
+while [ "$1" != -- ]; do shift; done
+{host} sh -c "$3" "$2"
+"""
+
+
+def test_hosts_that_are_asked_by_ssh(
+    two_teams: Deployment, releases: str, five: list[PullingHost], tmp_path: Path
+) -> None:
+    """The one thing that is not real here is ssh itself, in whose place a program runs what it is given."""
+    two_teams.ok("push", f"{releases}:1")
+    five[0].ok("pull", f"{releases}:1")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    variables = " ".join(f"{key}={value}" for key, value in five[0].environment.items())
+    inside = (
+        f"env {variables} unshare -m sh -ec 'mount --bind {five[0].folder} {five[0].root}; exec \"$@\"' sh"
+    )
+    (tools / "ssh").write_text(SSH.format(host=inside))
+    (tools / "envman").write_text(f'#!/bin/sh\nexec {sys.executable} -m envman "$@"\n')
+    for program in tools.iterdir():
+        program.chmod(0o755)
+    (Path(five[0].environment["PATH"]) / "envman").symlink_to(tools / "envman")
+    path = {"PATH": f"{tools}:{two_teams.environment['PATH']}:/usr/sbin:/sbin"}
+    result = two_teams.run("hosts", f"{releases}:1", "--ssh", "ci@vm_a", "--json", variables=path)
+    assert result.exit_code == 0, result.stdout + result.stderr
+    rows = result.json["result"]["rows"]
+    assert {(row["host"], row["state"], row["by"]) for row in rows} == {("vm_a", "current", "ssh")}
+    (tools / "ssh").write_text("#!/bin/sh\necho no route to host >&2\nexit 255\n")
+    result = two_teams.run("hosts", "--ssh", "vm_b", "--ssh", "-oProxyCommand=evil", variables=path)
+    assert result.exit_code == 1
+    assert "--ssh vm_b: no route to host" in result.stderr
+    assert "is not the name of a host" in result.stderr
+    assert two_teams.run("hosts").exit_code == 2
+
+
+def test_a_record_that_is_none_is_told_of(
+    two_teams: Deployment, releases: str, five: list[PullingHost]
+) -> None:
+    two_teams.ok("push", f"{releases}:1")
+    two_teams.ok("push", f"{releases}:host-evil")
+    five[0].ok("pull", f"{releases}:1", "--host", "vm_a")
+    result = two_teams.run("hosts", f"{releases}:1")
+    assert result.exit_code == 1
+    assert "host-evil: is not what a host says of itself" in result.stderr
+    assert "vm_a" in result.stdout
+
+
+def test_a_pull_goes_on_from_what_was_fetched(
+    two_teams: Deployment, releases: str, five: list[PullingHost]
+) -> None:
+    """Killed at random moments, of all that happens from its start on."""
+    host = five[0]
+    two_teams.ok("push", f"{releases}:1")
+    host.ok("pull", f"{releases}:1")
+    after = next_generation(two_teams, "heavy", "tool")
+    two_teams.ok("push", f"{releases}:2")
+    chance = random.Random(20261128)
+    killed = 0
+    for _ in range(15):
+        process = subprocess.Popen(
+            host.envman("pull", f"{releases}:2"),
+            env=dict(host.environment),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        for _ in range(chance.randrange(5)):
+            process.stderr.readline()
+        process.kill()
+        process.communicate()
+        killed += process.returncode == -signal.SIGKILL
+        works(host)
+    assert killed >= 6
+    host.ok("pull", f"{releases}:2")
+    assert host.current("env_a") == after
+    works(host)
+    host.ok("verify")
+    assert not (host.folder / ".pull").exists()
+
+
+def test_what_an_earlier_pull_has_fetched_is_not_fetched_again(
+    two_teams: Deployment, releases: str, five: list[PullingHost]
+) -> None:
+    """The files of one environment can't be written: what was fetched for it stays for the next pull."""
+    host = five[0]
+    two_teams.ok("push", f"{releases}:1")
+    (host.folder / ".gen").mkdir()
+    blocked = host.folder / ".gen" / two_teams.current("env_a")
+    blocked.mkdir()
+    (blocked / "envman.json").write_text("damaged")  # a generation that says nothing is not replaced
+    assert host.run("pull", f"{releases}:1").exit_code == 8
+    fetched = {file.name for file in (host.folder / ".pull/blobs/sha256").iterdir()}
+    assert fetched
+    assert host.current("env_b") == two_teams.current("env_b")
+    assert not (host.folder / ".state/table").exists()
+    (blocked / "envman.json").unlink()
+    host.ok("pull", f"{releases}:1")
+    works(host)
+    assert not (host.folder / ".pull").exists()
