@@ -20,6 +20,9 @@ from envman.store.switches import Action, Switch, parse_history, settled
 from envman.system.files import remove_tree, switch_link, sync_folder, write_atomic
 from envman.system.waiting import FOR_MOMENTS, FOR_WORK
 
+PULL = "pull"
+"""The lock of the one pull that works below a root folder; no generation has such a name."""
+
 STORE = "store"
 """The lock of the store as a whole, which is held for moments; a generation's is held while it is built."""
 
@@ -133,6 +136,15 @@ class Store:
                 for stray in self._strays():
                     stray.unlink(missing_ok=True)
         return removed
+
+    def remove_fetched(self) -> None:
+        """Remove what a killed pull has fetched, unless another one works; raises StoreError, OSError."""
+        self.check_folders()
+        folder = Path(self.root, layout.PULLED)
+        if folder.is_dir():
+            with try_locked(Path(layout.lock_path(self.root, PULL))) as free:
+                if free:
+                    remove_tree(folder)
 
     def _strays(self) -> list[Path]:
         """New files and links that have not taken their places."""

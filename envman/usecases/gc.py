@@ -85,6 +85,7 @@ def collect(store: Store, keep: int, dry_run: bool, forgotten: tuple[str, ...] =
         if not dry_run:
             store.unsign(generations={one.generation for one in removed})
             store.remove_leftovers()
+            store.remove_fetched()
     return GcOutcome(dry_run, forgotten, tuple(removed), tuple(kept))
 
 

@@ -15,8 +15,9 @@ from envman.build.bytecode import unused_bytecode
 from envman.errors import ImageError, Problem
 from envman.image.referrers import is_referrers_tag, referrers_tag
 from envman.oci.image_layout import Layout
+from envman.release.cached_layers import GATHERED, RELEASES
 from envman.system.children import CHILDREN
-from envman.system.files import CACHE_VARIABLE, cache_folder
+from envman.system.files import CACHE_VARIABLE, cache_folder, remove_tree
 from envman.system.waiting import take_lock
 
 DAY = 86400.0
@@ -81,7 +82,7 @@ def prune(days: int, dry_run: bool) -> PruneOutcome:
     try:
         _check_folders(cache)
         with _alone(cache):
-            found = [*_images(cache, before, dry_run)]
+            found = [*_images(cache, before, dry_run), *_releases(cache, before, dry_run)]
             for name, what in _BY_FOLDER.items():
                 found += _folders(cache / name, what, before, dry_run)
             found += _files(What.BYTECODE, unused_bytecode(cache, before), dry_run)
@@ -92,11 +93,12 @@ def prune(days: int, dry_run: bool) -> PruneOutcome:
 
 
 _OF_IMAGES = ("images", "images/blobs", "images/blobs/sha256")
+_OF_RELEASES = (RELEASES, f"{RELEASES}/blobs", f"{RELEASES}/blobs/sha256")
 
 
 def _check_folders(cache: Path) -> None:
     """Raises ImageError where a folder of the cache is a link: what it leads to may be anybody's."""
-    for name in (*_OF_IMAGES, "bytecode", *_BY_FOLDER):
+    for name in (*_OF_IMAGES, *_OF_RELEASES, "bytecode", *_BY_FOLDER):
         if (cache / name).is_symlink():
             remedy = f"Remove it; to have the cache elsewhere, set {CACHE_VARIABLE}."
             raise ImageError(Problem(str(cache / name), "is a link, and has to be a folder", remedy))
@@ -127,6 +129,15 @@ def _images(cache: Path, before: float, dry_run: bool) -> Iterator[Unused]:
     if not dry_run:
         layout.forget(old | documents)
     yield from _files(What.LAYERS, layout.unneeded(old | documents, before), dry_run)
+
+
+def _releases(cache: Path, before: float, dry_run: bool) -> Iterator[Unused]:
+    """Layers and documents of releases; none has a name there. With what killed pushes have gathered."""
+    if (cache / RELEASES).is_dir():
+        yield from _files(What.LAYERS, Layout(cache / RELEASES).unneeded((), before), dry_run)
+        for left in () if dry_run else (cache / RELEASES).glob(f"{GATHERED}*"):
+            if left.lstat().st_mtime < before:
+                remove_tree(left)
 
 
 def _folders(parent: Path, what: What, before: float, dry_run: bool) -> Iterator[Unused]:

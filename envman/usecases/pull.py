@@ -28,7 +28,7 @@ from envman.signing.signers import check_signed
 from envman.spec.image_names import Reference
 from envman.store import layout
 from envman.store.failures import files_of_root
-from envman.store.folder import Store
+from envman.store.folder import PULL, Store
 from envman.store.manifest import Manifest
 from envman.store.sealing import check_published, forget_tables
 from envman.store.signed import compare_files, digest, generation_statement, table_statement
@@ -37,9 +37,6 @@ from envman.system.events import Event, Report, Stage
 from envman.system.files import remove_tree, write_atomic
 from envman.system.processes import Processes
 from envman.system.side_by_side import Outcomes, side_by_side
-
-LOCK = "pull"
-"""The lock of the one pull that works below a root folder; no generation has such a name."""
 
 
 class PullStatus(str, Enum):
@@ -106,7 +103,7 @@ def pull(
         report(Event(str(place), Stage.WAITING, "another pull works there"))
 
     processes = Processes()
-    with store.locked(LOCK, waiting):
+    with store.locked(PULL, waiting):
         store.remove_leftovers()
         fetched = Path(store.root, layout.PULLED)
         source = blob_source(place, fetched, processes)

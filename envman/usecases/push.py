@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from envman.oci.layers import LayerStore
 from envman.oci.skopeo import Skopeo, layout_reference
 from envman.release.archiving import write_archive
 from envman.release.blob_sources import named_place, not_a_place
+from envman.release.cached_layers import RELEASES, gathered
 from envman.release.document import (
     ARTIFACT,
     DOCUMENT,
@@ -43,9 +42,6 @@ from envman.system.events import Event, Report, Stage
 from envman.system.files import cache_folder
 from envman.system.processes import Processes
 from envman.system.side_by_side import default_jobs
-
-RELEASES = "releases"
-"""Below the cache: the layers that pushes have made."""
 
 _NAME = "release"
 
@@ -158,21 +154,11 @@ def _send(
     skopeo = Skopeo(processes)
     if target.scheme == "docker" and skopeo.digest(target) == index.digest:
         return
-    with _gathered(cache, [*blobs, index]) as gathered:
+    with gathered(cache, [*blobs, index]) as here:
         if target.scheme == "docker":
-            gathered.name(_NAME, index)
-            skopeo.copy(layout_reference(gathered.folder, _NAME), target)
+            here.name(_NAME, index)
+            skopeo.copy(layout_reference(here.folder, _NAME), target)
         else:
             file, name = named_place(target)
-            gathered.name(name, index)
-            write_archive(gathered.folder, file)
-
-
-@contextmanager
-def _gathered(cache: Layout, blobs: Iterable[Descriptor]) -> Iterator[Layout]:
-    """A layout of these blobs alone, by links."""
-    with tempfile.TemporaryDirectory(prefix=".push-", dir=cache.folder) as folder:
-        gathered = Layout(Path(folder))
-        for blob in blobs:
-            gathered.take(blob, cache)
-        yield gathered
+            here.name(name, index)
+            write_archive(here.folder, file)

@@ -26,6 +26,9 @@ UV = f"{DECLARED} uv"
 IMAGES = f"{PUBLISHED} image oci"
 BUILT_IMAGES = f"{UV} build confine image inside launch oci packages"
 
+RELEASES = f"{IMAGES} release build inside lock"
+"""Of `build` what an interpreter's file is, of `lock` which wheels an interpreter takes."""
+
 MAY_LOAD = {
     # command: packages besides typer's own | rooms | use cases, of which one is its own
     "exec": ("", LAUNCH, ""),
@@ -37,6 +40,9 @@ MAY_LOAD = {
     "sign": (SPEC, DECLARED, "sign"),
     "build": (f"{SPEC} uv", f"{UV} build confine inside launch packages", "build"),
     "publish": (SPEC, DECLARED, "publish"),
+    "push": ("packaging", RELEASES, "push"),
+    "pull": ("packaging", RELEASES, "pull"),
+    "hosts": ("packaging", RELEASES, "hosts"),
     "resolve": ("", f"{PUBLISHED} launch", "resolve"),
     "add": (f"{SPEC} uv tomlkit", UV, "add_remove lock"),
     "remove": (f"{SPEC} uv tomlkit", UV, "add_remove lock"),
@@ -45,7 +51,7 @@ MAY_LOAD = {
     "history": ("", PUBLISHED, "history"),
     "rollback": ("", PUBLISHED, "rollback"),
     "gc": ("", PUBLISHED, "gc"),
-    "prune": ("", f"{IMAGES} build inside", "prune"),
+    "prune": ("", f"{IMAGES} build inside release", "prune"),
     "verify": ("", PUBLISHED, ""),
     "export": (f"{SPEC} uv", UV, "export"),
     "wheelhouse": (
@@ -56,7 +62,7 @@ MAY_LOAD = {
     "audit": (f"{SPEC} tomlkit", f"{DECLARED} launch packages", "audit"),
     "licenses": (SPEC, f"{DECLARED} launch packages", "licenses"),
     "sbom": (SPEC, f"{DECLARED} packages", "sbom"),
-    "doctor": (SPEC, f"{DECLARED} build confine deployment inside launch", "doctor"),
+    "doctor": (SPEC, f"{DECLARED} build confine deployment image inside launch release", "doctor"),
     "check": ("", f"{PUBLISHED} confine deployment inside launch", "check"),
     "preload": ("", f"{PUBLISHED} confine deployment inside launch servers", "preload"),
     "top": ("psutil", f"{LAUNCH} servers usecases", "top"),
