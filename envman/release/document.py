@@ -237,8 +237,10 @@ class HostRecord:
 
     @property
     def tag(self) -> str:
-        """Where it stands in the repository of the release; one tag for each host."""
-        return _HOST_TAG + re.sub("[^A-Za-z0-9._-]", "-", self.host)[:100]
+        """Where it stands in the repository of the release; one tag for each host, whatever its name."""
+        plain = re.sub("[^A-Za-z0-9._-]", "-", self.host)[:100]
+        more = "" if plain == self.host else f"-{digest_of(self.host.encode())[-8:]}"
+        return f"{_HOST_TAG}{plain}{more}"
 
     def to_manifest(self) -> bytes:
         """The record as an artifact: all of it stands in the manifest, so that one request reads it."""

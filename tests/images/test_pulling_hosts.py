@@ -165,6 +165,20 @@ def test_a_pull_goes_on_from_what_was_fetched(
     assert not (host.folder / ".pull").exists()
 
 
+def test_gc_removes_what_a_killed_pull_has_fetched(
+    two_teams: Deployment, releases: str, five: list[PullingHost]
+) -> None:
+    host = five[0]
+    two_teams.ok("push", f"{releases}:1")
+    host.ok("pull", f"{releases}:1")
+    (host.folder / ".pull/blobs").mkdir(parents=True)
+    host.ok("gc", "--dry-run")
+    assert (host.folder / ".pull/blobs").is_dir()
+    host.ok("gc")
+    assert not (host.folder / ".pull").exists()
+    works(host)
+
+
 def test_what_an_earlier_pull_has_fetched_is_not_fetched_again(
     two_teams: Deployment, releases: str, five: list[PullingHost]
 ) -> None:

@@ -67,6 +67,19 @@ def test_an_old_image_goes_and_what_others_need_stays(cache: Path) -> None:
     assert prune(30, dry_run=False).unused == ()
 
 
+def test_layers_of_releases_go_by_when_they_were_used(cache: Path) -> None:
+    layout = Layout(cache / "releases")
+    old, new = (layout.path(layout.put(LAYER_GZIP, one).digest) for one in (b"old", b"new"))
+    left = layout.folder / ".push-killed"
+    (left / "blobs").mkdir(parents=True)
+    make_old(old, left)
+    assert [(one.what, one.name) for one in prune(30, dry_run=True).unused] == [(What.LAYERS, "1 files")]
+    assert left.is_dir()
+    prune(30, dry_run=False)
+    assert blobs(layout) == {new}
+    assert not left.exists()
+
+
 def test_what_is_new_stays_though_nothing_names_it(cache: Path) -> None:
     """A build that runs just now has not named its image yet."""
     layout = Layout(cache / "images")
