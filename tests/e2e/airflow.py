@@ -190,6 +190,12 @@ class AirflowDeployment:
                 continue
         return found
 
+    def forks(self, name: str, words: str) -> list[int]:
+        """The children of a component whose title has these words, such as supervisors."""
+        pid = self._running[name].pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(one) for one in children if words in Path(f"/proc/{one}/cmdline").read_text()]
+
     def _is_ours(self, process: Path) -> bool:
         """A title may have taken the place of a process's variables: its parent has them, too."""
         return f"AIRFLOW_HOME={self.home}\0".encode() in (process / "environ").read_bytes()

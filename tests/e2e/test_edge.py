@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.airflow import PATIENCE, AirflowDeployment
 from tests.e2e.conftest import GRIDS, PYTHONS, Deploy
 from tests.e2e.kinds import ENDS, LETTERS, Kinds, envman, in_its_own
+from tests.waiting import until
 
 pytestmark = pytest.mark.registry
 
@@ -37,6 +41,10 @@ def airflow(deploy: Deploy) -> AirflowDeployment:
         AIRFLOW__EDGE__API_ENABLED="True",
         AIRFLOW__EDGE__JOB_POLL_INTERVAL="1",
         AIRFLOW__EDGE__HEARTBEAT_INTERVAL="2",
+        AIRFLOW__EDGE__API_RETRIES="100",
+        AIRFLOW__EDGE__API_RETRY_WAIT_MAX="3",
+        AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS="30",
+        AIRFLOW__API_AUTH__JWT_LEEWAY="300",  # a request that waits longer for a busy server ends the worker
     )
     made.environ["AIRFLOW__EDGE__API_URL"] = f"http://127.0.0.1:{made.port}/edge_worker/v1/rpcapi"
     made.migrate()  # the executor's own tables
@@ -49,9 +57,16 @@ def airflow(deploy: Deploy) -> AirflowDeployment:
 
 
 @pytest.fixture(scope="module")
-def kinds(airflow: AirflowDeployment) -> Kinds:
+def parsed(airflow: AirflowDeployment) -> Kinds:
+    """The Dags of every kind, of which none has run."""
+    airflow.wait_for("the Dags", lambda: {"held_a", "held_b"} <= airflow.dag_ids())
+    return Kinds(airflow)
+
+
+@pytest.fixture(scope="module")
+def kinds(parsed: Kinds) -> Kinds:
     """Every kind of Dag, run by one edge worker."""
-    return Kinds(airflow).run()
+    return parsed.run()
 
 
 def test_every_run_ends_as_in_stock_airflow(kinds: Kinds) -> None:
@@ -92,11 +107,11 @@ def test_a_probe_finds_each_component_at_work(kinds: Kinds, name: str) -> None:
     assert set(beat["seconds_since_parse"]) == parsed
 
 
-def test_a_worker_that_is_interrupted_ends_its_task_first(kinds: Kinds) -> None:
+def test_a_worker_that_is_interrupted_ends_its_task_first(parsed: Kinds) -> None:
     """SIGINT has it drain: the task goes on to its end, and then the worker ends."""
-    airflow = kinds.airflow
+    airflow = parsed.airflow
     run = airflow.trigger("held_b")
-    assert in_its_own("b", kinds.note("held_b"))
+    assert in_its_own("b", parsed.note("held_b"))
     worker = airflow.process("edge-1")
     worker.send_signal(signal.SIGINT)
     airflow.wait_for("its word", lambda: "Request to shut down Edge Worker" in airflow.output("edge-1"))
@@ -105,3 +120,58 @@ def test_a_worker_that_is_interrupted_ends_its_task_first(kinds: Kinds) -> None:
     assert airflow.stop("edge-1", signal.SIGCONT, PATIENCE) == 0
     assert airflow.finished("held_b", run) == "success"
     assert airflow.run(*envman("launch", "edge-worker", "--health")).returncode == 1
+
+
+@pytest.fixture
+def held(parsed: Kinds) -> list[tuple[str, str]]:
+    """Three runs whose tasks go on until they are told, on a new worker that runs two tasks at a time."""
+    airflow = parsed.airflow
+    (airflow.home / "notes/go on").unlink(missing_ok=True)
+    edge_worker(airflow, "edge-2", "--concurrency", "2", "--queues", QUEUES)
+    runs = [(dag, airflow.trigger(dag)) for dag in ("held_a", "held_b", "held_a")]
+    airflow.wait_for("two tasks", lambda: len(tasks_of(airflow)) == 2)
+    airflow.wait_for("its word", lambda: "2 jobs are running" in airflow.output("edge-2"))
+    return runs
+
+
+def tasks_of(airflow: AirflowDeployment) -> list[int]:
+    """The processes of tasks that run, by the title that Airflow gives them."""
+    return sorted(airflow.children("airflow worker -- "))
+
+
+def test_a_worker_whose_server_is_away_keeps_its_tasks_and_its_limit(
+    parsed: Kinds, held: list[tuple[str, str]]
+) -> None:
+    airflow = parsed.airflow
+    running = tasks_of(airflow)
+    states = [airflow.tasks(dag, run)["until_told"]["state"] for dag, run in held]
+    assert sorted(states) == ["queued", "running", "running"]
+    said = len(airflow.output("edge-2"))
+    airflow.stop("api-server")
+    words = "Failed to send heartbeat"  # of a task's supervisor
+    airflow.wait_for("what is said of it", lambda: words in airflow.output("edge-2")[said:])
+    assert tasks_of(airflow) == running
+    airflow.start_api_server()
+    (airflow.home / "notes/go on").touch()
+    assert [airflow.finished(dag, run) for dag, run in held] == ["success"] * 3
+    assert {airflow.tasks(dag, run)["until_told"]["try_number"] for dag, run in held} == {1}
+    assert airflow.stop("edge-2", signal.SIGINT, PATIENCE) == 0
+
+
+def test_tasks_of_a_worker_that_is_killed_end_with_their_supervisors(
+    parsed: Kinds, held: list[tuple[str, str]]
+) -> None:
+    """As in stock Airflow a task outlives the worker, below its supervisor. No task outlives that."""
+    airflow = parsed.airflow
+    one, other = airflow.forks("edge-2", "airflow supervisor: ")
+    airflow.stop("edge-2", signal.SIGKILL)
+    assert len(tasks_of(airflow)) == 2
+    os.kill(one, signal.SIGKILL)
+    until(lambda: len(tasks_of(airflow)) == 1, "the task runs on without its supervisor")
+    edge_worker(airflow, "edge-3", "--concurrency", "2", "--queues", QUEUES)
+    airflow.wait_for("the third task", lambda: len(tasks_of(airflow)) == 2)
+    (airflow.home / "notes/go on").touch()
+    wanted = {"success": 2, "running": 1}  # until Airflow misses its heartbeats
+    airflow.wait_for("the ends", lambda: Counter(airflow.state(dag, run) for dag, run in held) == wanted)
+    assert tasks_of(airflow) == []
+    until(lambda: not Path(f"/proc/{other}").exists(), "the supervisor stays")
