@@ -181,7 +181,7 @@ def compatibility(session: nox.Session) -> None:
     _install(session, "test")
     newest = "3.14" if needs.provide_python("3.14") else "3.13"
     own = ["own_component"]
-    shared = ["upstream", "dag_processor", "local_executor", "other_languages", "triggerer", "celery"]
+    shared = ["upstream", "dag_processor", "executors", "other_languages", "triggerer", "celery"]
     shared += ["check", "doctor", "door", *own]
     runs = {
         "3.4.0b2": (shared, "3.11"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from envman.resolver.table import with_first_line
+from tests.e2e.added_bundles import GitBundle, deadlines
 from tests.e2e.airflow import AirflowDeployment, publish, with_records
 from tests.e2e.conftest import BOTH_WAYS, GRIDS, PYTHONS, Deploy, Estate
 from tests.e2e.kinds import envman
@@ -19,46 +19,6 @@ from tests.e2e.kinds import envman
 pytestmark = pytest.mark.registry
 
 WAYS = BOTH_WAYS if os.environ.get("ENVMAN_E2E_ALL") else ["warm"]
-
-ALERTS = '''
-"""Deadlines that pass at once, with a callback in the executor and one in the triggerer."""
-from datetime import datetime, timedelta
-
-from airflow.sdk import DAG, AsyncCallback, DeadlineAlert, DeadlineReference, SyncCallback, task
-import json, os, sys
-
-
-def alert(kind, when=None, context=None):
-    note = {{"python": "{{}}.{{}}".format(*sys.version_info[:2]), "when": str(when), "type": type(when).__name__}}
-    path = os.path.join(os.environ["E2E_NOTES"], f"alert_{{kind}}_{letter}")
-    with open(path + ".new", "w") as stream:
-        json.dump(note, stream)
-    os.rename(path + ".new", path)
-
-
-def late(name, callback):
-    with DAG(
-        f"{{name}}_{letter}",
-        schedule=None,
-        deadline=DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(seconds=1), callback=callback
-        ),
-    ) as dag:
-
-        @task
-        def slow():
-            import time
-
-            time.sleep(12)
-
-        slow()
-    return dag
-
-
-sync = late("sync", SyncCallback(alert, {{"kind": "sync", "when": datetime(2026, 1, 1)}}))
-later = late("async", AsyncCallback("envman_e2e_{letter}.late", {{}}))
-'''
-
 
 OWN_TRIGGER = """
 import asyncio, os
@@ -101,33 +61,12 @@ with DAG("own_{letter}", schedule=None, tags=[WHOSE]):
 """A trigger of the bundle's own, in a module whose name another bundle has, too."""
 
 
-class GitBundle:
-    """A bundle in a repository, in the environment of bundle_c."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self._git("init", "--quiet", "--initial-branch=main")
-
-    def commit(self, whose: str) -> None:
-        """A version with a trigger that says whose it is."""
-        (self.folder / "own.py").write_text(OWN_DAG.format(letter="d", whose=whose))
-        (self.folder / "own_trigger.py").write_text(OWN_TRIGGER.format(whose=whose))
-        self._git("add", ".")
-        self._git("commit", "--quiet", "--message", whose)
-
-    def entry(self) -> dict[str, object]:
-        """It in Airflow's list of bundles."""
-        kwargs = {"tracking_ref": "main", "repo_url": str(self.folder), "refresh_interval": 1}
-        return {
-            "name": "bundle_d",
-            "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
-            "kwargs": kwargs,
-        }
-
-    def _git(self, *words: str) -> None:
-        who = ["-c", "user.name=e2e", "-c", "user.email=e2e@example.com"]
-        subprocess.run(["git", "-C", self.folder, *who, *words], check=True)
+def version(whose: str) -> dict[str, str]:
+    """The files of a version of bundle_d, with a trigger that says whose it is."""
+    return {
+        "own.py": OWN_DAG.format(letter="d", whose=whose),
+        "own_trigger.py": OWN_TRIGGER.format(whose=whose),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +77,7 @@ def repository(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iter
     local = estate.folder / "bundles/bundle_c"
     (local / "own.py").write_text(OWN_DAG.format(letter="c", whose="local"))
     (local / "own_trigger.py").write_text(OWN_TRIGGER.format(whose="local"))
-    made = GitBundle(tmp_path_factory.mktemp("git") / "repository")
+    made = GitBundle(tmp_path_factory.mktemp("git") / "repository", version)
     made.commit("first")
     yield made
     for name in ("own.py", "own_trigger.py"):
@@ -160,20 +99,16 @@ def airflow(estate: Estate, deploy: Deploy, repository: GitBundle) -> Iterator[A
         AIRFLOW__TRIGGERER__RUNNER_HEALTH_CHECK_THRESHOLD="12",
         AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC="2",
     )
-    alerts = {letter: estate.folder / f"bundles/bundle_{letter}/alerts.py" for letter in ("a", "b")}
-    for letter, file in alerts.items():
-        file.write_text(ALERTS.format(letter=letter))
     made.start_api_server()
-    made.start("dag-processor", *envman("launch", "dag-processor"))
-    made.start("scheduler", *envman("launch", "scheduler"))
-    made.start("triggerer", *envman("launch", "triggerer"))
-    made.wait_for(
-        "all Dags",
-        lambda: {"sync_b", "sync_a", "crashing_b", "crashing_a", "own_c", "own_d"} <= made.dag_ids(),
-    )
-    yield made
-    for file in alerts.values():  # the estate is that of all modules
-        file.unlink()
+    with deadlines(estate, "async"):
+        made.start("dag-processor", *envman("launch", "dag-processor"))
+        made.start("scheduler", *envman("launch", "scheduler"))
+        made.start("triggerer", *envman("launch", "triggerer"))
+        made.wait_for(
+            "all Dags",
+            lambda: {"async_b", "async_a", "crashing_b", "crashing_a", "own_c", "own_d"} <= made.dag_ids(),
+        )
+        yield made
 
 
 def test_a_runner_that_crashes_is_started_again_and_the_others_do_not_notice(
@@ -291,18 +226,14 @@ def test_triggers_import_the_modules_of_their_bundle_in_the_version_of_their_run
 
 
 @pytest.mark.parametrize("letter", ["a", "b"])
-@pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_deadlines_callback_runs_in_the_bundles_interpreter(
-    airflow: AirflowDeployment, letter: str, kind: str
+    airflow: AirflowDeployment, letter: str
 ) -> None:
-    """The synchronous ones run below the executor, the others in the triggerer."""
-    airflow.trigger(f"{kind}_{letter}")
-    path = airflow.home / f"notes/alert_{kind}_{letter}"
+    """The asynchronous one, in the triggerer; the other runs below the executor: test_executors.py."""
+    airflow.trigger(f"async_{letter}")
+    path = airflow.home / f"notes/alert_async_{letter}"
     airflow.wait_for("the alert", path.exists)
-    note = json.loads(path.read_text())
-    assert note["python"] == PYTHONS[letter]
-    if kind == "sync":  # its arguments are what the Dag has given, however they went through the database
-        assert note["type"].lower() == "datetime"  # pendulum's on Airflow 3.3
+    assert json.loads(path.read_text())["python"] == PYTHONS[letter]
 
 
 def test_a_trigger_class_that_is_not_allowed_fails_its_task_and_says_so(

@@ -1,37 +1,100 @@
-"""One shared Dag processor, scheduler with LocalExecutor, and triggerer: Dags of every kind."""
+"""Shared components with LocalExecutor, and with a Celery worker on Redis: Dags of every kind do the same in both."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.airflow import AirflowDeployment
-from tests.e2e.conftest import BOTH_WAYS, GRIDS, MINOR, PYTHONS, Deploy
+from tests.e2e.added_bundles import GitBundle, deadlines
+from tests.e2e.airflow import AirflowDeployment, publish, with_records
+from tests.e2e.conftest import BOTH_WAYS, GRIDS, MINOR, PYTHONS, Deploy, Estate
 from tests.e2e.kinds import ENDS, LETTERS, Kinds, envman, in_its_own
+from tests.e2e.services import redis
 
 pytestmark = pytest.mark.registry
 
-WAYS = BOTH_WAYS
+CELERY = "celery"
+WAYS = [*BOTH_WAYS, CELERY]
+"""LocalExecutor with fork servers and without, and a Celery worker with them."""
 
 by_letter = pytest.mark.parametrize("letter", LETTERS)
 
+QUEUES = "default,queue-that-nobody-configured-a,queue-that-nobody-configured-b"
+
+VERSIONED = """
+# {whose}
+import os, time
+from pathlib import Path
+
+from airflow.sdk import DAG, task
+
+NOTES = Path(os.environ["E2E_NOTES"])
+
+with DAG("versioned", schedule=None, tags=["{whose}"]):
+
+    @task
+    def whose():
+        (NOTES / "versioned_{whose}").touch()
+        while "{whose}" == "first" and not (NOTES / "go on versioned").exists():
+            time.sleep(0.1)
+        import a_module_of_the_bundle
+
+        return a_module_of_the_bundle.WHOSE
+
+    whose()
+"""
+
+
+def version(whose: str) -> dict[str, str]:
+    """The files of a version of the bundle in a repository."""
+    return {
+        "versioned.py": VERSIONED.format(whose=whose),
+        "a_module_of_the_bundle.py": f"WHOSE = {whose!r}\n",
+    }
+
 
 @pytest.fixture(scope="module")
-def kinds(deploy: Deploy) -> Kinds:
+def repository(estate: Estate, way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitBundle]:
+    """A bundle in a repository, in the environment of bundle_c, that is published for this module."""
+    text = (estate.root / ".state/table").read_text()
+    publish(estate.root, with_records(text, "bundle\tbundle_d\tenv_c\t"))
+    made = GitBundle(tmp_path_factory.mktemp("git") / "repository", version)
+    made.commit("first")
+    yield made
+    publish(estate.root, text)
+
+
+@pytest.fixture(scope="module")
+def kinds(estate: Estate, deploy: Deploy, repository: GitBundle, way: str) -> Iterator[Kinds]:
     """The deployment with every kind of Dag run once, in both bundles.
 
     It asks for processes that begin anew, which would begin without the hooks: `launch` overrules it.
     """
-    airflow = deploy(AIRFLOW__SCHEDULER__MP_START_METHOD="spawn")
-    put_another_python_first(airflow)
-    airflow.start_api_server()
-    airflow.start("dag-processor", *envman("launch", "dag-processor"))
-    airflow.start("scheduler", *with_another_user(airflow), *envman("launch", "scheduler"))
-    airflow.start("triggerer", *envman("launch", "triggerer"))
-    return Kinds(airflow).run()
+    with ExitStack() as stack:
+        stack.enter_context(deadlines(estate, "sync"))
+        bundles = [*estate.bundle_list(), repository.entry()]
+        airflow = deploy(bundles, AIRFLOW__SCHEDULER__MP_START_METHOD="spawn")
+        if way == CELERY:
+            airflow.environ |= {
+                "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+                "AIRFLOW__CELERY__BROKER_URL": stack.enter_context(redis()),
+                "AIRFLOW__CELERY__WORKER_CONCURRENCY": "3",
+            }
+        put_another_python_first(airflow)
+        airflow.start_api_server()
+        airflow.start("dag-processor", *envman("launch", "dag-processor"))
+        airflow.start("scheduler", *with_another_user(airflow), *envman("launch", "scheduler"))
+        if way == CELERY:
+            worker = envman("launch", "worker", "--", "--queues", QUEUES)
+            airflow.start("worker", *with_another_user(airflow), *worker)
+        airflow.start("triggerer", *envman("launch", "triggerer"))
+        yield Kinds(airflow).run()
+        airflow.stop_all()
 
 
 def with_another_user(airflow: AirflowDeployment) -> list[str]:
@@ -44,6 +107,11 @@ def with_another_user(airflow: AirflowDeployment) -> list[str]:
     passwd.write_text(known + f"e2e-runner:x:{os.getuid()}:{os.getgid()}::{airflow.home}:/bin/sh\n")
     script = 'mount --bind "$0" /etc/passwd && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", script, str(passwd)]
+
+
+def runs_tasks(way: str) -> str:
+    """The component whose supervisors run the tasks."""
+    return "worker" if way == CELERY else "scheduler"
 
 
 def put_another_python_first(airflow: AirflowDeployment) -> None:
@@ -61,8 +129,8 @@ def test_every_run_ends_as_in_stock_airflow(kinds: Kinds) -> None:
     assert kinds.ends == wanted | {"produce": "success"}
 
 
-def test_the_components_say_at_their_start_which_bundle_goes_where(kinds: Kinds) -> None:
-    for component in ("dag-processor", "scheduler", "triggerer"):
+def test_the_components_say_at_their_start_which_bundle_goes_where(kinds: Kinds, way: str) -> None:
+    for component in ("dag-processor", "triggerer", *{"scheduler", runs_tasks(way)}):
         said = kinds.airflow.output(component)
         for name, environment in (("bundle_a", "env_a"), ("bundle_b", "env_b"), ("bundle_c", "env_c")):
             assert f"{name}  {environment}  " in said
@@ -76,12 +144,13 @@ def test_a_task_runs_in_its_bundles_interpreter_and_hands_its_xcom_on(kinds: Kin
 
 
 @by_letter
-def test_a_tasks_process_looks_like_one_of_the_component(kinds: Kinds, letter: str) -> None:
+def test_a_tasks_process_looks_like_one_of_the_component(kinds: Kinds, letter: str, way: str) -> None:
     prefix = kinds.value(f"plain_{letter}", "where")["prefix"]
     assert kinds.value(f"process_{letter}", "bash") == prefix
     command = f"{prefix}/bin/airflow"
     looks = kinds.value(f"process_{letter}", "looks")
-    assert looks == {"argv": [command, "scheduler"], "main": command, "quit": "show_stacks"}
+    words = ["celery", "worker", "--queues", QUEUES] if way == CELERY else ["scheduler"]
+    assert looks == {"argv": [command, *words], "main": command, "quit": "show_stacks"}
 
 
 @by_letter
@@ -134,6 +203,40 @@ def test_callbacks_of_tasks_and_dags_run_in_the_bundles_interpreter(kinds: Kinds
 
 
 @by_letter
+def test_a_callback_of_a_deadline_runs_in_the_bundles_interpreter(
+    kinds: Kinds, letter: str, way: str
+) -> None:
+    """Its arguments are what the Dag has given, however they went through the database.
+
+    Airflow 3.3 sends them to Celery as plain JSON, in which a time is text.
+    """
+    run = kinds.airflow.trigger(f"sync_{letter}")
+    note = kinds.note(f"alert_sync_{letter}")
+    assert note["python"] == PYTHONS[letter]
+    as_text = way == CELERY and MINOR < (3, 4)
+    assert note["type"].lower() == ("str" if as_text else "datetime")  # pendulum's on Airflow 3.3
+    assert kinds.airflow.finished(f"sync_{letter}", run) == "success"
+
+
+def test_a_run_keeps_the_version_of_its_bundle(kinds: Kinds, repository: GitBundle) -> None:
+    airflow = kinds.airflow
+    notes = airflow.home / "notes"
+    airflow.wait_for("the Dag", lambda: "versioned" in airflow.dag_ids())
+    first = airflow.trigger("versioned")
+    airflow.wait_for("the first version's task", (notes / "versioned_first").exists)
+    repository.commit("second")
+    airflow.wait_for(
+        "the second version",
+        lambda: airflow.api("GET", "/api/v2/dags/versioned")["tags"][0]["name"] == "second",
+    )
+    second = airflow.trigger("versioned")
+    assert airflow.finished("versioned", second) == "success"
+    (notes / "go on versioned").touch()
+    assert airflow.finished("versioned", first) == "success"
+    assert [airflow.xcom("versioned", run, "whose") for run in (first, second)] == ["first", "second"]
+
+
+@by_letter
 def test_a_killed_task_fails_and_its_log_says_how(kinds: Kinds, letter: str) -> None:
     log = kinds.airflow.log(f"killed_{letter}", kinds.runs[f"killed_{letter}"], "kill_itself")
     assert "about to be killed" in log
@@ -171,7 +274,7 @@ def test_a_task_that_is_failed_from_outside_is_killed_properly(kinds: Kinds, let
 
 @by_letter
 def test_a_supervisor_that_is_told_to_end_does_with_its_task_as_in_stock_airflow(
-    kinds: Kinds, letter: str
+    kinds: Kinds, letter: str, way: str
 ) -> None:
     """Since Airflow 3.4 the task goes on; before, it is told to end, too, and cleans up."""
     airflow = kinds.airflow
@@ -180,11 +283,12 @@ def test_a_supervisor_that_is_told_to_end_does_with_its_task_as_in_stock_airflow
         note.unlink(missing_ok=True)
     run = airflow.trigger(f"long_{letter}")
     task = kinds.note(f"started_{letter}")["pid"]
-    (supervisor,) = airflow.children(f"LocalExecutor: {airflow_title(airflow, letter, run)}")
-    said = len(airflow.output("scheduler"))
+    component = runs_tasks(way)
+    (supervisor,) = airflow.forks(component, airflow_title(airflow, letter, run))
+    said = len(airflow.output(component))
     os.kill(supervisor, signal.SIGTERM)
     words = "warm shutdown in progress" if MINOR >= (3, 4) else "forwarding to task subprocess"
-    airflow.wait_for("what the supervisor says", lambda: words in airflow.output("scheduler")[said:])
+    airflow.wait_for("what the supervisor says", lambda: words in airflow.output(component)[said:])
     if MINOR >= (3, 4):
         assert Path(f"/proc/{task}").exists()
         assert not notes[1].exists()
