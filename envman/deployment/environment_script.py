@@ -23,7 +23,8 @@ from envman.launch.airflow_configuration import (
     remedy_of_local_settings,
 )
 from envman.launch.process import check_held, hold_generation
-from envman.launch.purpose import NO_DATABASE, Purpose, variables_for
+from envman.launch.purpose import Purpose, variables_for
+from envman.resolver.inherited import NO_DATABASE
 from envman.resolver.snapshot import Snapshot
 from envman.resolver.variables import NO_THREADS
 from envman.store import layout

@@ -2,7 +2,8 @@
 
 Executors that start a container for each workload (Kubernetes, ECS, Batch, Lambda) all run
 `python -m airflow.sdk.execution_time.execute_workload` in it, with the workload as JSON. The workload names
-its bundle; the process becomes the same command in the bundle's environment.
+its bundle; the process becomes the same command in the bundle's environment. Pod templates, as that of the
+official Helm chart, pass the components' secrets to every pod: no workload gets them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import os
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 from envman.launch.command import airflow_bundles
 from envman.launch.process import Addition, replace_process, show_help, tell
+from envman.resolver.inherited import NO_DATABASE, is_the_components
 from envman.store.root import find_root, take_snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from envman.resolver.table import Table
 
 MODULE = "airflow.sdk.execution_time.execute_workload"
@@ -46,15 +50,23 @@ def main(arguments: list[str]) -> int:
         return show_help(HELP, bool(arguments))
     try:
         snapshot = take_snapshot(find_root(os.environ, None, "."), airflow_bundles)
-        addition = Addition("container-entrypoint", {})
         if not is_workload(arguments):
+            addition = Addition("container-entrypoint", {})
             return replace_process(snapshot, own_environment(snapshot.table), arguments, addition)
         environment = snapshot.resolve(bundle_of(workload_text(arguments))).environment
+        forget_secrets(os.environ)
+        addition = Addition("container-entrypoint", NO_DATABASE)  # environments need no driver for the components'
         return replace_process(snapshot, environment, ["python", *arguments[1:]], addition)
     except EnvmanError as error:
         for problem in error.problems:
             tell(f"envman container-entrypoint: {problem}\n")
         return ExitCode.LAUNCH
+
+
+def forget_secrets(environ: MutableMapping[str, str]) -> None:
+    """Remove the variables that no workload gets: the database's address and such."""
+    for name in [name for name in environ if is_the_components(name)]:
+        del environ[name]
 
 
 def is_workload(arguments: list[str]) -> bool:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from envman.launch.narrowed_options import narrowed_options
 from envman.launch.own_component import DEFAULT_QUEUE
 from envman.launch.process import as_signed
-from envman.resolver.inherited import SWITCHES, inherited, is_the_components, names_a_team, switched_off
+from envman.resolver.inherited import (
+    NO_DATABASE,
+    SWITCHES,
+    inherited,
+    is_the_components,
+    names_a_team,
+    switched_off,
+)
 from envman.resolver.variables import child_environment
 
 TYPE_CHECKING = False
@@ -13,12 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envman.resolver.snapshot import Snapshot
-
-NO_DATABASE = {
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": "sqlite+aiosqlite://",
-}
-"""Airflow can't be imported without a database; this one is in memory and empty."""
 
 A_SHELL = {"SHLVL": "1"}
 """Without it bash, whose standard input is a socket here, takes itself for a remote shell's first command and

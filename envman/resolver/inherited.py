@@ -107,6 +107,15 @@ COMPONENTS_OPTIONS = (
 )
 """Secrets of the components in other sections; with _CMD or _SECRET at their end, too."""
 
+NO_DATABASE = {
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": "sqlite+aiosqlite://",
+}
+"""Airflow can't be imported without a database; this one is in memory and empty."""
+
+METADATA_CONNECTION = "AIRFLOW_CONN_AIRFLOW_DB"
+"""The database's address as a connection, as the official Helm chart sets it for every pod."""
+
 SWITCHES = {
     "AIRFLOW__CORE__FERNET_KEY": ("", ("AIRFLOW__CORE__FERNET_KEY",)),
     "AIRFLOW__SECRETS__BACKEND": ("", ("AIRFLOW__SECRETS__BACKEND", "AIRFLOW__WORKERS__SECRETS_BACKEND")),
@@ -216,7 +225,7 @@ def option_of(name: str) -> str:
 def is_the_components(name: str) -> bool:
     """Whether a variable is one that no workload gets, whatever a spec passes on."""
     name = name.upper()
-    if name.startswith("_AIRFLOW_"):
+    if name.startswith("_AIRFLOW_") or name == METADATA_CONNECTION:
         return True
     if not name.startswith(PREFIX):
         return False

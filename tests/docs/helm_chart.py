@@ -28,8 +28,12 @@ DEPRECATED = {
     "workers.terminationGracePeriodSeconds": "workers.kubernetes.terminationGracePeriodSeconds",
     "workers.securityContexts": "workers.kubernetes.securityContexts",
 }
-FIXED = {"AIRFLOW_HOME": "/opt/airflow", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "of a secret"}
-"""Variables that every pod of the chart gets, a worker's, too."""
+PASSWORD = "a-database-pass-word"
+FIXED = {
+    "AIRFLOW_HOME": "/opt/airflow",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql://airflow:{PASSWORD}@127.0.0.1:9/airflow",
+}
+"""Variables that every pod of the chart gets, a worker's, too; the chart takes their values from its secrets."""
 
 
 def leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -71,5 +75,6 @@ def worker_template(values: Mapping[str, Any]) -> dict[str, Any]:
     if command := values.get("workers", {}).get("kubernetes", {}).get("command"):
         container["command"] = command
     security = {"runAsUser": 50000, "fsGroup": 0}
-    spec = {"restartPolicy": "Never", "securityContext": security, "containers": [container]}
+    spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 600, "containers": [container]}
+    spec |= {"securityContext": security}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "placeholder-name"}, "spec": spec}

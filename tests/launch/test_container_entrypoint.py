@@ -90,6 +90,27 @@ def test_the_environments_variables_count_in_the_container(airflow_teams: Deploy
     assert not {"SECRET_X", "PYTHONPATH"} & told["variables"].keys()
 
 
+def test_a_pods_workload_gets_no_secret_of_the_components(airflow_teams: Deployment) -> None:
+    """The official Helm chart passes these to every pod."""
+    secrets = dict.fromkeys(
+        [
+            "AIRFLOW__API__SECRET_KEY",
+            "AIRFLOW__API_AUTH__JWT_SECRET",
+            "AIRFLOW__CELERY__BROKER_URL",
+            "AIRFLOW__CORE__FERNET_KEY",
+            "AIRFLOW__CORE__SQL_ALCHEMY_CONN",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+            "AIRFLOW_CONN_AIRFLOW_DB",
+        ],
+        "postgresql://airflow:secret@database/airflow",
+    )
+    kept = {"AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor", "AIRFLOW_CONN_WAREHOUSE": "http://warehouse"}
+    told = started(airflow_teams, *POD, "--json-string", workload(), **secrets, **kept)["variables"]
+    assert kept.items() <= told.items()
+    assert not [name for name, value in told.items() if "secret" in value]
+    assert told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "sqlite://"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

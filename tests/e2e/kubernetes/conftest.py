@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,9 +23,6 @@ ALL = "registry.company.example/airflow:2026-11"
 EACH = {name: f"registry.company.example/airflow/{name}:2026-11" for name in ENVIRONMENTS.values()}
 NEEDED = ("/bin/bash", "/usr/bin/apt-get")
 """What images need besides: a shell for Dags, and the C++ library, which apt-get has."""
-
-
-PASSWORD = "a-database-pass-word"
 
 
 MOVED = """
@@ -111,8 +107,6 @@ def use_template(airflow: AirflowDeployment, template: Pod, name: str = "templat
     pod = json.loads(json.dumps(template))
     home, stock = str(airflow.home), airflow.environ
     variables = {
-        "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",  # this and the next, too, stand in the chart's template
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql://airflow:{PASSWORD}@127.0.0.1:9/airflow",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{home}/logs",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
         "E2E_NOTES": f"{home}/notes",
@@ -136,17 +130,6 @@ def use_template(airflow: AirflowDeployment, template: Pod, name: str = "templat
     file = airflow.home / name
     file.write_text(json.dumps(pod), encoding="utf-8")
     airflow.environ["AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE"] = str(file)
-
-
-def plain_template(image: str) -> Pod:
-    """The least that is a worker's template: the image has the entrypoint."""
-    container = {"name": "base", "image": image}
-    spec: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": 5,
-        "containers": [container],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "worker"}, "spec": spec}
 
 
 def move_workloads(airflow: AirflowDeployment) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.docs.helm_chart import worker_template
+from tests.docs.test_helm_values import IMAGE_EACH
 from tests.e2e.airflow import AirflowDeployment, another_root, publish, with_records
 from tests.e2e.conftest import GRIDS, PYTHONS, Deploy, Estate
 from tests.e2e.kinds import envman
@@ -11,7 +13,6 @@ from tests.e2e.kubernetes.conftest import (
     EACH,
     bundles,
     move_workloads,
-    plain_template,
     settings,
     start_all,
     use_template,
@@ -30,7 +31,7 @@ def airflow(estate: Estate, node: Cluster, deploy: Deploy) -> AirflowDeployment:
     records = [f"image\t{environment}\t{image}" for environment, image in EACH.items()]
     made.environ["ENVMAN_ROOT"] = str(another_root(estate.root, made.home / "root", *records))
     move_workloads(made)
-    use_template(made, plain_template(NOBODYS))
+    use_template(made, worker_template(IMAGE_EACH))
     start_all(made, *envman("launch", "scheduler"))
     return made
 

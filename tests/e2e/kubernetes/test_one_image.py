@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from tests.docs.helm_chart import PASSWORD, worker_template
+from tests.docs.test_helm_values import ONE_IMAGE
 from tests.e2e.airflow import AirflowDeployment
 from tests.e2e.conftest import GRIDS, PYTHONS, Deploy, Estate
 from tests.e2e.kubernetes.conftest import (
     ALL,
     NAMESPACE,
-    PASSWORD,
     bundles,
     move_workloads,
-    plain_template,
     settings,
     start_all,
     use_template,
@@ -33,7 +33,7 @@ STARTED = ["plain_a", "plain_b", "retried_b", "timed_out_a", "killed_b", "deferr
 def airflow(estate: Estate, node: Cluster, deploy: Deploy) -> AirflowDeployment:
     made = deploy(bundles(estate), **settings(node, ALL))
     move_workloads(made)
-    use_template(made, plain_template(ALL))
+    use_template(made, worker_template(ONE_IMAGE))
     start_all(made, f"{made.stock}/airflow", "scheduler")
     return made
 
@@ -136,6 +136,16 @@ def running_pod(node: Cluster, dag: str) -> dict[str, Any]:
         if mine and pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]:
             return pod
     return {}
+
+
+def test_the_task_of_a_deleted_pod_cleans_up(airflow: AirflowDeployment, node: Cluster) -> None:
+    run = airflow.trigger("long_a")
+    airflow.wait_for("its start", (airflow.home / "notes/started_a").exists)
+    node.delete_pod(
+        NAMESPACE, airflow.wait_for("its pod", lambda: running_pod(node, "long_a"))["metadata"]["name"]
+    )
+    airflow.wait_for("its end", (airflow.home / "notes/on_kill_a").exists)
+    assert airflow.finished("long_a", run) == "failed"
 
 
 def test_deleted_pods_adopted_pods_and_forgotten_history(airflow: AirflowDeployment, node: Cluster) -> None:
