@@ -26,6 +26,9 @@ from tests.kubernetes.cluster import Cluster
 
 pytestmark = pytest.mark.registry
 
+GRACE = 5
+"""Seconds between a pod's SIGTERM and SIGKILL: Airflow's tasks clean up at the first, and go on."""
+
 STARTED = ["plain_a", "plain_b", "retried_b", "timed_out_a", "killed_b", "deferred_a", "overridden_c"]
 
 
@@ -33,7 +36,9 @@ STARTED = ["plain_a", "plain_b", "retried_b", "timed_out_a", "killed_b", "deferr
 def airflow(estate: Estate, node: Cluster, deploy: Deploy) -> AirflowDeployment:
     made = deploy(bundles(estate), **settings(node, ALL))
     move_workloads(made)
-    use_template(made, worker_template(ONE_IMAGE))
+    template = worker_template(ONE_IMAGE)
+    template["spec"]["terminationGracePeriodSeconds"] = GRACE
+    use_template(made, template)
     start_all(made, f"{made.stock}/airflow", "scheduler")
     return made
 
