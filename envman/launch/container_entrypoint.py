@@ -55,7 +55,8 @@ def main(arguments: list[str]) -> int:
             return replace_process(snapshot, own_environment(snapshot.table), arguments, addition)
         environment = snapshot.resolve(bundle_of(workload_text(arguments))).environment
         forget_secrets(os.environ)
-        addition = Addition("container-entrypoint", NO_DATABASE)  # environments need no driver for the components'
+        # the environments need no driver for the components' database
+        addition = Addition("container-entrypoint", NO_DATABASE)
         return replace_process(snapshot, environment, ["python", *arguments[1:]], addition)
     except EnvmanError as error:
         for problem in error.problems:
