@@ -46,6 +46,12 @@ def released_manifest(released: Released, where: str) -> Manifest:
         made = generation_identifier(manifest.lock, manifest.interpreter, manifest.options)
         if manifest.generation != released.generation or released.generation.partition("-")[0] != made:
             raise ValueError(f"it is the manifest of {manifest.generation!r}, made of what is {made}")
+        texts = [manifest.environment, manifest.created, manifest.lock_text, manifest.spec]
+        texts += [
+            text for pairs in (manifest.packages, manifest.tools) for pair in pairs.items() for text in pair
+        ]
+        if not all(text.isprintable() for text in texts):
+            raise ValueError("it says what can't be shown")
         if not (0 < manifest.file_count < 10**7 and 0 <= manifest.size < 2**50):
             raise ValueError("it says nothing that can be of its size")
     except (StoreError, ValueError) as error:

@@ -202,6 +202,8 @@ def _check_release(release: Release) -> None:
         raise TypeError("its fields are not of their types")
     if not release.root.startswith("/") or posixpath.normpath(release.root) != release.root:
         raise ValueError("its root folder is not absolute")
+    if not release.environments:
+        raise ValueError("it has no environments")
     for name in release.environments:
         if problem := name_problem(name):
             raise ValueError(f"environment {name!r}: {problem}")
@@ -221,6 +223,8 @@ def _said(error: Exception) -> str:
 HOST_ARTIFACT = "application/vnd.envman.host.v1"
 _HOST_TAG = "host-"
 _RECORD = "io.envman.host"
+_LONGEST = 1000
+"""Characters of a field of a host's record, which is shown on terminals."""
 
 
 @dataclass(frozen=True)
@@ -263,8 +267,8 @@ def parse_host_record(text: bytes, where: str) -> HostRecord:
         record = HostRecord(**json.loads(manifest["annotations"][_RECORD]))
         texts = [record.host, record.root, record.at, record.release]
         texts += [*record.environments, *record.environments.values()]
-        if not all(isinstance(one, str) for one in texts):
-            raise TypeError("its fields are not of their types")
+        if not all(isinstance(one, str) and one.isprintable() and len(one) < _LONGEST for one in texts):
+            raise ValueError("its fields are no texts that can be shown")
         return record
     except _UNFIT as error:
         what = f"is not what a host says of itself: {_said(error)}"

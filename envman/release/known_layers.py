@@ -99,11 +99,12 @@ class KnownLayers:
     def _is_fit(self, generation: str, layer: str, files: tuple[LayerFile, ...]) -> bool:
         key = generation, layer
         if key not in self._fit:
-            self._fit[key] = all(_is_there(self._store.folder(generation), file) for file in files)
+            folder = str(self._store.folder(generation))
+            self._fit[key] = all(_is_there(folder, file) for file in files)
         return self._fit[key]
 
 
-def _is_there(folder: Path, file: LayerFile) -> bool:
+def _is_there(folder: str, file: LayerFile) -> bool:
     """Whether a file has the type, mode and size that its list says; a link, its target. It is not read."""
     path = f"{folder}/{file.path}"
     try:

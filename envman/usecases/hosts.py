@@ -123,8 +123,11 @@ def _by_ssh(host: str, root: str | None, processes: Processes) -> HostRecord:
             raise ValueError("it is too long")
         answer = json.loads(finished.stdout)
         found = {str(row["environment"]): row["generation"] for row in answer["result"]}
-        if answer["schema_version"] != 1 or not all(isinstance(one, str | None) for one in found.values()):
+        texts = [*found, *(one for one in found.values() if one is not None)]
+        if answer["schema_version"] != 1 or not all(isinstance(one, str) for one in texts):
             raise ValueError("it is of another format")
+        if not all(one.isprintable() for one in texts):
+            raise ValueError("it has names that can't be shown")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         said = finished.stderr.strip().splitlines()
         what = said[-1][:500] if finished.exit_code and said else f"its answer is no list: {error}"

@@ -248,6 +248,8 @@ class _Run:
             self._check_same(ready)
         if self.policy:
             check_published(store, name, generation, self.policy)
+            if store.current(name) == generation:  # nothing is switched; what is started is compared then
+                return
             try:
                 compare_files(store.root, name, generation, text)
             except PolicyError as error:

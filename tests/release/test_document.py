@@ -104,6 +104,8 @@ def test_a_hosts_record_has_no_more_than_it_says() -> None:
     assert parse_host_record(record.to_manifest(), "x") == record
     assert record.tag.startswith("host-vm-a---")
     assert is_host_tag(record.tag)
+    with pytest.raises(ImageError, match="can be shown"):
+        parse_host_record(HostRecord("\x1b[2J", "/venv", "", "", {}).to_manifest(), "x")
     other = HostRecord("vm-a--", "/venv", "", "", {})
     assert (other.tag, record.tag == other.tag) == ("host-vm-a--", False)
     assert not is_host_tag("stable")
