@@ -105,7 +105,7 @@ def test_a_pods_workload_gets_no_secret_of_the_components(airflow_teams: Deploym
         "postgresql://airflow:secret@database/airflow",
     )
     kept = {"AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor", "AIRFLOW_CONN_WAREHOUSE": "http://warehouse"}
-    told = started(airflow_teams, *POD, "--json-string", workload(), **secrets, **kept)["variables"]
+    told = started(airflow_teams, *PYTHON, "--json-string", workload(), **secrets, **kept)["variables"]
     assert kept.items() <= told.items()
     assert not [name for name, value in told.items() if "secret" in value]
     assert told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "sqlite://"
