@@ -280,9 +280,7 @@ class ChildRequest:
 
         Raises ServerError where it refuses, or has not answered for too long.
         """
-        from envman.airflow.server_child import (
-            ServerChild,
-        )  # of Airflow's; servers start before that is imported
+        from envman.airflow.server_child import ServerChild  # imports Airflow, which may start after servers
 
         while (answer := self._answer(seconds)) is not None:
             if "pid" in answer:
