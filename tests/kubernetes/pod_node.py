@@ -35,7 +35,7 @@ class PodmanNode:
         """Kill all that runs, and wait for it."""
         self._podman("pod", "rm", "--all", "--force", "--time=0")
         for thread in self._threads:
-            thread.join(60)
+            thread.join(5)  # a `podman wait` may outlast its container
 
     def delete(self, pod: Pod, grace: int) -> None:
         """End a pod's containers (SIGTERM, after `grace` seconds SIGKILL) and take it away, in the background."""

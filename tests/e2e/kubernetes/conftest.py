@@ -141,11 +141,13 @@ def move_workloads(airflow: AirflowDeployment) -> None:
 
 
 def start_all(airflow: AirflowDeployment, *scheduler: str) -> None:
-    """Start the components; of those that run Dags' code here, the shared ones."""
+    """Start the components, of those that run Dags' code here the shared ones, and wait for the first parse."""
     airflow.start_api_server()
     airflow.start("dag-processor", *envman("launch", "dag-processor"))
     airflow.start("triggerer", *envman("launch", "triggerer"))
     airflow.start("scheduler", *scheduler)
+    wanted = {"plain_a", "plain_b", "long_a", "held_c"}
+    airflow.wait_for("the Dags", lambda: wanted <= airflow.dag_ids())
 
 
 @pytest.fixture(scope="module")
