@@ -92,11 +92,15 @@ def settings(node: Cluster, image: str) -> dict[str, str]:
         "LOGS_TASK_METADATA": "True",
     }
     given = {f"AIRFLOW__KUBERNETES_EXECUTOR__{key}": value for key, value in options.items()}
-    return given | {
-        "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-    }
+    return (
+        given
+        | {
+            "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",  # else a dead scheduler's pods wait five minutes
+        }
+    )
 
 
 def use_template(airflow: AirflowDeployment, template: Pod, name: str = "template.yaml") -> None:
