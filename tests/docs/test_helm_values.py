@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.docs.helm_chart import worker_template, wrong
-from tests.docs.test_components import DOCS, POD_ARGUMENTS, blocks, check
+from tests.docs.test_components import DOCS, WORKLOAD_ARGUMENTS, blocks, check
 
 PAGE = (DOCS / "components/kubernetes.md").read_text(encoding="utf-8")
 HELM = PAGE.partition("\n## Helm\n")[2]
@@ -32,7 +32,7 @@ def test_what_the_chart_does_not_have_is_found() -> None:
 
 def test_with_one_image_a_pods_command_finds_the_environment() -> None:
     (container,) = worker_template(ONE_IMAGE)["spec"]["containers"]
-    assert check([*container["command"], *POD_ARGUMENTS]) == "container-entrypoint"
+    assert check([*container["command"], *WORKLOAD_ARGUMENTS]) == "container-entrypoint"
     assert {"name": "ENVMAN_ROOT", "value": "/venv"} in container["env"]
     assert container["image"] == "registry.company.example/airflow:2026-11"
 
