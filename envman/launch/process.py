@@ -231,10 +231,10 @@ class ProgramError(Exception):
         self.exit_code = exit_code
 
 
-def _is_another_pythons(file: str, name: str) -> bool:
-    from envman.launch.other_pythons import is_another_pythons  # most programs are the environment's own
+def _why_another_pythons(file: str, name: str) -> str:
+    from envman.launch.other_pythons import why_another_pythons  # most programs are the environment's own
 
-    return is_another_pythons(file, name)
+    return why_another_pythons(file, name)
 
 
 def find_program(name: str, path: str, bin_folder: str, environment: str) -> str:
@@ -255,9 +255,10 @@ def find_program(name: str, path: str, bin_folder: str, environment: str) -> str
             continue
         if not os.access(candidate, os.X_OK):
             denied = denied or candidate
-        elif folder != bin_folder and _is_another_pythons(candidate, name):
+        elif folder != bin_folder and (why := _why_another_pythons(candidate, name)):
             missing = f"'{name}' is not installed in the environment '{environment}'"
-            raise ProgramError(f"{missing}; {candidate} belongs to another interpreter", ExitCode.NOT_FOUND)
+            another = f"{candidate} belongs to another interpreter: {why}"
+            raise ProgramError(f"{missing}; {another}", ExitCode.NOT_FOUND)
         else:
             return candidate
     if denied:
