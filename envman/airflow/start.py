@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from importlib.machinery import PathFinder
 from itertools import islice
 from threading import RLock
 from types import SimpleNamespace
@@ -16,7 +17,11 @@ from envman.airflow.bundle_interpreter import acquire, look
 from envman.airflow.own_variables import operators_variables, set_for_component
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 from envman.inside import local_settings
-from envman.launch.airflow_configuration import AirflowConfiguration, remedy_of_local_settings
+from envman.launch.airflow_configuration import (
+    LOCAL_SETTINGS,
+    AirflowConfiguration,
+    remedy_of_local_settings,
+)
 from envman.launch.asked_variables import asked_variables
 from envman.launch.closed_process import may_read_anything
 from envman.launch.own_component import HOME_VARIABLE
@@ -108,7 +113,7 @@ def _start(component: str, arguments: list[str]) -> None:
     snapshot = look()
     named = bundles_at_home(snapshot, home) if home else _bundle_names(arguments)
     rows = check_bundles(snapshot, named, with_images=component == "scheduler")
-    if component == "dag-processor":  # they import Airflow while this process does
+    if component == "dag-processor" and not _has_local_settings():  # they import Airflow while this does
         _start_fork_servers(snapshot, (row[0] for row in rows))
     _see_to_local_settings()
     unguarded = _check_upstream(KINDS[component], home)
@@ -121,7 +126,14 @@ def _start(component: str, arguments: list[str]) -> None:
         INSTALL[component]()
         heartbeats.install(name)
     if component == "dag-processor":
+        _start_fork_servers(snapshot, (row[0] for row in rows))
         _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})
+
+
+def _has_local_settings() -> bool:
+    """Whether there are local settings, which may set variables that decide which fork servers are needed."""
+    folders = AirflowConfiguration(os.environ).module_folders()
+    return PathFinder.find_spec(LOCAL_SETTINGS, [*folders, *sys.path]) is not None
 
 
 def _see_to_local_settings() -> None:
@@ -241,7 +253,7 @@ def let_signals_log() -> None:
 
 
 def _start_fork_servers(snapshot: Snapshot, bundles: Iterable[str]) -> None:
-    """Have the first bundles' fork servers started; whatever fails is said at the first parse.
+    """Have the first bundles' fork servers started that don't run; whatever fails is said at the first parse.
 
     Where there is no airflow.cfg Airflow is about to write one, and servers that have read it are others.
     """

@@ -43,8 +43,9 @@ def airflow_config_command(
 ) -> None:
     """Print what Airflow's configuration needs for the bundles and teams of envman.toml.
 
-    It starts from the list of bundles that Airflow has now, and adds teams. It prints no other value of
-    Airflow's configuration, and no secret. Ends with 1 where envman.toml and Airflow do not fit together.
+    It starts from the list of bundles that Airflow has now, adds those whose path or class stands in
+    envman.toml, and teams. It prints no other value of Airflow's configuration, and no secret. Ends with 1
+    where envman.toml and Airflow do not fit together.
 
     Examples: eval "$(envman airflow-config)" · envman airflow-config --format cfg ·
     envman airflow-config --multi-team --executor LocalExecutor --executor team_b=CeleryExecutor

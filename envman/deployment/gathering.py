@@ -35,6 +35,7 @@ from envman.store.folder import Store
 from envman.store.inventory import count_files
 from envman.store.manifest import Manifest
 from envman.store.verification import verify
+from envman.system.files import is_gone
 from envman.system.processes import Processes
 
 EXPLAIN = str(Path(envman.__file__).parent / "confine/explain.py")
@@ -141,7 +142,7 @@ def _pins(workspace: Workspace, environment: Environment) -> str:
 def _base(store: Store, manifest: Manifest) -> str:
     now = stamp(manifest.interpreter.executable)
     if not now:
-        return "gone"
+        return "gone" if is_gone(manifest.interpreter.executable) else ""
     then = stamp_on_this_host(store, manifest.generation) or manifest.interpreter.stamp
     return "" if now == then else "changed"
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from envman.errors import Problem
 from envman.resolver.table import Table
 
+EXAMPLES = "example_dags"
+"""The bundle of Airflow's own example Dags."""
+
 BUNDLE_LIST = ("dag_processor", "dag_bundle_config_list")
 _REGISTER = (
     "Say in envman.toml where it is, by its path or classpath; or add it to Airflow's list of bundles."
@@ -81,6 +84,8 @@ def settings(
         Setting("dag_processor", "parsing_pre_import_modules", "False"),
         Setting("core", "mp_start_method", "fork"),
     ]
+    if not table.default() and EXAMPLES not in table.names("bundle"):  # no environment answers for them
+        options.append(Setting("core", "load_examples", "False"))
     if wanted.multi_team:
         options.append(Setting("core", "multi_team", "True"))
     if executor:

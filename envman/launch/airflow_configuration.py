@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 SECTION = "dag_processor"
 OPTION = "dag_bundle_config_list"
 VARIABLE = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
-DEFAULT_ENTRY = {"name": AIRFLOW_DEFAULT, "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
+LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+DEFAULT_ENTRY: dict[str, object] = {"name": AIRFLOW_DEFAULT, "classpath": LOCAL_BUNDLE, "kwargs": {}}
+"""What Airflow has where the list is set nowhere, and writes into the airflow.cfg that it makes."""
 _REMEDY = "Write a JSON list of {name, classpath, kwargs, team_name}, as Airflow's documentation shows."
 
 
@@ -62,21 +64,17 @@ class AirflowConfiguration:
         """
         value, source = self._bundle_list()
         if value is None:
-            return [{**DEFAULT_ENTRY, "kwargs": {}}]
+            return [DEFAULT_ENTRY]
         entries = _entries(_expanded(value) if expanded else value, source)
         _teams(entries, source)
         return entries
-
-    def lists_bundles(self) -> bool:
-        """Whether the list of bundles is set anywhere; raises SpecError."""
-        return self._bundle_list()[0] is not None
 
     def local_folders(self) -> dict[str, str]:
         """The folders of bundles that are folders of this host. Raises SpecError as `bundle_entries` does."""
         folders = {}
         for entry in self.bundle_entries():
             kwargs = entry.get("kwargs")
-            if entry.get("classpath") == DEFAULT_ENTRY["classpath"] and isinstance(kwargs, dict):
+            if entry.get("classpath") == LOCAL_BUNDLE and isinstance(kwargs, dict):
                 path = kwargs.get("path") or self.option("core", "dags_folder")
                 folders[str(entry["name"])] = _expanded(str(path)) if path else f"{_home(self._environ)}/dags"
         return folders

@@ -99,7 +99,7 @@ def workload_text(arguments: list[str]) -> str:
     if option != "--json-path":
         what = "the workload is given by neither of Airflow's options"
         raise UsageError(Problem("", what, "It is --json-string or --json-path."))
-    if value.lstrip().startswith("{"):  # an error about such a path would show the token in it
+    if not {'"', "{", "["}.isdisjoint(value):  # an error about such a path would show the token in it
         what = "--json-path is given a workload"
         raise UsageError(Problem("", what, "Pass a file's path, or use --json-string."))
     try:

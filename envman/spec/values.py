@@ -5,6 +5,7 @@ A checked value is kept as it is written; `memory_bytes` reads a size, `seconds`
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -254,7 +255,9 @@ def _class(text: str) -> str:
 
 
 def _bundle_argument(value: JsonValue) -> JsonValue:
-    """An argument of a bundle's class; one with credentials in a URL is refused."""
+    """An argument of a bundle's class: no credentials in a URL, and no number that JSON doesn't have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise WrongValueError(f"JSON has no {value}", "Write a number.")
     if isinstance(value, str) and redact(value) != value:
         remedy = "Make it a Connection of Airflow's, and name that: git_conn_id."
         raise WrongValueError("the URL holds credentials", remedy)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from envman.errors import BuildError, Problem, StoreError
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import Difference, claimed, differences, parse_inventory, take_inventory
 from envman.system.digests import Digests
+from envman.system.files import is_gone
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _verify(store: Store, environment: str) -> VerifyOutcome:
         brought = []
     base = manifest.interpreter.executable
     result = (
-        *(() if Path(base).exists() else (Difference("lost", "bin/python", base),)),
+        *(() if not is_gone(base) else (Difference("lost", "bin/python", base),)),
         *(Difference("replaced", path, package) for path, package in brought),
         *differences(listed, found.entries),
     )

@@ -70,6 +70,17 @@ def strangers_folder(prefix: str, above: Path | None = None) -> Iterator[Path]:
         remove_tree(folder)
 
 
+def is_gone(path: str) -> bool:
+    """Whether a file is not there; not so where this user can't see that."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def remove_tree(path: Path) -> None:
     """Remove a folder with all that is in it; of a link, the link alone. Raises OSError.
 

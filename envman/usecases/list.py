@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.lock.lock_state import lock_state
@@ -13,6 +12,7 @@ from envman.spec.workspace import Workspace
 from envman.store.folder import Store
 from envman.store.manifest import BaseInterpreter
 from envman.store.root import take_snapshot
+from envman.system.files import is_gone
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class EnvironmentRow:
 
 def _interpreter(base: BaseInterpreter) -> str:
     """As people say it, and whether it is still there."""
-    return base.describe() if Path(base.executable).exists() else f"{base.describe()}, gone"
+    return f"{base.describe()}, gone" if is_gone(base.executable) else base.describe()
 
 
 def list_environments(

@@ -6,10 +6,11 @@ import json
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from envman.launch.airflow_configuration import DEFAULT_ENTRY, AirflowConfiguration
+from envman.launch.airflow_configuration import DEFAULT_ENTRY, LOCAL_BUNDLE, AirflowConfiguration
 from tests.conftest import Deployment
 
 VARIABLE = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
@@ -124,9 +125,36 @@ def test_airflow_config_writes_the_whole_list_from_envman_toml(two_teams: Deploy
     assert listed(two_teams, {VARIABLE: json.dumps(there)}) == [declared[0], further, declared[1]]
 
 
-def listed(deployment: Deployment, variables: dict[str, str]) -> object:
+def test_the_list_that_airflow_writes_by_itself_is_nobodys(two_teams: Deployment) -> None:
+    """Airflow's first command writes an airflow.cfg, with its default in it."""
+    home = two_teams.folder / "home"
+    home.mkdir()
+    entry = json.dumps([{"name": "dags-folder", "classpath": LOCAL_BUNDLE, "kwargs": {}}])
+    (home / "airflow.cfg").write_text(f"[dag_processor]\ndag_bundle_config_list = {entry}\n")
+    text = (two_teams.folder / "envman.toml").read_text()
+    text = text.replace("bundle_a = { ", 'bundle_a = { path = "a", ').replace(
+        "bundle_b = { ", 'bundle_b = { path = "~/b", '
+    )
+    two_teams.write("envman.toml", text)
+    variables = {"AIRFLOW_HOME": str(home)}
+    found = listed(two_teams, variables)
+    assert [(one["name"], one["kwargs"]["path"]) for one in found] == [
+        ("bundle_a", str(two_teams.folder / "a")),
+        ("bundle_b", f"{two_teams.environment['HOME']}/b"),
+    ]
+    printed = two_teams.ok("airflow-config", variables=variables).stdout
+    assert f"The folder of the bundle 'bundle_a' is not on this host: {two_teams.folder}/a" in printed
+    assert "AIRFLOW__CORE__LOAD_EXAMPLES='False'" in printed
+    two_teams.write(
+        "envman.toml", text.replace("[bundles]", '[bundles]\ndags-folder = { environment = "env_a" }')
+    )
+    assert [one["name"] for one in listed(two_teams, variables)] == ["dags-folder", "bundle_a", "bundle_b"]
+
+
+def listed(deployment: Deployment, variables: dict[str, str]) -> list[Any]:
     found = deployment.ok("airflow-config", "--json", variables=variables).json["result"]
-    return json.loads(found["variables"][VARIABLE])
+    made: list[Any] = json.loads(found["variables"][VARIABLE])
+    return made
 
 
 def places(document: dict[str, object], level: str = "error") -> set[str]:

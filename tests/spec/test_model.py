@@ -305,6 +305,11 @@ def test_a_size_is_read_in_powers_of_1024(text: str, size: int) -> None:
         ({"bundles": {"a": {"kwargs": {"b": 1}}}}, "bundles.a", "without a 'classpath'"),
         ({"bundles": {"a": {"classpath": "GitDagBundle"}}}, "bundles.a.classpath", "with its module"),
         ({"bundles": {"a": {"classpath": "a.B", "kwargs": {"x": object()}}}}, "bundles.a.kwargs.x", "JSON"),
+        (
+            {"bundles": {"a": {"classpath": "a.B", "kwargs": {"x": [float("nan")]}}}},
+            "bundles.a.kwargs.x",
+            "nan",
+        ),
         ({"bundles": {"a": {"classpath": "a.B", "kwargs": {"x": URL}}}}, "bundles.a.kwargs.x", "credentials"),
         (
             {"bundles": {"a": {"classpath": "a.B", "kwargs": {"x": [{"y": URL}]}}}},
