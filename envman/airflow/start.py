@@ -113,7 +113,7 @@ def _start(component: str, arguments: list[str]) -> None:
     snapshot = look()
     named = bundles_at_home(snapshot, home) if home else _bundle_names(arguments)
     rows = check_bundles(snapshot, named, with_images=component == "scheduler")
-    if component == "dag-processor" and not _has_local_settings():  # they import Airflow while this does
+    if component == "dag-processor" and not has_local_settings():  # they import Airflow while this does
         _start_fork_servers(snapshot, (row[0] for row in rows))
     _see_to_local_settings()
     unguarded = _check_upstream(KINDS[component], home)
@@ -130,7 +130,7 @@ def _start(component: str, arguments: list[str]) -> None:
         _warn_of_variables(snapshot, {row[0]: row[1] for row in rows})
 
 
-def _has_local_settings() -> bool:
+def has_local_settings() -> bool:
     """Whether there are local settings, which may set variables that decide which fork servers are needed."""
     folders = AirflowConfiguration(os.environ).module_folders()
     return PathFinder.find_spec(LOCAL_SETTINGS, [*folders, *sys.path]) is not None

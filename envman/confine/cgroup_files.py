@@ -74,8 +74,10 @@ def memory_limits(proc: str) -> Iterator[int]:
     own = _own_cgroups(proc)
     for controller, version in (("", V2), ("memory", V1)):
         folder = _visible(controller, own[controller], proc) if controller in own else None
-        while folder and os.path.isfile(file := f"{folder}/{FILES[version, 'memory']}"):
-            yield from (int(word) for word in _words(file) if word.isdecimal())
+        while folder and os.path.isfile(f"{folder}/cgroup.procs"):
+            file = f"{folder}/{FILES[version, 'memory']}"
+            if os.path.isfile(file):  # version 2 has it where the cgroup above hands the controller on
+                yield from (int(word) for word in _words(file) if word.isdecimal())
             folder = os.path.dirname(folder)
 
 

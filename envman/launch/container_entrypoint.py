@@ -13,12 +13,12 @@ import os
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
 from envman.launch.command import airflow_bundles
 from envman.launch.process import Addition, replace_process, show_help, tell
-from envman.resolver.inherited import NO_DATABASE, is_the_components
+from envman.resolver.inherited import NO_DATABASE, is_of, is_the_components, names_a_team
 from envman.store.root import find_root, take_snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
     from envman.resolver.table import Table
 
@@ -53,8 +53,9 @@ def main(arguments: list[str]) -> int:
         if not is_workload(arguments):
             addition = Addition("container-entrypoint", {})
             return replace_process(snapshot, own_environment(snapshot.table), arguments, addition)
-        environment = snapshot.resolve(bundle_of(workload_text(arguments))).environment
-        forget_secrets(os.environ)
+        bundle = bundle_of(workload_text(arguments))
+        environment = snapshot.resolve(bundle).environment
+        forget_secrets(os.environ, lambda: snapshot.team(bundle))
         # the environments need no driver for the components' database
         addition = Addition("container-entrypoint", NO_DATABASE)
         return replace_process(snapshot, environment, ["python", *arguments[1:]], addition)
@@ -64,9 +65,12 @@ def main(arguments: list[str]) -> int:
         return ExitCode.LAUNCH
 
 
-def forget_secrets(environ: MutableMapping[str, str]) -> None:
-    """Remove the variables that no workload gets: the database's address and such."""
-    for name in [name for name in environ if is_the_components(name)]:
+def forget_secrets(environ: MutableMapping[str, str], team: Callable[[], str]) -> None:
+    """Remove the variables that the workload of a bundle never gets: the database's address and such, and
+    those of other teams. `team` is asked only where there are variables of any.
+    """
+    teams = (team(),) if any(names_a_team(name) for name in environ) else ()
+    for name in [name for name in environ if is_the_components(name) or not is_of(name, teams)]:
         del environ[name]
 
 

@@ -144,13 +144,12 @@ def inherited(caller: Mapping[str, str], teams: Collection[str], passed: Iterabl
     patterns, by which a component's secret does not pass either.
     """
     patterns = tuple(passed)
-    upper = tuple(team.upper() for team in teams)
     return {
         name: value
         for name, value in caller.items()
         if (_is_usual(name, value) or matches(name, patterns))
         and not is_the_components(name)
-        and _is_of(name, upper)
+        and is_of(name, teams)
     }
 
 
@@ -178,9 +177,10 @@ def _team(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _is_of(name: str, teams: tuple[str, ...]) -> bool:
+def is_of(name: str, teams: Collection[str]) -> bool:
+    """Whether a variable is no team's, or that of one of these."""
     found = _team(name)
-    return found is None or found[0].upper() in teams
+    return found is None or found[0].upper() in {team.upper() for team in teams}
 
 
 def is_kind_of_usual(name: str) -> bool:

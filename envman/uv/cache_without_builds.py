@@ -8,6 +8,7 @@ itself, and stays there. `--no-build` would not do: with it uv takes another ver
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -90,12 +91,30 @@ def _keep(view: Path, cache: Path) -> None:
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Move a file or folder; where the target is there, what it lacks. Raises OSError."""
+    """Move a file or folder; where the target is there, what it lacks. Raises OSError.
+
+    Whoever runs uv without envman may make the target at any moment: that one's stays.
+    """
     if not os.path.lexists(target):
-        source.rename(target)
-    elif not source.is_symlink() and source.is_dir():
+        with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+            _move(source, target)
+            return
+    folders = all(not one.is_symlink() and one.is_dir() for one in (source, target))
+    if (
+        folders and source.parent.name[: len(ARCHIVES)] != ARCHIVES
+    ):  # an unpacked wheel is whole, or is not taken
         for entry in list(source.iterdir()):
             _merge(entry, target / entry.name)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename; raises FileExistsError for a folder that is there by now."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        raise FileExistsError(error.errno, error.strerror, str(target)) from None
 
 
 def wanted_build(finished: Finished) -> tuple[str, str] | None:

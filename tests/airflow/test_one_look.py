@@ -14,7 +14,7 @@ from envman.airflow.bundle_interpreter import (
     look,
     of_bundle,
 )
-from envman.airflow.start import bundles_at_home, check_bundles
+from envman.airflow.start import bundles_at_home, check_bundles, has_local_settings
 from envman.errors import ResolveError, SpecError, StoreError
 from envman.launch.own_component import DEFAULT_QUEUE
 from tests.airflow.published import Published, Record, on_open, opened
@@ -286,3 +286,15 @@ def test_an_airflow_configuration_that_can_not_be_read_stops_the_start(published
     Path(published.airflow_home, "airflow.cfg").write_text("[dag_processor]\ndag_bundle_config_list = {\n")
     with pytest.raises(SpecError, match="not valid JSON"):
         check_bundles(look(), [], with_images=False)
+
+
+def test_local_settings_are_seen_without_being_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they set may decide which fork servers are needed, so none starts before."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.delenv("AIRFLOW_CONFIG", raising=False)
+    assert not has_local_settings()
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/airflow_local_settings.py").write_text("raise SystemExit('imported')\n")
+    assert has_local_settings()

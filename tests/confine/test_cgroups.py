@@ -318,6 +318,7 @@ def test_version_2_holds_all_limits(host: Host) -> None:
 def limit(folder: Path, file: str, value: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / file).write_text(value)
+    (folder / "cgroup.procs").touch()
 
 
 def test_memory_limits_are_found_up_to_the_mount(host: Host) -> None:
@@ -326,6 +327,8 @@ def test_memory_limits_are_found_up_to_the_mount(host: Host) -> None:
     limit(host.mounts / "app/unit/leaf", "memory.max", "8192\n")
     limit(host.mounts / "other", "memory.max", "1\n")
     assert [*cgroup_files.memory_limits(host.says("0::/app/unit/leaf\n", UNIFIED))] == [8192, 4096]
+    (host.mounts / "app/unit/leaf/memory.max").unlink()  # whose controller is not handed on
+    assert [*cgroup_files.memory_limits(host.says("0::/app/unit/leaf\n", UNIFIED))] == [4096]
     limit(host.mounts, "memory.max", "2048\n")  # as in a container, whose cgroup is the mount's root
     assert [*cgroup_files.memory_limits(host.says("0::/\n", UNIFIED))] == [2048]
     assert [*cgroup_files.memory_limits(host.says("0::/\n"))] == []

@@ -104,6 +104,7 @@ def test_a_pods_workload_gets_no_secret_of_the_components(airflow_teams: Deploym
         ],
         "postgresql://airflow:secret@database/airflow",
     )
+    secrets |= dict.fromkeys(["AIRFLOW_CONN__TEAM_B___PG", "AIRFLOW_VAR__TEAM_B___X"], "secret of a team")
     kept = {"AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor", "AIRFLOW_CONN_WAREHOUSE": "http://warehouse"}
     told = started(airflow_teams, *PYTHON, "--json-string", workload(), **secrets, **kept)["variables"]
     assert kept.items() <= told.items()

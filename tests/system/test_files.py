@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envman.errors import EnvmanError
-from envman.system.files import cache_folder, file_problem, is_below, write_atomic
+from envman.system.files import cache_folder, file_problem, is_below, is_gone, write_atomic
 
 
 def test_a_user_without_an_account_and_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,6 +20,19 @@ def test_a_user_without_an_account_and_a_home_is_told_what_to_set(monkeypatch: p
         cache_folder({})
     assert cache_folder({"ENVMAN_CACHE_DIR": "/cache"}) == Path("/cache")
     assert cache_folder({"XDG_CACHE_HOME": "/cache"}) == Path("/cache/envman")
+
+
+def test_what_this_user_can_not_see_is_not_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an interpreter below the home of another user."""
+    (tmp_path / "file").touch()
+    missing = [f"{tmp_path}/none", f"{tmp_path}/file/below"]
+    assert [is_gone(path) for path in (*missing, str(tmp_path))] == [True, True, False]
+
+    def denied(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", denied)
+    assert not is_gone("/root/.pyenv/python")
 
 
 def test_of_a_copy_to_a_full_disk_the_target_is_named() -> None:

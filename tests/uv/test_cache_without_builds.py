@@ -190,6 +190,38 @@ def test_what_two_fetched_at_once_is_kept_of_both(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("envman-view-*"))
 
 
+def test_what_somebody_has_made_meanwhile_stays(tmp_path: Path) -> None:
+    """uv by itself takes no lock of envman's."""
+    with cache_without_builds(tmp_path) as view:
+        for path in (
+            "archive-v0/same/new.py",
+            "wheels-v8/both/new",
+            "wheels-v8/file/new",
+            "wheels-v8/link/new",
+        ):
+            (view / path).parent.mkdir(parents=True, exist_ok=True)
+            (view / path).write_text("envman's")
+        elsewhere = tmp_path / "elsewhere"
+        for path in ("archive-v0/same/old.py", "wheels-v8/both/old", "wheels-v8/file", "elsewhere/old"):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text("uv's")
+        (tmp_path / "wheels-v8/link").symlink_to(elsewhere)
+    assert [path.name for path in (tmp_path / "archive-v0/same").iterdir()] == ["old.py"]
+    assert {path.name for path in (tmp_path / "wheels-v8/both").iterdir()} == {"old", "new"}
+    assert (tmp_path / "wheels-v8/file").read_text() == "uv's"
+    assert [path.name for path in elsewhere.iterdir()] == ["old"]
+
+
+def test_a_folder_that_comes_between_look_and_rename_is_filled_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cache_without_builds(tmp_path) as view:
+        (view / "wheels-v8/new").mkdir(parents=True)
+        (tmp_path / "wheels-v8/old").mkdir(parents=True)
+        monkeypatch.setattr(os.path, "lexists", lambda _: False)
+    assert {path.name for path in (tmp_path / "wheels-v8").iterdir()} == {"new", "old"}
+
+
 def test_what_is_installed_at_once_shares_its_files_with_the_cache(
     tmp_path: Path, files: Path, cache: Path
 ) -> None:
