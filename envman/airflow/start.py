@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from importlib.machinery import PathFinder
+from importlib.machinery import all_suffixes
 from itertools import islice
 from threading import RLock
 from types import SimpleNamespace
@@ -132,8 +132,9 @@ def _start(component: str, arguments: list[str]) -> None:
 
 def has_local_settings() -> bool:
     """Whether there are local settings, which may set variables that decide which fork servers are needed."""
-    folders = AirflowConfiguration(os.environ).module_folders()
-    return PathFinder.find_spec(LOCAL_SETTINGS, [*folders, *sys.path]) is not None
+    folders = (*AirflowConfiguration(os.environ).module_folders(), *sys.path)
+    names = [f"{LOCAL_SETTINGS}{ending}" for ending in ("", *all_suffixes())]
+    return any(os.path.exists(os.path.join(folder, name)) for folder in folders for name in names)
 
 
 def _see_to_local_settings() -> None:
