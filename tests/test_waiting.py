@@ -39,7 +39,7 @@ SLEEPERS = {
     "airflow/test_server_budget.py": "a server that starts slowly",
     "airflow/test_server_starts.py": "servers that start slowly",
     "system/test_children.py": "children that are ended",
-    "airflow/test_component.py": "an interpreter that is ended",
+    "airflow/test_component.py": "a fork server's interpreter",
     "e2e/added_bundles.py": "a task that waits for its bundle's next version",
     "e2e/test_aws.py": "a task that is later than its deadline",
     "e2e/test_executors.py": "a task that is later than its deadline",
