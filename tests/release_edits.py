@@ -11,7 +11,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from envman.image.oci_values import LAYER_GZIP, Descriptor, digest_of
+from envman.release.document import page_manifest
+
 Json = dict[str, Any]
+
+HOSTILE_VALUES: tuple[Any, ...] = (
+    "\ud800",
+    "x\udfff/",
+    "\U0001f40d",
+    10**17,
+    10**400,
+    -(10**400),
+    float("inf"),
+    float("-inf"),
+    float("nan"),
+    "@deep list@",
+    "@deep object@",
+    "@large exponent@",
+    [["x"]],
+    {"x": "\ud800"},
+)
+"""What JSON can hold, and few expect; three of it are written by `json_text`, as Python writes none."""
+
+_WRITTEN = {
+    '"@deep list@"': "[" * 20_000 + "]" * 20_000,
+    '"@deep object@"': '{"x":' * 20_000 + "0" + "}" * 20_000,
+    '"@large exponent@"': "1e999",
+}
+
+
+def json_text(data: object) -> bytes:
+    """JSON of what may have hostile values."""
+    text = json.dumps(data)
+    for name, written in _WRITTEN.items():
+        text = text.replace(name, written)
+    return text.encode()
 
 
 class EditedRelease:
@@ -40,7 +75,7 @@ class EditedRelease:
 
     def write(self) -> None:
         """Put the parts back, under new digests."""
-        self.write_document(gzip.compress(json.dumps(self.document).encode()))
+        self.write_document(gzip.compress(json_text(self.document), 1))
 
     def write_document(self, blob: bytes) -> None:
         layer = self.front["layers"][0]
@@ -49,13 +84,24 @@ class EditedRelease:
 
     def write_front(self) -> None:
         first = self.release["manifests"][0]
-        first["digest"], first["size"] = self.put(json.dumps(self.front).encode())
-        self.write_release(json.dumps(self.release).encode())
+        first["digest"], first["size"] = self.put(json_text(self.front))
+        self.write_release(json_text(self.release))
 
     def write_release(self, content: bytes) -> None:
         entry = self._entry()
         entry["digest"], entry["size"] = self.put(content)
-        (self.folder / "index.json").write_text(json.dumps(self.index))
+        self.write_index()
+
+    def write_index(self) -> None:
+        (self.folder / "index.json").write_bytes(json_text(self.index))
+
+    def rename_pages(self) -> None:
+        """Have each page under the digest that a page of its layers has."""
+        pages = {}
+        for layers in self.document["pages"].values():
+            blobs = [Descriptor(LAYER_GZIP, digest, size) for digest, size in layers.items()]
+            pages[digest_of(page_manifest(blobs))] = layers
+        self.document["pages"] = pages
 
     def replace_layer(self, environment: str, path: str, change: Callable[[bytes], bytes]) -> None:
         """Change the archive of that layer of an environment that has a file."""
@@ -72,6 +118,7 @@ class EditedRelease:
             for each in self.document["environments"].values():
                 each["layers"] = [new if one == digest else one for one in each["layers"]]
             assert one["layers"][number] == new
+            self.rename_pages()
             return
         raise AssertionError(f"no layer has {path}")
 

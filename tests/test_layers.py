@@ -66,7 +66,7 @@ PURE = {
     "store": "layout manifest switches",
     "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",
     "packages": "audit_report license package policy",
-    "release": "document layer_archive layer_record parts whole_table",
+    "release": "document layer_archive layer_record parts strangers_json whole_table",
     "servers": "figures preloads",
     "deployment": "facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group registry stage_words terminal",

@@ -45,13 +45,13 @@ class Descriptor:
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Descriptor:
         """Read one; raises KeyError, TypeError or ValueError for anything else."""
-        return Descriptor(
-            str(data["mediaType"]),
-            checked_digest(data["digest"]),
-            int(data["size"]),
-            dict(data.get("annotations") or {}),
-            str(data.get("artifactType") or ""),
-        )
+        size, annotations = data["size"], dict(data.get("annotations") or {})
+        if type(size) is not int or not 0 <= size < 2**63:
+            raise ValueError("a size is none")
+        if not all(isinstance(text, str) for text in annotations.values()):
+            raise TypeError("an annotation is no text")
+        kind = str(data.get("artifactType") or "")
+        return Descriptor(str(data["mediaType"]), checked_digest(data["digest"]), size, annotations, kind)
 
 
 _DIGEST = re.compile("sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})")

@@ -25,13 +25,13 @@ class LayerStore:
     jobs: int
 
     def layer(self, entries: Sequence[Entry], note: str) -> tuple[Layer, bool]:
-        """A layer of ordered entries, and whether it was there. Raises OSError, ImageError."""
+        """A layer of ordered entries, and whether it was there, undamaged. Raises OSError, ImageError."""
         parts = f"{fingerprint(entries)} {self.epoch} {self.compression.describe()}"
         known = self.layout.folder / "layers" / f"{hashlib.sha256(parts.encode()).hexdigest()}.json"
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             data = json.loads(known.read_text(encoding="utf-8"))
             blob = Descriptor.from_dict(data["blob"])
-            if self.layout.has(blob):
+            if self.layout.is_sound(blob):
                 mark_used(self.layout.path(blob.digest))
                 return Layer(blob, str(data["diff_id"]), note), True
         with self.layout.new_blob() as stream:

@@ -17,6 +17,7 @@ from envman.release.fitness import Host
 from envman.release.known_layers import KnownLayers
 from envman.release.layer_archive import UnfitLayerError
 from envman.release.layer_record import LayerFile, record_text
+from envman.release.strangers_json import read_json
 from envman.release.unpacking import Expected, Unpacking
 from envman.store import layout
 from envman.store.folder import Store
@@ -41,6 +42,7 @@ class Assembled:
 def released_manifest(released: Released, where: str) -> Manifest:
     """The manifest of a released generation, whose name has to follow from it; raises ImageError."""
     try:
+        read_json(released.manifest.encode())
         manifest = parse_manifest(released.manifest, where)
         parse_interpreter(json.dumps(asdict(manifest.interpreter)))
         made = generation_identifier(manifest.lock, manifest.interpreter, manifest.options)
@@ -54,7 +56,7 @@ def released_manifest(released: Released, where: str) -> Manifest:
             raise ValueError("it says what can't be shown")
         if not (0 < manifest.file_count < 10**7 and 0 <= manifest.size < 2**50):
             raise ValueError("it says nothing that can be of its size")
-    except (StoreError, ValueError) as error:
+    except (StoreError, ValueError, RecursionError) as error:
         what = f"the manifest of {released.generation} can't be used: {error}"
         raise ImageError(Problem(where, what, _AGAIN)) from None
     return manifest

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Protocol, cast
 
@@ -23,6 +22,7 @@ from envman.release.document import (
     parse_release_index,
 )
 from envman.release.layer_archive import ArchiveReader, UnfitLayerError, unpacked_blob
+from envman.release.strangers_json import read_json
 from envman.spec.image_names import Reference
 from envman.system.processes import Processes
 
@@ -136,8 +136,8 @@ class FolderSource:
     def index(self) -> bytes:
         """The release's index."""
         with _opened(self._folder / "index.json", str(self._folder)) as stream:
-            found = _in_index(stream.read(_LARGEST_INDEX + 1), self._name, str(self._folder))
-        return self.manifest(found)
+            names = _names(stream.read(_LARGEST_INDEX + 1), str(self._folder))
+        return self.manifest(_named(names, self._name, str(self._folder)))
 
     def manifest(self, one: Descriptor) -> bytes:
         """A manifest that the index names."""
@@ -167,6 +167,10 @@ class ArchiveSource:
 
     def index(self) -> bytes:
         """The release's index."""
+        return self.manifest(_named(self.names(), self._name, str(self._file)))
+
+    def names(self) -> dict[str, Descriptor]:
+        """All that the archive has by name; raises ImageError, OSError."""
         where = str(self._file)
         with _opened(self._file, where) as stream:
             try:
@@ -180,8 +184,7 @@ class ArchiveSource:
                 raise ImageError(Problem(where, "is no archive of an OCI layout", _PUSH))
             place, size = self._places["index.json"]
             stream.seek(place)
-            found = _in_index(stream.read(min(size, _LARGEST_INDEX + 1)), self._name, where)
-        return self.manifest(found)
+            return _names(stream.read(min(size, _LARGEST_INDEX + 1)), where)
 
     def manifest(self, one: Descriptor) -> bytes:
         """A manifest that the index names."""
@@ -249,19 +252,23 @@ def _opened(path: Path, where: str) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def _in_index(text: bytes, name: str, where: str) -> Descriptor:
-    """The manifest that an index has under a name; raises ImageError."""
+def _names(index: bytes, where: str) -> dict[str, Descriptor]:
+    """What an index has by name; raises ImageError."""
     try:
-        if len(text) > _LARGEST_INDEX:
+        if len(index) > _LARGEST_INDEX:
             raise ValueError("it is too large")
-        found = [Descriptor.from_dict(entry) for entry in json.loads(text)["manifests"]]
+        found = [Descriptor.from_dict(entry) for entry in read_json(index)["manifests"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ImageError(Problem(where, f"its index can't be read: {error}", _PUSH)) from None
-    named = {one.annotations.get(REF_NAME): one for one in found}
-    if name not in named:
-        listed = ", ".join(sorted(str(one) for one in named if one)) or "nothing"
+    return {one.annotations[REF_NAME]: one for one in found if REF_NAME in one.annotations}
+
+
+def _named(names: Mapping[str, Descriptor], name: str, where: str) -> Descriptor:
+    """The manifest that has a name; raises ImageError."""
+    if name not in names:
+        listed = ", ".join(sorted(names)) or "nothing"
         raise ImageError(Problem(where, f"has no release '{name}'; there is: {listed}", "Look at the name."))
-    return named[name]
+    return names[name]
 
 
 def _checked(content: bytes, one: Descriptor, where: str) -> bytes:

@@ -27,6 +27,7 @@ from envman.image.oci_values import (
 )
 from envman.image.referrers import EMPTY_BLOB
 from envman.names import name_problem
+from envman.release.strangers_json import read_json
 
 FORMAT = 1
 _TYPE = "application/vnd.envman.release."
@@ -40,11 +41,15 @@ PAGE = 40
 LARGEST_MANIFEST = 4 * 1024**2
 """Bytes of a manifest or index that skopeo and most registries take."""
 
-LARGEST_DOCUMENT = 256 * 1024**2
+LARGEST_DOCUMENT = 16 * 1024**2
 """Bytes of a document, unpacked; that of 200 environments has 3 MB."""
 
 GENERATION = re.compile("[0-9a-f]{12}(-[0-9]{1,6})?")
 _SHA256 = re.compile("sha256:[0-9a-f]{64}")
+_FACT = re.compile("[ -~]{0,100}")
+"""What an interpreter says of itself."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII)
 _REMEDY = "Name a release, as envman push has written one."
 _UNFIT = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 """What reading JSON of strangers raises."""
@@ -127,7 +132,7 @@ def release_index(front: bytes, pages: Iterable[bytes]) -> bytes:
 def parse_release_index(text: bytes, where: str) -> Descriptor:
     """The manifest of the document, by a release's index; raises ImageError for anything else."""
     try:
-        data = json.loads(text)
+        data = read_json(text)
         if "manifests" not in data:
             raise ValueError(_other_kind(data))
         front = _blob(data["manifests"][0])
@@ -141,12 +146,14 @@ def parse_release_index(text: bytes, where: str) -> Descriptor:
 def parse_front(text: bytes, where: str) -> Descriptor:
     """The document's blob, by its manifest; raises ImageError for anything else."""
     try:
-        data = json.loads(text)
+        data = read_json(text)
         if data.get("artifactType") != ARTIFACT:
             raise ValueError(_other_kind(data))
         (document,) = [_blob(one) for one in data["layers"]]
         if document.media_type != DOCUMENT:
             raise ValueError(f"its document is of the type {document.media_type}")
+        if document.size > LARGEST_DOCUMENT or _blob(data["config"]).digest != digest_of(EMPTY_BLOB):
+            raise ValueError("it names blobs that no release has")
         return document
     except _UNFIT as error:
         raise ImageError(Problem(where, f"is no release: {_said(error)}", _REMEDY)) from None
@@ -170,7 +177,7 @@ def _blob(data: Mapping[str, Any]) -> Descriptor:
 def parse_release(text: bytes, where: str) -> Release:
     """Read a release's document; raises ImageError for anything else, and for layers that no page names."""
     try:
-        data = json.loads(text)
+        data = read_json(text)
         if data.pop("format") != FORMAT:
             raise ValueError("another format")
         environments = data.pop("environments")
@@ -187,9 +194,10 @@ def parse_release(text: bytes, where: str) -> Release:
 
 def _released(data: Mapping[str, Any]) -> Released:
     one = Released(**{**data, "abi": Abi(**data["abi"]), "layers": tuple(data["layers"])})
-    texts = (one.generation, one.manifest, one.signature, one.abi.abi, one.abi.libc, one.abi.platform)
-    if not all(isinstance(text, str) for text in (*texts, *one.layers)):
+    if not all(isinstance(text, str) for text in (one.generation, one.manifest, one.signature, *one.layers)):
         raise TypeError("an environment's fields are not of their types")
+    if not all(_FACT.fullmatch(fact) for fact in (one.abi.abi, one.abi.libc, one.abi.platform)):
+        raise ValueError("an environment's interpreter says of itself what none says")
     if not GENERATION.fullmatch(one.generation):
         raise ValueError(f"{one.generation!r} is not the name of a generation")
     if len(set(one.layers)) != len(one.layers):
@@ -202,6 +210,8 @@ def _check_release(release: Release) -> None:
         raise TypeError("its fields are not of their types")
     if not release.root.startswith("/") or posixpath.normpath(release.root) != release.root:
         raise ValueError("its root folder is not absolute")
+    if not release.root.isprintable():
+        raise ValueError("its root folder can't be shown")
     if not release.environments:
         raise ValueError("it has no environments")
     for name in release.environments:
@@ -212,6 +222,9 @@ def _check_release(release: Release) -> None:
             raise ValueError("a digest is not SHA-256")
         if not all(type(size) is int and size > 0 for size in layers.values()):
             raise ValueError("a layer has no size")
+        blobs = [Descriptor(LAYER_GZIP, digest, size) for digest, size in layers.items()]
+        if digest_of(page_manifest(blobs)) != page:  # so nothing is fetched by it that is not listed here
+            raise ValueError(f"the page {page} does not name the layers that it says")
 
 
 def _said(error: Exception) -> str:
@@ -258,18 +271,32 @@ def is_host_tag(tag: str) -> bool:
     return tag.startswith(_HOST_TAG)
 
 
-def parse_host_record(text: bytes, where: str) -> HostRecord:
-    """Read a host's record; raises ImageError for anything else."""
+def parse_host_record(text: bytes, tag: str, where: str) -> HostRecord:
+    """Read the host's record that stands under a tag; raises ImageError for anything else."""
+    remedy = f"If it is a release or an image, give it a tag that does not begin with {_HOST_TAG}"
     try:
-        manifest = json.loads(text)
+        manifest = read_json(text)
         if manifest.get("artifactType") != HOST_ARTIFACT:
             raise ValueError("it is something else")
-        record = HostRecord(**json.loads(manifest["annotations"][_RECORD]))
-        texts = [record.host, record.root, record.at, record.release]
-        texts += [*record.environments, *record.environments.values()]
-        if not all(isinstance(one, str) and one.isprintable() and len(one) < _LONGEST for one in texts):
-            raise ValueError("its fields are no texts that can be shown")
+        remedy = "Find out who has pushed it. The host's next pull with --report writes its record again."
+        record = HostRecord(**read_json(manifest["annotations"][_RECORD].encode()))
+        _check_record(record)
+        if record.tag != tag:
+            raise ValueError(f"it is the record of {record.host}, which belongs under the tag {record.tag}")
         return record
     except _UNFIT as error:
         what = f"is not what a host says of itself: {_said(error)}"
-        raise ImageError(Problem(where, what, "Remove that tag from the registry.")) from None
+        raise ImageError(Problem(where, what, remedy)) from None
+
+
+def _check_record(record: HostRecord) -> None:
+    texts = (record.host, record.root, record.at, record.release, *record.environments.values())
+    if not all(isinstance(one, str) and one.isprintable() and len(one) < _LONGEST for one in texts):
+        raise ValueError("its fields are no texts that can be shown")
+    if not _TIME.fullmatch(record.at) or not _SHA256.fullmatch(record.release):
+        raise ValueError("it does not say what was pulled, and when")
+    for name, generation in record.environments.items():
+        if problem := name_problem(name):
+            raise ValueError(f"environment {name!r}: {problem}")
+        if generation and not GENERATION.fullmatch(generation):
+            raise ValueError(f"{generation!r} is not the name of a generation")

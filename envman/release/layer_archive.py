@@ -19,6 +19,12 @@ _RECORD = 512
 _LARGEST_HEADER = 1 << 16
 """Bytes of an extended header; one has room for two paths."""
 
+SMALLEST_MEMBER = 1 << 16
+"""Bytes that each gzip member but the last has to unpack to: starting one takes time, whatever it holds."""
+
+MOST_LEVELS = 128
+"""Folders that a path may be below."""
+
 _OCTAL = re.compile(rb"[0-7]{1,11}[\0 ]*")
 
 
@@ -45,7 +51,8 @@ class Gunzip:
 
     def __init__(self, stream: Readable, most: int) -> None:
         self._stream = stream
-        self._left = most
+        self._most = self._left = most
+        self._members = 1
         self._unpacker = zlib.decompressobj(31)
         self._waiting = b""
         self._ready = bytearray()
@@ -66,7 +73,7 @@ class Gunzip:
             self._digest.update(self._waiting)
             self.size += len(self._waiting)
         if self._unpacker.eof and self._waiting:
-            self._unpacker = zlib.decompressobj(31)
+            self._start_member()
         if self._unpacker.eof:
             return False
         at_end = not self._waiting
@@ -82,6 +89,12 @@ class Gunzip:
             raise UnfitLayerError("it unpacks to more than it may")
         self._ready += block
         return True
+
+    def _start_member(self) -> None:
+        if self._most - self._left < self._members * SMALLEST_MEMBER:
+            raise UnfitLayerError(f"it has members of less than {SMALLEST_MEMBER} bytes, or something behind")
+        self._members += 1
+        self._unpacker = zlib.decompressobj(31)
 
     def finish(self) -> str:
         """The digest of the blob, once all of it was read; raises UnfitLayerError for what is left of it."""
@@ -212,6 +225,8 @@ def _plain(path: str) -> str:
     """A path below the archive's folder, in the one way to write it."""
     if not path or "\0" in path or any(part in {"", ".", ".."} for part in path.split("/")):
         raise UnfitLayerError(f"the path {path[:200]!r} is not below the generation")
+    if path.count("/") > MOST_LEVELS:
+        raise UnfitLayerError(f"the path {path[:200]!r} is below more than {MOST_LEVELS} folders")
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import tempfile
@@ -16,6 +15,7 @@ from envman.errors import EnvmanError, Problem, UsageError
 from envman.oci.skopeo import Skopeo
 from envman.release.blob_sources import blob_source, read_release
 from envman.release.document import HostRecord, is_host_tag, parse_host_record
+from envman.release.strangers_json import read_json
 from envman.spec.image_names import Reference
 from envman.system.events import silent
 from envman.system.processes import Processes
@@ -100,7 +100,7 @@ def _from_registry(place: Reference, skopeo: Skopeo) -> tuple[tuple[HostRecord, 
 
     def read(tag: str) -> HostRecord:
         there = place.with_tag(tag)
-        return parse_host_record(skopeo.raw_manifest(there), str(there))
+        return parse_host_record(skopeo.raw_manifest(there), tag, str(there))
 
     outcomes = side_by_side(tags, read, _AT_ONCE, silent)
     return outcomes.results, outcomes.problems()
@@ -121,7 +121,7 @@ def _by_ssh(host: str, root: str | None, processes: Processes) -> HostRecord:
     try:
         if len(finished.stdout) > _LARGEST_ANSWER:
             raise ValueError("it is too long")
-        answer = json.loads(finished.stdout)
+        answer = read_json(finished.stdout.encode())
         found = {str(row["environment"]): row["generation"] for row in answer["result"]}
         texts = [*found, *(one for one in found.values() if one is not None)]
         if answer["schema_version"] != 1 or not all(isinstance(one, str) for one in texts):

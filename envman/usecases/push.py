@@ -16,11 +16,12 @@ from envman.oci.layer import Compression, compressor
 from envman.oci.layers import LayerStore
 from envman.oci.skopeo import Skopeo, layout_reference
 from envman.release.archiving import write_archive
-from envman.release.blob_sources import named_place, not_a_place
+from envman.release.blob_sources import ArchiveSource, named_place, not_a_place
 from envman.release.cached_layers import RELEASES, gathered
 from envman.release.document import (
     ARTIFACT,
     DOCUMENT,
+    LARGEST_DOCUMENT,
     LARGEST_MANIFEST,
     Release,
     Released,
@@ -30,6 +31,7 @@ from envman.release.document import (
 )
 from envman.release.fitness import Host
 from envman.release.packing import Packing
+from envman.release.strangers_json import MOST_VALUES, has_few_values
 from envman.resolver.table import Table
 from envman.signing.signers import read_signature
 from envman.spec.image_names import Reference
@@ -44,6 +46,7 @@ from envman.system.processes import Processes
 from envman.system.side_by_side import default_jobs
 
 _NAME = "release"
+_FEWER = "Push fewer environments at once, under several tags."
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def push(store: Store, target: Reference, names: Iterable[str], report: Report) 
     if target.scheme not in {"docker", "oci", "oci-archive"}:
         raise UsageError(not_a_place(target))
     compressor(Compression.GZIP)  # it has to be there
+    _check_archive(target)
     processes = Processes()
     cache = Layout(cache_folder(os.environ) / RELEASES)
     read_table(store.root)
@@ -102,6 +106,21 @@ def push(store: Store, target: Reference, names: Iterable[str], report: Report) 
     return ReleasePushed(str(target), index.digest, store.root, generations, len(layers), made, size)
 
 
+def _check_archive(target: Reference) -> None:
+    """Raises UsageError where the target's file has another release, or is something else."""
+    file, name = named_place(target)
+    if target.scheme != "oci-archive" or not file.exists():
+        return
+    try:
+        others = sorted({*ArchiveSource(file, name).names()} - {name})
+    except ImageError as error:
+        remedy = "Name another file, or remove that one."
+        raise UsageError([Problem(one.where, one.what, remedy) for one in error.problems]) from None
+    if others:
+        what = f"has the release '{others[0]}', and a push writes the whole file"
+        raise UsageError(Problem(str(file), what, f"Name another file for '{name}', or push to oci:FOLDER."))
+
+
 def _chosen(store: Store, table: Table, names: list[str]) -> dict[str, str]:
     """The environments that are pushed, with their generations; raises UsageError, ResolveError."""
     declared = table.names("environment")
@@ -130,13 +149,17 @@ def _artifacts(
 
     Raises ImageError where there are too many.
     """
-    document = cache.put(DOCUMENT, compressor(Compression.GZIP)(release.to_json()))
+    said = release.to_json()
+    if len(said) > LARGEST_DOCUMENT or not has_few_values(said):
+        what = f"its document has more than {LARGEST_DOCUMENT} bytes, or {MOST_VALUES} values"
+        raise ImageError(Problem("release", what, _FEWER))
+    document = cache.put(DOCUMENT, compressor(Compression.GZIP)(said))
     front = page_manifest([document], ARTIFACT)
     manifests = [cache.put(MANIFEST, one) for one in (front, *pages)]
     text = release_index(front, pages)
     if len(text) > LARGEST_MANIFEST:
         what = f"its index of {len(pages)} manifests has more than {LARGEST_MANIFEST} bytes"
-        raise ImageError(Problem("release", what, "Push fewer environments at once, under several tags."))
+        raise ImageError(Problem("release", what, _FEWER))
     return cache.put(INDEX, text), [document, cache.put(EMPTY, EMPTY_BLOB), *manifests]
 
 
@@ -148,7 +171,7 @@ def _send(
         folder, name = named_place(target)
         there = Layout(folder)
         for blob in (*blobs, index):
-            there.take(blob, cache)
+            there.copy(blob, cache)
         there.name(name, index)
         return
     skopeo = Skopeo(processes)

@@ -24,7 +24,7 @@ from envman.store.folder import Store
 from envman.system.events import silent
 from envman.usecases.pull import PullOptions, pull
 from tests.conftest import Deployment
-from tests.release_edits import EditedRelease, rewritten, with_member
+from tests.release_edits import HOSTILE_VALUES, EditedRelease, json_text, rewritten, with_member
 from tests.release_hosts import PullingHost, new_host
 
 Edit = Callable[[EditedRelease], None]
@@ -84,7 +84,7 @@ def front(**fields: object) -> Edit:
 def index(**fields: object) -> Edit:
     def edit(release: EditedRelease) -> None:
         release.release.update(fields)
-        release.write_release(json.dumps(release.release).encode())
+        release.write_release(json_text(release.release))
 
     return edit
 
@@ -143,7 +143,63 @@ def executable(release: EditedRelease) -> None:
 def size(release: EditedRelease) -> None:
     for page in release.document["pages"].values():
         page.update({digest: number + 1 for digest, number in page.items()})
+    release.rename_pages()
     release.write()
+
+
+def more_on_a_page(release: EditedRelease) -> None:
+    """A page names a blob that the document doesn't."""
+    ((page, layers),) = release.document["pages"].items()
+    manifest = json.loads(release.blob(page))
+    digest, size = release.put(b"what nobody wants" * 1000)
+    manifest["layers"].append({**manifest["layers"][0], "digest": digest, "size": size})
+    release.document["pages"] = {release.put(json_text(manifest))[0]: layers}
+    release.write()
+
+
+def more_in_front(release: EditedRelease) -> None:
+    """The first artifact names a blob besides the document."""
+    digest, size = release.put(b"what nobody wants" * 1000)
+    release.front["config"].update(digest=digest, size=size)
+    release.write_front()
+
+
+def abi(**facts: object) -> Edit:
+    def edit(release: EditedRelease) -> None:
+        env_a(release)["abi"].update(facts)
+        release.write()
+
+    return edit
+
+
+def page_size(value: object) -> Edit:
+    def edit(release: EditedRelease) -> None:
+        for page in release.document["pages"].values():
+            page.update(dict.fromkeys(page, value))
+        release.write()
+
+    return edit
+
+
+def in_folder(**fields: object) -> Edit:
+    """Change the entry of the folder's own index."""
+
+    def edit(release: EditedRelease) -> None:
+        release.index["manifests"][0].update(fields)
+        release.write_index()
+
+    return edit
+
+
+def unwritable_manifest(release: EditedRelease) -> None:
+    env_a(release)["manifest"] += "\ud800"
+    release.write()
+
+
+def wide(release: EditedRelease) -> None:
+    """23 kB that would take 675 MB."""
+    text = json_text({**release.document, "z": "@"}).replace(b'"@"', b"[" + b"[]," * 5_000_000 + b"[]]")
+    release.write_document(gzip.compress(text))
 
 
 def other_blob(release: EditedRelease) -> None:
@@ -186,6 +242,19 @@ def bomb(release: EditedRelease) -> None:
     release.write_document(gzip.compress(bytes(300_000_000), 1))
 
 
+def sprinkled(release: EditedRelease) -> None:
+    """A layer with 200,000 members of nothing."""
+    (digest, *_) = env_a(release)["layers"]
+    new, size = release.put(gzip.compress(b"") * 200_000 + release.blob(digest))
+    for page in release.document["pages"].values():
+        if page.pop(digest, None):
+            page[new] = size
+    for each in release.document["environments"].values():
+        each["layers"] = [new if one == digest else one for one in each["layers"]]
+    release.rename_pages()
+    release.write()
+
+
 def not_json(release: EditedRelease) -> None:
     release.write_document(gzip.compress(b"[" * 100_000))
 
@@ -193,6 +262,7 @@ def not_json(release: EditedRelease) -> None:
 HOSTILE: dict[str, tuple[Edit, int, str]] = {
     # what it is: how it is made, the exit code, what is said
     "a path above": (added("../../evil"), 9, "not below the generation"),
+    "a path without end": (added("/".join("a" * 1900)), 9, "is below more than 128 folders"),
     "an absolute path": (added("/etc/evil"), 9, "not below the generation"),
     "a hard link": (added("evil", tarfile.LNKTYPE, target="/etc/shadow"), 9, "type '1'"),
     "a device": (added("evil", tarfile.CHRTYPE), 9, "type '3'"),
@@ -232,11 +302,32 @@ HOSTILE: dict[str, tuple[Edit, int, str]] = {
     "a manifest of another version": (manifest(py_version="3.99.1"), 9, "made of what is"),
     "a program for a python": (manifest(py_executable="/bin/sh"), 9, "made of what is"),
     "an option as a python": (manifest(py_executable="-c"), 9, "can't be used"),
-    "files without end": (manifest(size=2**60), 9, "can be of its size"),
+    "files without end": (manifest(size=2**55), 9, "can be of its size"),
     "another list": (manifest(files=f"sha256:{'0' * 64}"), 9, "not those that its manifest was made for"),
     "an unknown record": (table("confinement\tenv_a\tstrict"), 8, "does not know what 'confinement' means"),
     "a user root": (table("user\tenv_a\troot:root"), 8, "'user' of 'env_a'"),
     "a limit of nothing": (table("limits\tenv_a\tmemory=abc"), 8, "'limits' of 'env_a'"),
+    "a server's time": (table("server-idle\tenv_a\tnever"), 8, "'server-idle' of 'env_a'"),
+    "a page of more": (more_on_a_page, 9, "does not name the layers that it says"),
+    "a document of more": (more_in_front, 9, "names blobs that no release has"),
+    "a document that is wide": (wide, 9, "has more than 1000000 values"),
+    "members of nothing": (sprinkled, 9, "members of less than 65536 bytes"),
+    "a table that can't be written": (document(table="envman-table 2 \ud800"), 9, "half of a surrogate pair"),
+    "a signature that can't be written": (document(table_signature="\ud800"), 9, "half of a surrogate pair"),
+    "a generation's signature": (field(signature="\ud800"), 9, "half of a surrogate pair"),
+    "a manifest that can't be written": (unwritable_manifest, 9, "half of a surrogate pair"),
+    "a manifest's field": (manifest(spec="\ud800"), 9, "can't be used"),
+    "a manifest's time": (manifest(seconds=float("inf")), 9, "Infinity is no number"),
+    "a root that can't be shown": (document(root="/x\x1b[31m"), 9, "can't be shown"),
+    "a page's size": (page_size(10**400), 9, "a number is too large"),
+    "an endless size": (page_size(float("inf")), 9, "Infinity is no number"),
+    "a C library without end": (abi(libc="glibc " + "9" * 5000 + ".1"), 9, "what none says"),
+    "an index's size": (in_folder(size=float("inf")), 9, "Infinity is no number"),
+    "an index's name": (
+        in_folder(annotations={"org.opencontainers.image.ref.name": ["1"]}),
+        9,
+        "an annotation is no text",
+    ),
     "a table that was edited": (document(table="envman-table 2 00000000\nbundle\ta\tb\t\n"), 8, "edited"),
 }
 
@@ -272,6 +363,7 @@ class Mutations:
         {},
         "é\x00",
         1.5,
+        *HOSTILE_VALUES,
     )
 
     def __init__(self, seed: int) -> None:
@@ -302,6 +394,25 @@ class Mutations:
             data[key] = self.chance.choice(self.VALUES)
 
 
+def change_one_part(release: EditedRelease, part: int, mutations: Mutations) -> None:
+    if part == 0:
+        release.front = mutations.of(release.front)
+        release.write_front()
+    elif part == 1:
+        release.release = mutations.of(release.release)
+        release.write_release(json_text(release.release))
+    elif part == 2:
+        release.index = mutations.of(release.index)
+        release.write_index()
+    elif part == 3:
+        changed = mutations.of(json.loads(env_a(release)["manifest"]))
+        env_a(release)["manifest"] = json_text(changed).decode()
+        release.write()
+    else:
+        release.document = mutations.of(release.document)
+        release.write()
+
+
 def test_mutated_releases_are_pulled_or_refused(
     two_teams: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,17 +424,9 @@ def test_mutated_releases_are_pulled_or_refused(
     mutations, refused = Mutations(20261128), 0
     said: list[str] = []
     original = EditedRelease(tmp_path / "release", "1")
-    for number in range(1500):
+    for number in range(3000):
         release = copy.deepcopy(original)
-        if number % 3:
-            release.document = mutations.of(original.document)
-            release.write()
-        elif number % 2:
-            release.front = mutations.of(original.front)
-            release.write_front()
-        else:
-            release.release = mutations.of(original.release)
-            release.write_release(json.dumps(release.release).encode())
+        change_one_part(release, number % 6, mutations)
         try:
             outcomes = pull(store, place, [], PullOptions(), silent).outcomes
             assert not [one for one in outcomes.problems() if "defect of envman" in one.remedy], number
@@ -333,7 +436,7 @@ def test_mutated_releases_are_pulled_or_refused(
         assert {one.name for one in two_teams.root.iterdir()} <= {".gen", ".lock", ".state", "env_a", "env_b"}
         if number % 100 == 0:
             shutil.rmtree(two_teams.root)
-    assert refused + len(said) > 900
+    assert refused + len(said) > 2000
     assert all(said)
     shutil.rmtree(two_teams.root)
     built.rename(two_teams.root)

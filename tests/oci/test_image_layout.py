@@ -87,6 +87,44 @@ def test_a_blob_is_taken_from_another_layout_by_a_link(tmp_path: Path) -> None:
     other.take(blob, one)
 
 
+def test_a_copy_is_a_file_of_its_own_and_replaces_a_damaged_one(tmp_path: Path) -> None:
+    """Of the right size, as a flipped bit leaves it."""
+    one, other = Layout(tmp_path / "1"), Layout(tmp_path / "2")
+    blob = one.put(CONFIG, b"{}")
+    other.copy(blob, one)
+    there = other.path(blob.digest)
+    assert (there.read_bytes(), there.stat().st_nlink) == (b"{}", 1)
+    there.write_bytes(b"[]")
+    assert (other.has(blob), other.is_sound(blob)) == (True, False)
+    assert one.is_sound(blob)
+    other.copy(blob, one)
+    assert other.is_sound(blob)
+    number = there.stat().st_ino
+    other.copy(blob, one)
+    assert there.stat().st_ino == number
+
+
+def test_a_damaged_layer_is_written_again(tmp_path: Path) -> None:
+    entries = list(in_order([written("a", b"1")]))
+    first, _ = store(tmp_path).layer(entries, "")
+    path = Layout(tmp_path).path(first.blob.digest)
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    assert Layout(tmp_path).has(first.blob)
+    again, reused = store(tmp_path).layer(entries, "")
+    assert (again, reused) == (first, False)
+    assert Layout(tmp_path).is_sound(first.blob)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"size": True}, {"size": -1}, {"size": "2"}, {"size": 2**63}, {"annotations": {"x": ["y"]}}]
+)
+def test_a_descriptor_is_of_its_types(changes: dict[str, object]) -> None:
+    data = Descriptor(CONFIG, digest_of(b"{}"), 2, {"x": "y"}).to_dict()
+    assert Descriptor.from_dict(data).size == 2
+    with pytest.raises((TypeError, ValueError)):
+        Descriptor.from_dict({**data, **changes})
+
+
 def test_a_layer_is_written_once(tmp_path: Path) -> None:
     entries = list(in_order([written("a", b"1")]))
     first, reused = store(tmp_path).layer(entries, "note")

@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from envman.image.oci_values import LAYER_GZIP, Descriptor
-from envman.release.layer_archive import ArchiveReader, Gunzip, UnfitLayerError, unpacked_blob
+from envman.oci.layer import BLOCK as WRITTEN_BLOCK
+from envman.release.layer_archive import (
+    BLOCK,
+    SMALLEST_MEMBER,
+    ArchiveReader,
+    Gunzip,
+    UnfitLayerError,
+    unpacked_blob,
+)
 from envman.release.layer_record import LayerFile
 from envman.release.unpacking import Expected, Unpacking
 
@@ -83,11 +91,25 @@ def test_members_of_gzip_stand_one_after_the_other() -> None:
     assert content == b"".join(bytes([number]) * 300_000 for number in range(5))
 
 
+@pytest.mark.parametrize("content", [b"", b"x", bytes(SMALLEST_MEMBER - 1)])
+def test_what_is_started_anew_all_the_time_is_refused(content: bytes) -> None:
+    """4 MB of members that hold nothing take 4 s; what holds little, as long for each byte."""
+    opened = Gunzip(io.BytesIO(gzip.compress(content) * 200_000), 10**12)
+    with pytest.raises(UnfitLayerError, match="members of less than"):
+        list(iter(lambda: opened.read(BLOCK), b""))
+    assert opened.size <= BLOCK
+
+
+def test_the_members_that_envman_writes_are_large_enough() -> None:
+    assert SMALLEST_MEMBER <= WRITTEN_BLOCK
+
+
 REFUSED: dict[str, tuple[tarfile.TarInfo, ...]] = {
     "not below": (member("../a"),),
     "is not below the generation": (member("/etc/passwd"),),
     "'a//b'": (member("a//b"),),
     "'a/./b'": (member("a/./b"),),
+    "below more than 128 folders": (member("/".join("a" * 1900)),),
     "type '1'": (member("a"), member("b", tarfile.LNKTYPE, target="a")),
     "type '3'": (member("a", tarfile.CHRTYPE),),
     "type '4'": (member("a", tarfile.BLKTYPE),),
