@@ -128,7 +128,15 @@ def test_a_record_that_is_none_is_told_of(
     result = two_teams.run("hosts", f"{releases}:1")
     assert result.exit_code == 1
     assert "host-evil: is not what a host says of itself" in result.stderr
+    assert "give it a tag that does not begin with host-" in result.stderr
     assert "vm_a" in result.stdout
+    record, stranger = (f"docker://{releases}:host-{name}" for name in ("vm_a", "zzz"))
+    words = ["skopeo", "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false", record, stranger]
+    subprocess.run(words, check=True, capture_output=True, timeout=60)
+    result = two_teams.run("hosts", f"{releases}:1", "--json")
+    assert result.exit_code == 1
+    assert "it is the record of vm_a" in result.stdout
+    assert {row["host"] for row in result.json["result"]["rows"]} == {"vm_a"}
 
 
 def test_a_pull_goes_on_from_what_was_fetched(

@@ -394,6 +394,10 @@ class Mutations:
             data[key] = self.chance.choice(self.VALUES)
 
 
+ALLOWED = {".gen", ".gitignore", ".lock", ".state", "env_a", "env_b"}
+"""What may stand in a root folder after a pull from a folder."""
+
+
 def change_one_part(release: EditedRelease, part: int, mutations: Mutations) -> None:
     if part == 0:
         release.front = mutations.of(release.front)
@@ -433,7 +437,7 @@ def test_mutated_releases_are_pulled_or_refused(
             refused += bool(outcomes.errors)
         except EnvmanError as error:
             said.append(error.problems[0].what)
-        assert {one.name for one in two_teams.root.iterdir()} <= {".gen", ".lock", ".state", "env_a", "env_b"}
+        assert {one.name for one in two_teams.root.iterdir()} <= ALLOWED
         if number % 100 == 0:
             shutil.rmtree(two_teams.root)
     assert refused + len(said) > 2000

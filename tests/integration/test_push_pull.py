@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import pytest
 
 from envman.signing.policy_file import VARIABLE
 from tests.conftest import Deployment, in_python
+from tests.release_edits import EditedRelease
 from tests.release_hosts import PullingHost, new_host
 from tests.ssh_keys import line, make_key, sign_generation, sign_table, write_policy
 from tests.waiting import until
@@ -113,6 +115,72 @@ def test_an_archive_needs_nothing_either(two_teams: Deployment, host: PullingHos
     host.ok("pull", f"oci-archive:{tmp_path}/release.tar:1", "env_b")
     assert host.generations() == {two_teams.current("env_b")}
     host.ok("pull", f"oci-archive:{tmp_path}/release.tar:1")
+    works(host)
+    whole(host)
+
+
+def test_an_archive_has_one_release(two_teams: Deployment, tmp_path: Path) -> None:
+    """It is written whole: what another release has in it would be gone."""
+    file = tmp_path / "release.tar"
+    two_teams.ok("push", f"oci-archive:{file}:1")
+    before = file.read_bytes()
+    refused = two_teams.run("push", f"oci-archive:{file}:2")
+    assert (refused.exit_code, "has the release '1'" in refused.stderr) == (2, True), refused.stderr
+    assert file.read_bytes() == before
+    two_teams.ok("push", f"oci-archive:{file}:1")
+    other = tmp_path / "photos.tar"
+    other.write_bytes(b"something else")
+    refused = two_teams.run("push", f"oci-archive:{other}:1")
+    assert (refused.exit_code, "Name another file" in refused.stderr) == (2, True), refused.stderr
+    assert other.read_bytes() == b"something else"
+
+
+def damage(path: Path) -> None:
+    """Flip a bit, where the file stands."""
+    with path.open("r+b") as stream:
+        stream.seek(path.stat().st_size // 2)
+        byte = stream.read(1)
+        stream.seek(-1, os.SEEK_CUR)
+        stream.write(bytes([byte[0] ^ 1]))
+
+
+def damaged(folder: Path) -> list[str]:
+    """Blobs that are not what their names say."""
+    blobs = (folder / "blobs/sha256").iterdir()
+    return [one.name for one in blobs if hashlib.sha256(one.read_bytes()).hexdigest() != one.name]
+
+
+def test_a_push_mends_what_is_damaged_in_a_folder(
+    release: str, host: PullingHost, two_teams: Deployment, tmp_path: Path
+) -> None:
+    folder = tmp_path / "release"
+    blobs = sorted((folder / "blobs/sha256").iterdir())
+    assert {one.stat().st_nlink for one in blobs} == {1}
+    for one in blobs:
+        damage(one)
+    assert len(damaged(folder)) == len(blobs)
+    said = two_teams.ok("push", release, "--json").json["result"]
+    assert (said["made"], damaged(folder)) == (0, []), "the cache is not what the folder's files are"
+    works_after_pull(host, release)
+
+
+def test_a_push_makes_again_what_is_damaged_in_the_cache(
+    release: str, host: PullingHost, two_teams: Deployment, tmp_path: Path
+) -> None:
+    cache = Path(two_teams.environment["HOME"]) / ".cache/envman/releases"
+    pages = EditedRelease(tmp_path / "release", "1").document["pages"]
+    layers = [digest for page in pages.values() for digest in page]
+    for digest in layers:
+        damage(cache / "blobs" / digest.replace(":", "/"))
+    assert len(damaged(cache)) >= len(layers)
+    said = two_teams.ok("push", f"oci:{tmp_path}/again:1", "--json").json["result"]
+    assert (said["made"], said["layers"]) == (len(layers), len(layers))
+    assert damaged(tmp_path / "again") == []
+    works_after_pull(host, f"oci:{tmp_path}/again:1")
+
+
+def works_after_pull(host: PullingHost, place: str) -> None:
+    host.ok("pull", place)
     works(host)
     whole(host)
 
