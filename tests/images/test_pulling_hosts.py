@@ -58,6 +58,7 @@ def test_five_hosts_have_the_same_bytes(
         works(host)
         host.ok("verify")
         assert not (host.folder / ".pull").exists()
+    assert five[0].ok("pull", f"{releases}@{pushed['digest']}").stdout == "2 unchanged\n"
     lists = {(host.folder / ".gen" / host.current("env_a") / "envman.files").read_bytes() for host in five}
     assert len(lists) == 1
 
