@@ -42,7 +42,7 @@ LARGEST_MANIFEST = 4 * 1024**2
 """Bytes of a manifest or index that skopeo and most registries take."""
 
 LARGEST_DOCUMENT = 16 * 1024**2
-"""Bytes of a document, unpacked; that of 200 environments has 3 MB."""
+"""Bytes of a document, unpacked; that of 200 environments has 3 to 5 MB."""
 
 GENERATION = re.compile("[0-9a-f]{12}(-[0-9]{1,6})?")
 _SHA256 = re.compile("sha256:[0-9a-f]{64}")

@@ -7,7 +7,9 @@ import math
 from typing import Any
 
 MOST_VALUES = 1_000_000
-"""Values of a text. Each takes up to 300 bytes; a release of 200 environments has some 100,000."""
+"""Values of a text, each of which may take 300 bytes. A release of 200 environments of 200 packages has some
+90,000.
+"""
 
 _LONGEST_NUMBER = 18
 """Digits that any sum of sizes may have, and any that is shown."""

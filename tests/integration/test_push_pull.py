@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from envman.errors import ImageError
 from envman.signing.policy_file import VARIABLE
+from envman.spec.image_names import parse_reference
+from envman.store.folder import Store
+from envman.system.events import silent
+from envman.usecases.push import push
 from tests.conftest import Deployment, in_python
 from tests.release_edits import EditedRelease
 from tests.release_hosts import PullingHost, new_host
@@ -247,6 +252,20 @@ def test_push_refuses_what_is_not_as_it_was_built(two_teams: Deployment, tmp_pat
     assert refused.exit_code == 8
     assert "grid/__init__.py is not as it was built" in refused.stderr
     assert not (tmp_path / "release/index.json").exists()
+
+
+def test_push_refuses_what_no_pull_would_read(
+    two_teams: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, place = Store(str(two_teams.root)), parse_reference(f"oci:{tmp_path}/release:1")
+    monkeypatch.setenv("ENVMAN_CACHE_DIR", str(tmp_path / "cache"))
+    for limit, most in (("LARGEST_DOCUMENT", 1000), ("LARGEST_MANIFEST", 100)):
+        with monkeypatch.context() as changed:
+            changed.setattr(f"envman.usecases.push.{limit}", most)
+            with pytest.raises(ImageError, match=f"more than {most} bytes"):
+                push(store, place, [], silent)
+    assert not (tmp_path / "release").exists()
+    push(store, place, [], silent)
 
 
 # a policy
