@@ -25,6 +25,9 @@ from envman.system.child_process import Finished
 from envman.system.files import mark_used, sync_file_system
 from envman.system.processes import Processes
 
+_BUILDERS_LINES = frozenset({"command", "virtualenv"})
+"""Keys of pyvenv.cfg: the command with the path of the builder's Python, and the version of virtualenv."""
+
 
 def virtualenv_version() -> str:
     """virtualenv's own version."""
@@ -110,6 +113,16 @@ class VirtualEnvironment:
         if finished.exit_code:
             remedy = _remedy(finished, f"Check the interpreter: {shlex.join(virtualenv)}")
             raise BuildError(Problem("virtualenv", said_by(finished), remedy))
+        self._drop_builders_lines()
+
+    def _drop_builders_lines(self) -> None:
+        """Take out of pyvenv.cfg who has made it: then builders at other paths make the same files. Python
+        reads other lines (PEP 405).
+        """
+        file = self.folder / "pyvenv.cfg"
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.partition("=")[0].strip() not in _BUILDERS_LINES]
+        file.write_text("".join(kept), encoding="utf-8")
 
     def packages(self) -> list[Path]:
         """Its `site-packages` folders; there is one."""

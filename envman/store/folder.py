@@ -26,6 +26,9 @@ PULL = "pull"
 STORE = "store"
 """The lock of the store as a whole, which is held for moments; a generation's is held while it is built."""
 
+_HOUR = 3600
+"""Seconds; the number of hours since the epoch has six digits until 2084, as many as a release's names may."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -95,14 +98,20 @@ class Store:
         return found if found.generation == generation else None
 
     def name_for(self, identifier: str, rebuild: bool) -> str:
-        """The folder's name for an identifier: itself, or with a number where it was rebuilt on demand."""
+        """The folder's name for an identifier: itself, or with a number where it was rebuilt on demand.
+
+        That is the next number. Where nothing of the identifier is here it is that of the hour since the epoch:
+        other roots may have it, and this one can't know which numbers they have.
+        """
         start = len(identifier) + 1
         numbers = [
             int(name[start:] or 1)
             for name in self.generations()
             if name == identifier or (name.startswith(f"{identifier}-") and name[start:].isdigit())
         ]
-        number = max(numbers, default=0 if rebuild else 1) + (1 if rebuild else 0)
+        if rebuild:
+            return f"{identifier}-{max(numbers) + 1 if numbers else int(time.time() // _HOUR)}"
+        number = max(numbers, default=1)
         return identifier if number == 1 else f"{identifier}-{number}"
 
     def discard(self, generation: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from envman.release.document import GENERATION
 from envman.store import folder, layout
 from envman.store.folder import Store
 from envman.store.switches import Action
@@ -63,3 +64,17 @@ def test_git_sees_nothing_of_a_new_root_and_a_folder_that_was_there_is_left_as_i
     with Store(f"{tmp_path}/given").locked():
         pass
     assert [path.name for path in (tmp_path / "given").iterdir()] == [".lock"]
+
+
+def test_the_names_of_what_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root that has nothing of the name gives one that no host has of an earlier build."""
+    store, name = Store(str(tmp_path)), "0123456789ab"
+    assert store.name_for(name, rebuild=False) == name
+    monkeypatch.setattr("envman.store.folder.time.time", lambda: 1_795_843_200.0)
+    assert store.name_for(name, rebuild=True) == f"{name}-498845"
+    assert GENERATION.fullmatch(store.name_for(name, rebuild=True))
+    published(tmp_path, name, "ba9876543210-7")
+    assert store.name_for(name, rebuild=True) == f"{name}-2"
+    published(tmp_path, f"{name}-498845")
+    assert store.name_for(name, rebuild=False) == f"{name}-498845"
+    assert store.name_for(name, rebuild=True) == f"{name}-498846"
