@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from envman.errors import ImageError, Problem
@@ -36,10 +36,13 @@ _SIGNS = (
 
 
 class Skopeo:
-    """skopeo, as it is on this machine."""
+    """skopeo, as it is on this machine; `held` are the locks that its runs inherit: if this process is
+    killed, they last as long as one still writes.
+    """
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, held: Sequence[int] = ()) -> None:
         self._processes = processes
+        self._held = held
         self._program = shutil.which(PROGRAM)
 
     def raw_manifest(self, image: Reference) -> bytes:
@@ -101,7 +104,7 @@ class Skopeo:
         if self._program is None:
             what = "skopeo is not installed; envman reads and pushes images through it"
             raise ImageError(Problem(PROGRAM, what, "Install it: apt-get install skopeo"))
-        return self._processes.run([self._program, *arguments], os.environ, "/", (), on_line)
+        return self._processes.run([self._program, *arguments], os.environ, "/", self._held, on_line)
 
 
 def _said(image: Reference, finished: Finished) -> bytes:

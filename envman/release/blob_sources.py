@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol, cast
 
@@ -55,10 +55,14 @@ class BlobSource(Protocol):
         """Remove a blob that was fetched, where that is this machine's own copy."""
 
 
-def blob_source(reference: Reference, folder: Path, processes: Processes) -> BlobSource:
-    """Where a name leads; `folder` is for what a registry sends. Raises UsageError, ImageError, OSError."""
+def blob_source(
+    reference: Reference, folder: Path, processes: Processes, held: Sequence[int] = ()
+) -> BlobSource:
+    """Where a name leads; `folder` is for what a registry sends, by children that inherit the locks `held`.
+    Raises UsageError, ImageError, OSError.
+    """
     if reference.scheme == "docker":
-        return RegistrySource(reference, folder, Skopeo(processes))
+        return RegistrySource(reference, folder, Skopeo(processes, held))
     if reference.scheme == "oci":
         return FolderSource(*named_place(reference))
     if reference.scheme == "oci-archive":

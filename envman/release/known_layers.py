@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from envman.release.layer_record import LayerFile, parse_head, parse_record
@@ -31,8 +31,7 @@ class KnownLayers:
         self._having: dict[str, list[str]] = {}
         self._files: dict[str, dict[str, tuple[LayerFile, ...]]] = {}
         self._fit: dict[tuple[str, str], bool] = {}
-        self._held: set[str] = set()
-        self._stack = contextlib.ExitStack()
+        self._held: dict[str, contextlib.ExitStack] = {}
         for generation in generations:
             self.add(generation)
 
@@ -40,7 +39,20 @@ class KnownLayers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        while self._held:
+            self._held.popitem()[1].close()
+
+    @contextlib.contextmanager
+    def let_go(self, generation: str) -> Iterator[None]:
+        """Hold a generation no more meanwhile, for who needs to be alone there. The caller holds its
+        builder's lock, without which `gc` removes nothing.
+        """
+        held = self._held.pop(generation, None)
+        if held is not None:
+            held.close()
+        yield
+        if held is not None:
+            self._hold(generation)
 
     def add(self, generation: str) -> None:
         """Count a generation's layers among those that are there."""
@@ -93,8 +105,9 @@ class KnownLayers:
 
     def _hold(self, generation: str) -> None:
         if generation not in self._held:
-            self._stack.enter_context(lived_in(Path(layout.manifest_path(self._store.root, generation))))
-            self._held.add(generation)
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(lived_in(Path(layout.manifest_path(self._store.root, generation))))
+                self._held[generation] = stack.pop_all()
 
     def _is_fit(self, generation: str, layer: str, files: tuple[LayerFile, ...]) -> bool:
         key = generation, layer

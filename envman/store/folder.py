@@ -27,7 +27,7 @@ STORE = "store"
 """The lock of the store as a whole, which is held for moments; a generation's is held while it is built."""
 
 _HOUR = 3600
-"""Seconds; the number of hours since the epoch has six digits until 2084, as many as a release's names may."""
+"""Seconds. The number of hours since the epoch has six digits until 2084, and a release's names no more."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class Store:
     def name_for(self, identifier: str, rebuild: bool) -> str:
         """The folder's name for an identifier: itself, or with a number where it was rebuilt on demand.
 
-        That is the next number. Where nothing of the identifier is here it is that of the hour since the epoch:
-        other roots may have it, and this one can't know which numbers they have.
+        That is the next number. Where nothing of the identifier is here it is that of the hours since the
+        epoch: other roots may have some, and this one can't know which numbers.
         """
         start = len(identifier) + 1
         numbers = [

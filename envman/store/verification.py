@@ -30,11 +30,12 @@ def verify(store: Store, names: Iterable[str]) -> tuple[VerifyOutcome, ...]:
     Raises UsageError for an environment that is not published, StoreError for a generation without a
     readable manifest and file list.
     """
-    return tuple(_verify(store, name) for name in store.choose(list(names)))
+    chosen = store.choose(list(names))
+    return tuple(verify_generation(store, name, store.current(name) or "") for name in chosen)
 
 
-def _verify(store: Store, environment: str) -> VerifyOutcome:
-    generation = store.current(environment) or ""
+def verify_generation(store: Store, environment: str, generation: str) -> VerifyOutcome:
+    """Read every file of a generation, as one of an environment's. Raises StoreError as `verify` does."""
     manifest = store.manifest(generation)
     folder = store.folder(generation)
     remedy = f"Build it anew: envman build {environment}"

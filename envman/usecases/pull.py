@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 
-from envman.errors import PolicyError, Problem, StoreError, UsageError
+from envman.errors import PolicyError, Problem, UsageError
 from envman.image.oci_values import EMPTY, MANIFEST
 from envman.image.referrers import EMPTY_BLOB
 from envman.names import nearest
@@ -22,6 +22,8 @@ from envman.release.blob_sources import BlobSource, blob_source, fetch_layers, r
 from envman.release.document import HostRecord, Release, Released
 from envman.release.fitness import Host
 from envman.release.known_layers import KnownLayers
+from envman.release.standing import Standing, another_name
+from envman.release.trusted_interpreter import check_interpreter
 from envman.release.whole_table import check_records
 from envman.resolver.table import Table
 from envman.signing.signers import check_signed
@@ -44,6 +46,7 @@ class PullStatus(str, Enum):
 
     PULLED = "pulled"
     SWITCHED = "switched"
+    SIGNED = "signed"
     UNCHANGED = "unchanged"
 
 
@@ -103,17 +106,17 @@ def pull(
         report(Event(str(place), Stage.WAITING, "another pull works there"))
 
     processes = Processes()
-    with store.locked(PULL, waiting):
+    with store.locked(PULL, waiting) as held:
         store.remove_leftovers()
         fetched = Path(store.root, layout.PULLED)
-        source = blob_source(place, fetched, processes)
+        source = blob_source(place, fetched, processes, (held,))
         report(Event(str(place), Stage.FETCHING, "what it consists of"))
         release_digest, release = read_release(source, str(place))
         _check_root(store, release, str(place))
         chosen = _chosen(release, names, str(place))
         _check_table(store, release, options.policy, str(place))
         with KnownLayers(store, [] if options.fresh else store.generations()) as known:
-            run = _Run(store, source, release, known, Host(processes), options.policy, report)
+            run = _Run(store, source, release, known, Host(processes), options, report)
             outcomes = run.pulled(chosen, str(place))
         if not outcomes.errors:
             _publish_table(store, release)
@@ -168,6 +171,7 @@ class _Ready:
     manifest: Manifest
     stamp: str
     lacking: tuple[str, ...]
+    is_here: bool
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ class _Run:
     release: Release
     known: KnownLayers
     host: Host
-    policy: str | None
+    options: PullOptions
     report: Report
 
     def pulled(self, chosen: dict[str, Released], where: str) -> Outcomes[PullOutcome]:
@@ -198,15 +202,15 @@ class _Run:
     def _checked(self, name: str, released: Released) -> _Ready:
         where = f"environment '{name}'"
         manifest = released_manifest(released, where)
-        if self.policy:
+        if self.options.policy:
             content = released.manifest.encode()
             statement = generation_statement(self.store.root, name, released.generation, content)
-            check_signed(self.policy, statement, released.signature.encode() or None)
+            check_signed(self.options.policy, statement, released.signature.encode() or None)
+        check_interpreter(manifest.interpreter.executable, self.store.root, where)
         stamp = self.host.check(manifest.interpreter, released.abi, where)
-        if self.store.is_whole(released.generation):
-            return _Ready(name, released, manifest, stamp, ())
-        lacking = self.known.lacking(released.layers, self.store.current(name))
-        return _Ready(name, released, manifest, stamp, tuple(lacking))
+        is_here = self.store.is_whole(released.generation)
+        lacking = [] if is_here else self.known.lacking(released.layers, self.store.current(name))
+        return _Ready(name, released, manifest, stamp, tuple(lacking), is_here)
 
     def _made(self, ready: _Ready) -> PullOutcome:
         started = time.monotonic()
@@ -219,52 +223,76 @@ class _Run:
             files_of_root(self.store.root, f"environment '{name}'"),
             self.store.locked(generation, waiting),
         ):
-            assembled = None
+            standing, assembled = Standing(self.store, name, generation), None
             if not self.store.is_whole(generation):
-                self.report(Event(name, Stage.INSTALLING, generation))
-                assembly = Assembly(self.store, self.source, self.known, self.host, self.release.layers())
-                where = f"environment '{name}'"
-                assembled = assembly.make(ready.released, ready.manifest, ready.stamp, where)
-                self.known.add(generation)
-            self._check(ready, is_new=assembled is not None)
+                assembled = self._assembled(ready)
+            elif self.options.fresh:
+                standing.check_undamaged()
+            renewed = self._check(ready, standing, is_new=assembled is not None)
             self.report(Event(name, Stage.PUBLISHING))
             switched = self.store.publish(name, generation, Action.PULL)
-        status = PullStatus.PULLED if assembled else PullStatus.SWITCHED if switched else PullStatus.UNCHANGED
+        status = PullStatus.SIGNED if renewed else PullStatus.UNCHANGED
+        status = PullStatus.PULLED if assembled else PullStatus.SWITCHED if switched else status
         self.report(Event(name, Stage.DONE, f"{status.value}, {generation}"))
         return _outcome(ready, status, assembled or Assembled(0, 0, 0), time.monotonic() - started)
 
-    def _check(self, ready: _Ready, is_new: bool) -> None:
+    def _assembled(self, ready: _Ready) -> Assembled:
+        """Assemble a generation, under its lock. One that was here, and went since, was not fetched for."""
+        name, released = ready.name, ready.released
+        where = f"environment '{name}'"
+        if ready.is_here:
+            self.report(Event(name, Stage.FETCHING, f"{released.generation}, which went away just now"))
+            lacking = set(self.known.lacking(released.layers, self.store.current(name)))
+            fetch_layers(self.source, self.release, lacking)
+        self.report(Event(name, Stage.INSTALLING, released.generation))
+        assembly = Assembly(self.store, self.source, self.known, self.host, self.release.layers())
+        assembled = assembly.make(released, ready.manifest, ready.stamp, where)
+        self.known.add(released.generation)
+        return assembled
+
+    def _check(self, ready: _Ready, standing: Standing, is_new: bool) -> bool:
         """Raises StoreError or PolicyError where the generation that stands must not be published; its
-        signature is there before its name is.
+        signature is there before its name is. Returns whether it has got the release's manifest.
         """
         store, name, generation = self.store, ready.name, ready.released.generation
-        text = Path(layout.manifest_path(store.root, generation)).read_bytes()
-        if text == ready.released.manifest.encode():
-            if ready.released.signature:
-                write_atomic(
-                    Path(layout.signature_path(store.root, name, generation)), ready.released.signature
-                )
-        elif not is_new:
-            self._check_same(ready)
-        if self.policy:
-            check_published(store, name, generation, self.policy)
+        text, signature = ready.released.manifest.encode(), ready.released.signature
+        renewed = False
+        if Path(layout.manifest_path(store.root, generation)).read_bytes() == text:
+            if signature:
+                write_atomic(Path(layout.signature_path(store.root, name, generation)), signature)
+        else:
+            standing.check_same(ready.manifest)
+            renewed = bool(signature) and self._renewed(ready, standing)
+        if self.options.policy:
+            check_published(store, name, generation, self.options.policy)
             if store.current(name) == generation:  # nothing is switched; what is started is compared then
-                return
+                return renewed
             try:
                 compare_files(store.root, name, generation, text)
             except PolicyError as error:
                 if is_new:
                     store.discard(generation)
                 raise PolicyError(_with_remedy(error, _FRESH)) from None
+        return renewed
 
-    def _check_same(self, ready: _Ready) -> None:
-        """A generation of the same name that was built here: it may run if it has the same files."""
-        generation = ready.released.generation
-        standing = self.store.manifest(generation)
-        if standing is None or standing.files != ready.manifest.files:
-            what = f"this host has built {generation} itself, with other files than those of the release"
-            remedy = f"Where it was built: envman build {ready.name} --rebuild, for another name; push again."
-            raise StoreError(Problem(f"environment '{ready.name}'", what, remedy))
+    def _renewed(self, ready: _Ready, standing: Standing) -> bool:
+        """Have a generation signed as the release is; where that can't be, and the policy refuses it as it
+        stands, raises PolicyError.
+        """
+        name = ready.name
+        environments = self.release.environments
+        why = standing.why_kept(ready.released, environments, self.known, ready.stamp)
+        if not why:
+            return True
+        self.report(Event(name, Stage.PUBLISHING, f"keeps its manifest, and not the release's, as {why}"))
+        try:
+            check_published(self.store, name, ready.released.generation, self.options.policy)
+        except PolicyError as error:
+            what = f"{error.problems[0].what}; the release's signature can't take its place, as {why}"
+            raise PolicyError(
+                Problem(f"environment '{name}'", what, another_name(name, " --sign KEY"))
+            ) from None
+        return False
 
 
 _FRESH = "Pull again, with none of the files that this host has: envman pull --fresh"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +15,16 @@ from pathlib import Path
 import pytest
 
 from envman.image.oci_values import digest_of
+from envman.spec.image_names import parse_reference
+from envman.store.folder import Store
+from envman.store.locks import try_locked
+from envman.system.events import Event, Stage, silent
+from envman.usecases.gc import collect
+from envman.usecases.pull import PullOptions, PullStatus, pull
 from tests.conftest import Deployment
 from tests.images import machine
 from tests.release_hosts import PullingHost, new_host
+from tests.waiting import until
 
 VERSION = ("python", "-c", "import frame; print(frame.__version__)")
 
@@ -207,3 +216,53 @@ def test_what_an_earlier_pull_has_fetched_is_not_fetched_again(
     host.ok("pull", f"{releases}:1")
     works(host)
     assert not (host.folder / ".pull").exists()
+
+
+def test_what_goes_while_a_pull_works_is_fetched(
+    two_teams: Deployment, releases: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generation that was whole when the pull looked, and that `gc` took before its turn came."""
+    two_teams.ok("push", f"{releases}:1")
+    first = two_teams.current("env_a")
+    next_generation(two_teams, "tool")
+    two_teams.ok("push", f"{releases}:2")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    built = two_teams.root.rename(tmp_path / "built")
+    store, removed = Store(str(two_teams.root)), []
+
+    def collected(event: Event) -> None:
+        if event.stage is Stage.FETCHING and "layers" in event.detail:
+            removed.extend(one.generation for one in collect(store, 1, dry_run=False).removed)
+
+    for release, names in (("1", ["env_a"]), ("2", ["env_a"])):
+        assert not pull(
+            store, parse_reference(f"{releases}:{release}"), names, PullOptions(), silent
+        ).outcomes.errors
+    pulled = pull(store, parse_reference(f"{releases}:1"), [], PullOptions(), collected).outcomes
+    assert removed == [first]
+    assert not pulled.errors, pulled.problems()
+    row = next(one for one in pulled.results if one.environment == "env_a")
+    assert (row.status, row.generation) == (PullStatus.PULLED, first)
+    shutil.rmtree(two_teams.root)
+    built.rename(two_teams.root)
+
+
+def test_a_killed_pulls_skopeo_keeps_the_next_pull_waiting(five: list[PullingHost]) -> None:
+    """skopeo goes on for a while: no second one may write into the same folder."""
+    host = five[0]
+    with socket.create_server(("127.0.0.1", 0)) as silent_registry:
+        place = f"127.0.0.1:{silent_registry.getsockname()[1]}/airflow/envs:1"
+        words = host.envman("pull", place)
+        silent_registry.settimeout(60)
+        with subprocess.Popen(words, env=dict(host.environment), stderr=subprocess.DEVNULL) as process:
+            asked, _ = silent_registry.accept()  # skopeo waits for an answer
+            process.kill()
+        lock = host.folder / ".lock/pull"
+        with asked, try_locked(lock) as free:
+            assert not free
+
+    def is_free() -> bool:
+        with try_locked(lock) as free:
+            return free
+
+    until(is_free, "the lock stays, although skopeo has no more to wait for")

@@ -439,19 +439,3 @@ def test_pulls_and_collections_at_once(
         works(host)
     host.ok("pull", place)
     whole(host)
-
-
-def test_a_generation_that_was_built_here_with_other_files_stays(
-    release: str, host: PullingHost, two_teams: Deployment
-) -> None:
-    """A name says what a generation was made of, and not that a host has made the same bytes of it."""
-    host.ok("pull", release)
-    generation = host.folder / ".gen" / host.current("env_a")
-    manifest = json.loads((generation / "envman.json").read_text())
-    manifest["files"] = f"sha256:{'0' * 64}"
-    (generation / "envman.json").write_text(json.dumps(manifest))
-    refused = host.run("pull", release)
-    assert refused.exit_code == 8
-    assert "has built" in refused.stderr
-    assert json.loads((generation / "envman.json").read_text()) == manifest
-    assert host.current("env_a") == two_teams.current("env_a")
