@@ -21,6 +21,7 @@ from envman.errors import EnvmanError
 from envman.resolver.table import Table, with_first_line
 from envman.spec.image_names import parse_reference
 from envman.store.folder import Store
+from envman.store.manifest import BaseInterpreter, generation_identifier
 from envman.system.events import silent
 from envman.usecases.pull import PullOptions, pull
 from tests.conftest import Deployment
@@ -138,6 +139,45 @@ def executable(release: EditedRelease) -> None:
 
     release.replace_layer("env_a", "pyvenv.cfg", lambda content: rewritten(content, change))
     release.write()
+
+
+def named(release: EditedRelease, executable: str) -> None:
+    """Have env_a be made for an interpreter, with a name that follows from it."""
+    content = json.loads(env_a(release)["manifest"])
+    content["interpreter"]["executable"] = executable
+    interpreter = BaseInterpreter(**content["interpreter"])
+    name = generation_identifier(content["lock"], interpreter, content["options"])
+    content["generation"] = env_a(release)["generation"] = name
+    env_a(release)["manifest"] = json.dumps(content)
+    release.write()
+
+
+def program(release: EditedRelease, folder: Path) -> Path:
+    """Code of a stranger's, which would say that it ran."""
+    file = folder / "bin/python3"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"#!/bin/sh\ntouch {release.folder.parent}/it-ran\n")
+    file.chmod(0o755)
+    return file
+
+
+def python_of_the_root(release: EditedRelease) -> None:
+    """As an earlier pull of the stranger's can have brought it."""
+    host, root = release.folder.parent / "host/root", release.document["root"]
+    file = program(release, host / ".gen/0123456789ab")
+    named(release, f"{root}/{file.relative_to(host)}")
+
+
+def python_of_all(release: EditedRelease) -> None:
+    file = program(release, release.folder / "opt")
+    file.parent.chmod(0o777)
+    named(release, str(file))
+
+
+def python_of_another(release: EditedRelease) -> None:
+    file = program(release, release.folder / "opt")
+    os.chown(file.parent, 65534, 65534)
+    named(release, str(file))
 
 
 def size(release: EditedRelease) -> None:
@@ -302,6 +342,9 @@ HOSTILE: dict[str, tuple[Edit, int, str]] = {
     "a manifest of another version": (manifest(py_version="3.99.1"), 9, "made of what is"),
     "a program for a python": (manifest(py_executable="/bin/sh"), 9, "made of what is"),
     "an option as a python": (manifest(py_executable="-c"), 9, "can't be used"),
+    "a python that was pulled": (python_of_the_root, 6, "names a base interpreter below the root folder"),
+    "a python of all": (python_of_all, 6, "opt/bin may be written by others than its owner"),
+    "a python of another": (python_of_another, 6, "opt/bin belongs to the user 65534"),
     "files without end": (manifest(size=2**55), 9, "can be of its size"),
     "another list": (manifest(files=f"sha256:{'0' * 64}"), 9, "not those that its manifest was made for"),
     "an unknown record": (table("confinement\tenv_a\tstrict"), 8, "does not know what 'confinement' means"),
