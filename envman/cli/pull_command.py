@@ -29,7 +29,7 @@ def pull_command(
         typer.Argument(metavar="[ENVIRONMENT]...", help="Environments of the release; all if none is named."),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Fetch all files, also those that this host has.")
+        bool, typer.Option("--fresh", help="Link no file that this host has; refuse what is here damaged.")
     ] = False,
     leave_record: Annotated[
         bool,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envman.errors import Problem, StoreError
-from envman.release.document import Released
 from envman.release.known_layers import KnownLayers
 from envman.release.layer_record import record_text
 from envman.store import layout
@@ -39,7 +38,9 @@ class Standing:
         """Raises StoreError unless it has the files and the content of a release's generation of its name."""
         standing = self.store.manifest(self.generation)
         if standing is None or _content(standing) != _content(released):
-            what = f"{self._origin()}, with other files than those of the release"
+            of_same_files = standing is not None and standing.files == released.files
+            other = "another manifest" if of_same_files else "other files"
+            what = f"{self._origin()}, with {other} than the release has"
             raise StoreError(Problem(self._where, what, another_name(self.environment)))
 
     def check_undamaged(self) -> None:
@@ -53,35 +54,28 @@ class Standing:
             )
             raise StoreError(Problem(self._where, what, another_name(self.environment)))
 
-    def why_kept(
-        self, released: Released, environments: Mapping[str, Released], known: KnownLayers, stamp: str
-    ) -> str:
-        """Put a release's manifest, and the signatures that it has of it, in the place of those that stand.
+    def why_kept(self, manifest: str, signatures: Mapping[str, str], known: KnownLayers, stamp: str) -> str:
+        """Put a release's manifest, and its signatures for environments, in the place of those that stand.
 
         Returns why they are left as they are, empty where they were replaced. Whoever starts in the
         generation waits meanwhile, and looks at the manifest's name again. Raises OSError.
         """
         store, generation = self.store, self.generation
-        same = {
-            name: one.signature for name, one in environments.items() if one.manifest == released.manifest
-        }
-        if others := [
-            name for name in store.environments() if name not in same and self._is_signed_for(name)
-        ]:
-            return f"it is signed for {', '.join(others)}, too, of which the release says nothing"
-        manifest = Path(layout.manifest_path(store.root, generation))
+        others = [
+            name for name in store.environments() if name not in signatures and self._is_signed_for(name)
+        ]
+        if others:
+            return f"it is signed for {', '.join(others)}, too, of which the release says nothing good"
+        path = Path(layout.manifest_path(store.root, generation))
         layers = store.folder(generation) / layout.LAYERS
-        with known.let_go(generation), try_emptied(manifest) as is_empty:
+        with known.let_go(generation), try_emptied(path) as is_empty:
             if not is_empty:
                 return "a process lives in it, which has to end first, or its file system has no locks"
-            if (
-                not layers.exists()
-            ):  # it was built here: its own manifest has the stamp that counts on this host
+            if not layers.exists():  # built here: the stamp that counts on this host is in its own manifest
                 write_atomic(layers, record_text(stamp, {}, {}))
-            for name, signature in same.items():
-                if signature:
-                    write_atomic(Path(layout.signature_path(store.root, name, generation)), signature)
-            write_atomic(manifest, released.manifest)
+            for name, signature in signatures.items():
+                write_atomic(Path(layout.signature_path(store.root, name, generation)), signature)
+            write_atomic(path, manifest)
         return ""
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
@@ -202,15 +203,19 @@ class _Run:
     def _checked(self, name: str, released: Released) -> _Ready:
         where = f"environment '{name}'"
         manifest = released_manifest(released, where)
-        if self.options.policy:
-            content = released.manifest.encode()
-            statement = generation_statement(self.store.root, name, released.generation, content)
-            check_signed(self.options.policy, statement, released.signature.encode() or None)
+        self._check_signature(name, released)
         check_interpreter(manifest.interpreter.executable, self.store.root, where)
         stamp = self.host.check(manifest.interpreter, released.abi, where)
         is_here = self.store.is_whole(released.generation)
         lacking = [] if is_here else self.known.lacking(released.layers, self.store.current(name))
         return _Ready(name, released, manifest, stamp, tuple(lacking), is_here)
+
+    def _check_signature(self, name: str, released: Released) -> None:
+        """Raises PolicyError where a policy refuses what the release says of an environment."""
+        if self.options.policy:
+            content = released.manifest.encode()
+            statement = generation_statement(self.store.root, name, released.generation, content)
+            check_signed(self.options.policy, statement, released.signature.encode() or None)
 
     def _made(self, ready: _Ready) -> PullOutcome:
         started = time.monotonic()
@@ -272,7 +277,8 @@ class _Run:
             except PolicyError as error:
                 if is_new:
                     store.discard(generation)
-                raise PolicyError(_with_remedy(error, _FRESH)) from None
+                remedy = _FRESH if is_new else another_name(name, " --sign KEY")
+                raise PolicyError(_with_remedy(error, remedy)) from None
         return renewed
 
     def _renewed(self, ready: _Ready, standing: Standing) -> bool:
@@ -280,8 +286,8 @@ class _Run:
         stands, raises PolicyError.
         """
         name = ready.name
-        environments = self.release.environments
-        why = standing.why_kept(ready.released, environments, self.known, ready.stamp)
+        signatures = dict(self._signatures(ready.released.manifest))
+        why = standing.why_kept(ready.released.manifest, signatures, self.known, ready.stamp)
         if not why:
             return True
         self.report(Event(name, Stage.PUBLISHING, f"keeps its manifest, and not the release's, as {why}"))
@@ -293,6 +299,14 @@ class _Run:
                 Problem(f"environment '{name}'", what, another_name(name, " --sign KEY"))
             ) from None
         return False
+
+    def _signatures(self, manifest: str) -> Iterator[tuple[str, str]]:
+        """Those that the release has of a manifest, for all environments that share it, and that count."""
+        for name, one in self.release.environments.items():
+            if one.manifest == manifest and one.signature:
+                with contextlib.suppress(PolicyError):
+                    self._check_signature(name, one)
+                    yield name, one.signature
 
 
 _FRESH = "Pull again, with none of the files that this host has: envman pull --fresh"
