@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +19,7 @@ from envman.build.machine import Machine
 from envman.build.plan import Plan
 from envman.build.quarantine import SANDBOX_REMEDY, Guest, GuestRights, Quarantine, guest_variables
 from envman.build.venv import Trial, VirtualEnvironment, virtualenv_version
-from envman.errors import BuildError, EnvmanError, Problem
+from envman.errors import BuildError, Problem
 from envman.packages.package import conflicts
 from envman.spec.declared import spec_digest
 from envman.store import layout
@@ -35,7 +33,7 @@ from envman.store.inventory import (
     replaced,
     take_inventory,
 )
-from envman.store.manifest import Manifest
+from envman.store.manifest import Manifest, list_digest
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
 from envman.system.files import remove_tree, sync_file_system, write_atomic
@@ -78,8 +76,7 @@ class GenerationBuilder:
         Raises EnvmanError or OSError, and then leaves nothing behind.
         """
         started = time.monotonic()
-        folder = self._store.folder(plan.generation)
-        with _removed_on_failure(folder):
+        with self._store.being_made(plan.generation) as folder:
             environment = VirtualEnvironment(folder)
             made = self._create(plan, environment)
             self._install(plan, environment)
@@ -211,7 +208,7 @@ class GenerationBuilder:
             lock_text=plan.lock_text_digest,
             options=plan.options,
             spec=spec_digest(plan.environment),
-            files="sha256:" + hashlib.sha256(listing.encode()).hexdigest(),
+            files=list_digest(listing.encode()),
             file_count=len(inventory.entries),
             size=inventory.size,
             packages=dict(sorted(plan.packages.items())),
@@ -307,17 +304,3 @@ def _conflict_problem(plan: Plan, wrong: list[str]) -> Problem:
     what = f"what is installed does not fit together: {'; '.join(wrong[:10])}"
     remedy = "Declare the missing or conflicting package in the spec, lock and build again."
     return Problem(f"environment '{plan.environment.name}'", what, remedy)
-
-
-@contextlib.contextmanager
-def _removed_on_failure(folder: Path) -> Iterator[None]:
-    remove_tree(folder)  # a killed build's: its lock is free, or we would not be here
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            remove_tree(folder)
-        if isinstance(error, EnvmanError):
-            error.__cause__ = None
-        raise

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from envman.errors import EnvmanError, ImageError, Problem, StoreError
+from envman.errors import ImageError, Problem, StoreError
 from envman.image.oci_values import Descriptor
 from envman.release.blob_sources import BlobSource
 from envman.release.document import Released
@@ -23,7 +21,7 @@ from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import FileEntry, listing_text
 from envman.store.manifest import Manifest, generation_identifier, parse_interpreter, parse_manifest
-from envman.system.files import remove_tree, sync_file_system, write_atomic
+from envman.system.files import sync_file_system, write_atomic
 
 _AGAIN = "Find out who has pushed it; push it again: envman push"
 
@@ -78,8 +76,7 @@ class Assembly:
         What the host has is linked, the rest unpacked; all of it together has to be what the manifest says.
         Raises EnvmanError or OSError, and then leaves nothing behind.
         """
-        folder = self.store.folder(released.generation)
-        with _removed_on_failure(folder):
+        with self.store.being_made(released.generation) as folder:
             folder.mkdir(mode=0o755)
             interpreter = manifest.interpreter
             unpacking = Unpacking(
@@ -122,23 +119,9 @@ class Assembly:
         """Write the file list, which has to be the one that the manifest was made for."""
         entries = {one.path: FileEntry(one.mode, one.digest) for each in files.values() for one in each}
         listing = listing_text(entries)
-        if f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}" != manifest.files:
+        if not manifest.was_made_for(listing.encode()):
             what = f"the files of {manifest.generation} are not those that its manifest was made for"
             raise ImageError(
                 Problem(where, what, f"{_AGAIN}; if only this host says so: envman pull --fresh")
             )
         write_atomic(folder / layout.FILES, listing)
-
-
-@contextlib.contextmanager
-def _removed_on_failure(folder: Path) -> Iterator[None]:
-    remove_tree(folder)  # a killed pull's or build's: its lock is free, or we would not be here
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            remove_tree(folder)
-        if isinstance(error, EnvmanError):
-            error.__cause__ = None
-        raise

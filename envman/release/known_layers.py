@@ -97,7 +97,7 @@ class KnownLayers:
             self._hold(generation)
             manifest = self._store.manifest(generation)
             listing = (folder / layout.FILES).read_bytes()
-            if manifest is None or manifest.files != f"sha256:{hashlib.sha256(listing).hexdigest()}":
+            if manifest is None or not manifest.was_made_for(listing):
                 return {}
             return parse_record((folder / layout.LAYERS).read_text(encoding="utf-8"), listing.decode())
         except (OSError, ValueError):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from envman.errors import Problem, ResolveError, StoreError, UsageError
+from envman.errors import EnvmanError, Problem, ResolveError, StoreError, UsageError
 from envman.names import nearest
 from envman.store import layout
 from envman.store.locks import locked, try_locked
@@ -75,6 +75,24 @@ class Store:
         return sorted(
             entry.name for entry in folder.iterdir() if not entry.name.startswith(layout.TRASH_PREFIX)
         )
+
+    @contextlib.contextmanager
+    def being_made(self, generation: str) -> Iterator[Path]:
+        """A generation's folder, not there yet, while it is made; a failure leaves nothing of it behind.
+
+        The caller holds the generation's lock: what a killed command has left is removed. Raises OSError.
+        """
+        folder = self.folder(generation)
+        remove_tree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield folder
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                remove_tree(folder)
+            if isinstance(error, EnvmanError):
+                error.__cause__ = None
+            raise
 
     def is_whole(self, generation: str) -> bool:
         """Whether the generation's manifest stands; one that is damaged is told of by who reads it."""

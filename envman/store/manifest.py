@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -43,6 +44,11 @@ class BaseInterpreter:
         return environment
 
 
+def list_digest(listing: bytes) -> str:
+    """What a manifest says of a generation's file list."""
+    return "sha256:" + hashlib.sha256(listing).hexdigest()
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a generation was made of; written last, so a generation that has one is whole.
@@ -65,6 +71,10 @@ class Manifest:
     size: int
     packages: Mapping[str, str]
     tools: Mapping[str, str]
+
+    def was_made_for(self, listing: bytes) -> bool:
+        """Whether a file list is the generation's own."""
+        return self.files == list_digest(listing)
 
     def to_json(self) -> str:
         """The manifest as JSON text."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -55,14 +54,10 @@ def verify_generation(store: Store, environment: str, generation: str) -> Verify
         brought = []
     base = manifest.interpreter.executable
     result = (
-        *(() if not is_gone(base) else (Difference("lost", "bin/python", base),)),
+        *((Difference("lost", "bin/python", base),) if is_gone(base) else ()),
         *(Difference("replaced", path, package) for path, package in brought),
         *differences(listed, found.entries),
     )
-    if _digest(text) != manifest.files:
+    if not manifest.was_made_for(text.encode()):
         result = (Difference("changed", layout.FILES), *result)
     return VerifyOutcome(environment, generation, len(found.entries), result)
-
-
-def _digest(text: str) -> str:
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

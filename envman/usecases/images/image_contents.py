@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from envman.spec.workspace import Workspace
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import FileEntry, listing_text, parse_inventory
-from envman.store.manifest import BaseInterpreter, Manifest
+from envman.store.manifest import BaseInterpreter, Manifest, list_digest
 from envman.system.beneath import place_in_root, read_in_root
 from envman.system.digests import Digests
 from envman.system.source_date import rfc3339
@@ -94,7 +93,7 @@ def _generation_entries(one: Held, place: str, epoch: int, digests: Digests) -> 
         created=rfc3339(epoch),
         seconds=0.0,
         lock_text=f"sha256:{lock.digest}",
-        files="sha256:" + hashlib.sha256(listing.encode()).hexdigest(),
+        files=list_digest(listing.encode()),
     )
     yield lock
     yield written(f"{place}/{layout.FILES}", listing.encode())
