@@ -117,6 +117,7 @@ def test_a_part_of_the_memory_is_one_of_the_host_or_of_its_cgroup(budget: Any, t
     host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     (tmp_path / "mountinfo").write_text(f"40 1 0:20 / {tmp_path} rw - cgroup2 cgroup2 rw\n")
     (tmp_path / "cgroup").write_text("0::/\n")
+    (tmp_path / "cgroup.procs").touch()
     for limit, memory in (("max", host), (f"{1 << 60}", host), (f"{1 << 20}", 1 << 20)):
         (tmp_path / "memory.max").write_text(f"{limit}\n")
         assert budget.bytes_of("25%", str(tmp_path)) == memory // 4
