@@ -21,6 +21,7 @@ from envman.store import layout
 from envman.store.folder import Store
 from envman.store.manifest import Manifest
 from envman.store.switches import Action
+from envman.system.actor import Actor
 from tests.wheels import make_wheel
 
 PACKAGE = "content"
@@ -102,11 +103,11 @@ def _copy_generations(made: LargeRoot) -> None:
         for age in range(made.old):
             old = hashlib.sha256(f"{name} {age}".encode()).hexdigest()[:12]
             _copy(store, built, replace(built, generation=old, environment=name))
-            store.publish(name, old, Action.BUILD)
+            store.publish(name, old, Action.BUILD, Actor())
         current = _planned(workspace, store, built, name)
         if current.generation != built.generation:
             _copy(store, built, current)
-        store.publish(name, current.generation, Action.BUILD)
+        store.publish(name, current.generation, Action.BUILD, Actor())
 
 
 def _planned(workspace: Workspace, store: Store, built: Manifest, name: str) -> Manifest:

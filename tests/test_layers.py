@@ -59,7 +59,7 @@ PURE = {
     # values in, values out: no files, no processes, no clock; a list that is exact, too
     "errors": "",
     "names": "",
-    "system": "events redaction",
+    "system": "actor events redaction",
     "resolver": "airflow_options credential inherited snapshot table variables",
     "spec": "declared dependencies image_names inputs merge model parse project publication requirement_text schema sources starter values",
     "lock": "changes lockfile platforms source_only wheel_tags",

@@ -19,7 +19,7 @@ def history_command(
     root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which generations an environment had, when and why, newest first.
+    """Show which generations an environment had, when, why and by whom, newest first.
 
     Example: envman history env_a
     """
@@ -37,7 +37,10 @@ def history_command(
                 row.action,
                 row.interpreter or "collected",
                 "-" if row.packages is None else str(row.packages),
+                row.by.describe() or "-",
             )
             for row in rows
         ]
-        reporter.table(("", "generation", "at", "by", "interpreter", "packages"), cells, right=("packages",))
+        reporter.table(
+            ("", "generation", "at", "action", "interpreter", "packages", "by"), cells, right=("packages",)
+        )

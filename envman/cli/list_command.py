@@ -12,7 +12,7 @@ from envman.cli.options import (
     root_folder,
 )
 from envman.cli.output import Reporter, size_text
-from envman.usecases.list import list_environments
+from envman.usecases.list import EnvironmentRow, list_environments
 
 
 def list_command(project: ProjectOption = None, root: RootOption = None, as_json: JsonOption = False) -> None:
@@ -43,8 +43,8 @@ def list_command(project: ProjectOption = None, root: RootOption = None, as_json
                 row.requires_python or "not declared",
                 row.interpreter or "not built",
                 "-" if row.packages is None else str(row.packages),
-                row.lock or "-",
-                row.generation or "-",
+                _lock_text(row),
+                f"{row.generation} (held)" if row.hold else row.generation or "-",
                 size_text(row.size),
                 ", ".join(row.bundles) or "-",
                 ", ".join(row.teams) or "-",
@@ -52,3 +52,11 @@ def list_command(project: ProjectOption = None, root: RootOption = None, as_json
             for row in rows
         ]
         reporter.table(columns, cells, right=("packages", "size"))
+        for row in rows:
+            if row.hold:
+                reporter.note(f"{row.environment} is {row.hold.describe()}")
+
+
+def _lock_text(row: EnvironmentRow) -> str:
+    """The lock's state; one that is fresh and not what runs needs a build."""
+    return f"{row.lock}, not built" if row.is_behind else row.lock or "-"

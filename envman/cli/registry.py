@@ -75,8 +75,12 @@ COMMANDS = (
         "diff",
         "Compare the packages of two environments' locks; with one name, what runs with what is locked.",
     ),
-    CommandEntry("history", "Show which generations an environment had, when and why, newest first."),
+    CommandEntry(
+        "history", "Show which generations an environment had, when, why and by whom, newest first."
+    ),
     CommandEntry("rollback", "Switch an environment back to the generation that it had before."),
+    CommandEntry("hold", "Keep an environment in its current generation: builds and pulls don't switch it."),
+    CommandEntry("unhold", "Lift the hold of an environment. The next build or pull switches it again."),
     CommandEntry("gc", "Remove generations that nobody needs."),
     CommandEntry(
         "prune",

@@ -16,7 +16,7 @@ from envman.cli.options import (
 )
 from envman.cli.output import Reporter
 from envman.signing.policy_file import policy_file
-from envman.usecases.rollback import rollback
+from envman.usecases.rollback import RollbackRequest, rollback
 
 
 def rollback_command(
@@ -30,6 +30,10 @@ def rollback_command(
             autocompletion=complete_generation,
         ),
     ] = None,
+    hold: Annotated[
+        str | None,
+        typer.Option("--hold", metavar="REASON", help="Hold it there until `envman unhold`, and say why."),
+    ] = None,
     project: ProjectOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
@@ -37,13 +41,14 @@ def rollback_command(
     """Switch an environment back to the generation that it had before.
 
     Running processes stay in theirs; what is started from now on runs in the older one. The next
-    `envman build` publishes the lock again, so correct the lock, too.
+    `envman build` publishes the lock again, so correct the lock, too, or hold the environment.
 
-    Examples: envman rollback env_a · envman rollback env_a --to 3f9c2a7b10de
+    Examples: envman rollback env_a · envman rollback env_a --to 3f9c2a7b10de ·
+    envman rollback env_a --hold "pandas 2 breaks sales"
     """
     reporter = Reporter("rollback", as_json)
     with reporter.errors():
-        outcome = rollback(root_folder(root, project), environment, to, policy_file())
+        outcome = rollback(root_folder(root, project), environment, RollbackRequest(to, policy_file(), hold))
         if as_json:
             reporter.result(outcome)
         else:

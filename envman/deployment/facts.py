@@ -20,6 +20,7 @@ class EnvironmentFacts:
 
     `base` says what became of its base interpreter: '', 'changed' or 'gone'; `altered`, what differs from the
     generation's file list. `lock` is the problem of its lock; `behind`, that it was built from another one.
+    `held`: since when, by whom and why a hold keeps it there.
     """
 
     name: str
@@ -31,6 +32,8 @@ class EnvironmentFacts:
     altered: str = ""
     lock: Problem | None = None
     behind: bool = False
+    held: str = ""
+    held_days: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from envman.deployment.queue_findings import queue_findings, triggerer_findings
 from envman.errors import Problem
 from envman.resolver.variables import NO_PYTHONPATH, PYTHONPATH_REMEDY
 
+OLD_HOLD = 7
+"""Days after which a hold is more than worth knowing."""
+
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
     """All findings: errors, warnings, information; each in the order of the checks, and told once."""
@@ -106,15 +109,19 @@ def _whole(environment: EnvironmentFacts) -> Found:
     elif environment.base:
         what = f"its base interpreter was changed since the build: {environment.interpreter}"
         yield Level.WARNING, _of(environment, what, "build")
-    if environment.behind and environment.lock is None:
+    if environment.held:
+        level = Level.WARNING if environment.held_days >= OLD_HOLD else Level.INFORMATION
+        what = f"is {environment.held}"
+        yield level, _of(environment, what, "unhold", "When the reason is gone")
+    elif environment.behind and environment.lock is None:
         yield (
             Level.WARNING,
             _of(environment, "was built from another lock than the one that is there", "build"),
         )
 
 
-def _of(environment: EnvironmentFacts, what: str, command: str) -> Problem:
-    return Problem(f"environment '{environment.name}'", what, f"Run: envman {command} {environment.name}")
+def _of(environment: EnvironmentFacts, what: str, command: str, when: str = "Run") -> Problem:
+    return Problem(f"environment '{environment.name}'", what, f"{when}: envman {command} {environment.name}")
 
 
 def _probes(facts: Facts) -> Found:

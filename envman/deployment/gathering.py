@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,14 +14,13 @@ from envman.build.stamp import stamp
 from envman.deployment.environment_script import Inside
 from envman.deployment.facts import CORE, SDK, Configured, Confined, EnvironmentFacts, Exposed, KeptBack
 from envman.deployment.unread_options import is_unread
-from envman.errors import EnvmanError, LockError, Problem, SpecError
+from envman.errors import EnvmanError, Problem, SpecError
 from envman.launch.airflow_configuration import VARIABLE as BUNDLES
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.asked_variables import asked_variables
 from envman.launch.narrowed_options import COORDINATORS
 from envman.launch.purpose import kept_back, purpose_of_bundle, purpose_of_environment, variables_for
-from envman.lock.lock_state import LockStatus, lock_state, read_lock_text
-from envman.lock.lockfile import parse_header
+from envman.lock.lock_state import LockStatus, lock_state
 from envman.release.known_layers import stamp_on_this_host
 from envman.resolver.inherited import inherited, is_kind_of_usual, is_the_components, option_of
 from envman.resolver.snapshot import Snapshot
@@ -43,6 +43,8 @@ IMPORTERS = ("dag_processor", "dag_importer_configs")
 
 EXPLAINING = 60.0
 """Seconds that looking at users and cgroups may take; users may be in a directory elsewhere."""
+
+DAY = 86400.0
 
 
 def configured(configuration: AirflowConfiguration) -> Configured:
@@ -114,9 +116,8 @@ def _environment(
     manifest = store.manifest(generation) if generation else None
     if manifest is None:
         return EnvironmentFacts(name, generation, lock=problem)
-    behind = False
-    if workspace and declared and lock and lock.status is LockStatus.FRESH:
-        behind = _pins(workspace, declared) != manifest.lock
+    hold = store.hold(name)
+    behind = lock is not None and lock.status is LockStatus.FRESH and lock.pins != manifest.lock
     return EnvironmentFacts(
         name=name,
         generation=generation,
@@ -127,15 +128,9 @@ def _environment(
         altered=_verified(store, name) if whole else _counted(store, manifest),
         lock=problem,
         behind=behind,
+        held=hold.describe() if hold else "",
+        held_days=int((time.time() - hold.at) // DAY) if hold else 0,
     )
-
-
-def _pins(workspace: Workspace, environment: Environment) -> str:
-    try:
-        text = read_lock_text(workspace, environment)
-        return parse_header(text, environment.lock_file, environment.name).pins
-    except LockError:  # changed since it was looked at
-        return ""
 
 
 def _base(store: Store, manifest: Manifest) -> str:

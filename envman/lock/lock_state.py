@@ -33,12 +33,13 @@ class LockStatus(str, Enum):
 
 @dataclass(frozen=True)
 class LockState:
-    """One environment's lock: its status, and what is wrong with it."""
+    """One environment's lock: its status, what is wrong with it; if it is fresh, the digest of its pins."""
 
     environment: str
     file: str
     status: LockStatus
     problem: Problem | None = None
+    pins: str = ""
 
 
 def read_lock_text(workspace: Workspace, environment: Environment) -> str:
@@ -101,7 +102,7 @@ def _compared(workspace: Workspace, environment: Environment, text: str) -> Lock
     inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
     changes = changed_inputs(header.inputs, inputs.digests(fetched=header.inputs))
     if not changes:
-        return LockState(name, file, LockStatus.FRESH)
+        return LockState(name, file, LockStatus.FRESH, pins=header.pins)
     listed = "; ".join(f"{label} {change.value}" for label, change in changes)
     problem = Problem(file, f"does not answer {environment.file}: {listed}", remedy)
     return LockState(name, file, LockStatus.STALE, problem)

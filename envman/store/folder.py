@@ -13,10 +13,12 @@ from pathlib import Path
 from envman.errors import EnvmanError, Problem, ResolveError, StoreError, UsageError
 from envman.names import nearest
 from envman.store import layout
+from envman.store.holds import Hold, parse_hold
 from envman.store.locks import locked, try_locked
 from envman.store.manifest import Manifest, parse_manifest
 from envman.store.root import current_generation
 from envman.store.switches import Action, Switch, parse_history, settled
+from envman.system.actor import Actor
 from envman.system.files import remove_tree, switch_link, sync_folder, write_atomic
 from envman.system.waiting import FOR_MOMENTS, FOR_WORK
 
@@ -222,25 +224,55 @@ class Store:
             remedy = "Restore the file, or remove it: then the environment has no history."
             raise StoreError(Problem(str(path), f"is not a history: {error}", remedy)) from None
 
-    def publish(self, environment: str, generation: str, action: Action) -> bool:
+    def publish(self, environment: str, generation: str, action: Action, by: Actor) -> bool:
         """Point an environment's name to a whole generation, by one rename; False if it does already.
 
         The history is written first: a name never points to a generation that the history does not know. A
-        switch that stands there and was not made is left out when the history is read.
+        switch that stands there and was not made is left out when the history is read. Raises StoreError
+        where a hold keeps the environment from being built or pulled.
         """
         with self.locked():
             if self.current(environment) == generation:
                 return False
-            switches = [*self.history(environment), Switch(generation, time.time(), action)]
+            if action is not Action.ROLLBACK and (hold := self.hold(environment)):
+                remedy = f"When the reason is gone: envman unhold {environment}"
+                raise StoreError(Problem(f"environment '{environment}'", f"is {hold.describe()}", remedy))
+            switches = [*self.history(environment), Switch(generation, time.time(), action, by)]
             path = Path(layout.history_path(self.root, environment))
             write_atomic(path, "".join(f"{switch.to_line()}\n" for switch in switches))
             switch_link(Path(layout.link_path(self.root, environment)), layout.link_target(generation))
             return True
 
+    def hold(self, environment: str) -> Hold | None:
+        """The environment's hold, None where it has none; raises StoreError for a damaged one."""
+        path = Path(layout.hold_path(self.root, environment))
+        try:
+            return parse_hold(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            remedy = f"Find out who wrote it, and remove it: envman unhold {environment}"
+            raise StoreError(Problem(str(path), f"is not a hold: {error}", remedy)) from None
+
+    def put_hold(self, environment: str, hold: Hold) -> None:
+        """Keep an environment in its generation; replaces the hold that it has."""
+        with self.locked():
+            write_atomic(Path(layout.hold_path(self.root, environment)), hold.to_text())
+
+    def lift_hold(self, environment: str) -> bool:
+        """Remove an environment's hold, a damaged one too; False where it has none."""
+        with self.locked():
+            try:
+                Path(layout.hold_path(self.root, environment)).unlink()
+            except FileNotFoundError:
+                return False
+            return True
+
     def withdraw(self, environment: str) -> None:
-        """Take away an environment's name and history; its generations stay until they are collected, its
-        signatures until `unsign`.
+        """Take away an environment's name, history and hold; its generations stay until they are collected,
+        its signatures until `unsign`.
         """
+        Path(layout.hold_path(self.root, environment)).unlink(missing_ok=True)
         Path(layout.link_path(self.root, environment)).unlink(missing_ok=True)
         Path(layout.history_path(self.root, environment)).unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@
     /venv/.state/table.5f0c....sig       the signature of the table with that digest
     /venv/.state/env_a@3f9c2a7b10de.sig  the signature of the generation, as one of env_a
     /venv/.state/env_a.history           which generations the name pointed to, when and why
+    /venv/.state/env_a.hold              why the environment stays in the generation that it has
     /venv/.lock/                         files that builders hold locks on
     /venv/.pull/                         what a pull has fetched and not unpacked yet
 
@@ -59,6 +60,11 @@ def table_path(root: str) -> str:
 def history_path(root: str, environment: str) -> str:
     """The environment's history."""
     return f"{root}/{STATE}/{environment}.history"
+
+
+def hold_path(root: str, environment: str) -> str:
+    """The environment's hold, where it has one."""
+    return f"{root}/{STATE}/{environment}.hold"
 
 
 def table_signature_path(root: str, digest: str) -> str:

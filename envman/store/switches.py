@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
+
+from envman.system.actor import Actor, parse_actor
 
 
 class Action(str, Enum):
@@ -18,11 +20,12 @@ class Action(str, Enum):
 
 @dataclass(frozen=True)
 class Switch:
-    """One switch of an environment's name; `at` is in seconds since the epoch."""
+    """One switch of an environment's name; `at` is in seconds since the epoch, `by` who did it."""
 
     generation: str
     at: float
     action: Action
+    by: Actor = field(default_factory=Actor)
 
     def to_line(self) -> str:
         """One line of JSON, without a line feed."""
@@ -34,7 +37,10 @@ def parse_history(text: str) -> tuple[Switch, ...]:
     switches: list[Switch] = []
     for line in text.splitlines():
         data = json.loads(line)
-        switches.append(Switch(str(data["generation"]), float(data["at"]), Action(data["action"])))
+        if not isinstance(data, dict):
+            raise TypeError("is not an object")
+        by = parse_actor(data.get("by", {}))
+        switches.append(Switch(str(data["generation"]), float(data["at"]), Action(data["action"]), by))
     return tuple(switches)
 
 

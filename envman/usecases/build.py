@@ -24,6 +24,7 @@ from envman.store.folder import Store
 from envman.store.manifest import Manifest, options_digest
 from envman.store.sealing import NO_SEAL, Seal
 from envman.store.switches import Action
+from envman.system.caller import current_actor
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
 from envman.system.side_by_side import Outcomes, default_jobs, side_by_side
@@ -36,6 +37,7 @@ class BuildStatus(str, Enum):
     BUILT = "built"
     SWITCHED = "switched"
     UNCHANGED = "unchanged"
+    HELD = "held"
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def build(
 ) -> Outcomes[BuildOutcome]:
     """Build environments, all where none is named, and publish what is whole.
 
-    A failed environment keeps the generation that it had, and is in the outcomes as an error. The table is
-    published only if nothing failed: until then bundles stay where they were.
+    One that is held keeps its generation. So does a failed one, which is in the outcomes as an error. The
+    table is published only if nothing failed: until then bundles stay where they were.
     """
     environments = {environment.name: environment for environment in workspace.choose(names)}
     store = Store(workspace.project.root)
@@ -90,6 +92,8 @@ def build(
         started = time.monotonic()
         environment = environments[name]
         with files_of_root(store.root, f"environment '{name}'"):
+            if held := _held(store, name, report):
+                return _outcome(name, BuildStatus.HELD, held, time.monotonic() - started)
             text = fresh_lock_text(workspace, environment)
             manifest = _unchanged(store, environment, text, options)
             if manifest is not None and options.seal.stands(store, name, manifest.generation):
@@ -108,6 +112,15 @@ def build(
         options.seal.table(store, table)
         store.publish_table(table)
     return outcomes
+
+
+def _held(store: Store, name: str, report: Report) -> Manifest | None:
+    """The current generation's manifest, if a hold keeps the environment there; nothing is built then."""
+    generation, hold = store.current(name), store.hold(name)
+    manifest = store.manifest(generation) if generation and hold else None
+    if manifest is not None and hold is not None:
+        report(Event(name, Stage.DONE, hold.advice(name), warning=True))
+    return manifest
 
 
 def _unchanged(store: Store, environment: Environment, text: str, options: BuildOptions) -> Manifest | None:
@@ -173,7 +186,7 @@ class _Making:
             self.report(Event(name, Stage.PUBLISHING))
             if own is not None:
                 seal.generation(self.store, name, own)  # before the name leads to it
-            switched = self.store.publish(name, plan.generation, Action.BUILD)
+            switched = self.store.publish(name, plan.generation, Action.BUILD, current_actor())
         if not switched and status is BuildStatus.SWITCHED:
             status = BuildStatus.UNCHANGED
         manifest = self.store.manifest(plan.generation)

@@ -7,11 +7,14 @@ from datetime import datetime, timezone
 
 from envman.errors import UsageError
 from envman.store.folder import Store
+from envman.system.actor import Actor
 
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """One switch of an environment's name; `at` is UTC (ISO 8601). `kept`: the generation is still there."""
+    """One switch of an environment's name; `at` is UTC (ISO 8601), `by` who did it, as far as it is known.
+    `kept`: the generation is still there.
+    """
 
     generation: str
     at: str
@@ -20,6 +23,7 @@ class HistoryRow:
     kept: bool
     interpreter: str | None
     packages: int | None
+    by: Actor
 
 
 def history(store: Store, environment: str) -> tuple[HistoryRow, ...]:
@@ -41,6 +45,7 @@ def history(store: Store, environment: str) -> tuple[HistoryRow, ...]:
                 kept=manifest is not None,
                 interpreter=manifest.interpreter.describe() if manifest else None,
                 packages=len(manifest.packages) if manifest else None,
+                by=switch.by,
             )
         )
     return tuple(reversed(rows))

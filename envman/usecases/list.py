@@ -10,6 +10,7 @@ from envman.lock.lock_state import lock_state
 from envman.resolver.table import Table
 from envman.spec.workspace import Workspace
 from envman.store.folder import Store
+from envman.store.holds import Hold
 from envman.store.manifest import BaseInterpreter
 from envman.store.root import take_snapshot
 from envman.system.files import is_gone
@@ -20,7 +21,7 @@ class EnvironmentRow:
     """One environment: declared (requires-python, lock), published (interpreter, generation), and used by.
 
     `size` is in bytes. What does not apply is None: an environment may be declared and not built, or built
-    and no longer declared.
+    and no longer declared. `is_behind`: the generation was built from another lock than this fresh one.
     """
 
     environment: str
@@ -28,6 +29,8 @@ class EnvironmentRow:
     interpreter: str | None
     packages: int | None
     lock: str | None
+    is_behind: bool
+    hold: Hold | None
     generation: str | None
     size: int | None
     bundles: tuple[str, ...]
@@ -64,6 +67,7 @@ def _row(
     store: Store, workspace: Workspace | None, name: str, bundles: list[str], teams: list[str]
 ) -> EnvironmentRow:
     declared = workspace.project.environments.get(name) if workspace else None
+    lock = lock_state(workspace, declared) if workspace and declared else None
     generation = store.current(name)
     manifest = store.manifest(generation) if generation else None
     return EnvironmentRow(
@@ -71,7 +75,9 @@ def _row(
         requires_python=declared.requires_python if declared else None,
         interpreter=_interpreter(manifest.interpreter) if manifest else None,
         packages=len(manifest.packages) if manifest else None,
-        lock=lock_state(workspace, declared).status.value if workspace and declared else None,
+        lock=lock.status.value if lock else None,
+        is_behind=bool(manifest and lock and lock.pins and lock.pins != manifest.lock),
+        hold=store.hold(name),
         generation=generation,
         size=manifest.size if manifest else None,
         bundles=tuple(bundles),

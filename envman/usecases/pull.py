@@ -36,6 +36,7 @@ from envman.store.manifest import Manifest
 from envman.store.sealing import check_published, forget_tables
 from envman.store.signed import compare_files, digest, generation_statement, table_statement
 from envman.store.switches import Action
+from envman.system.caller import current_actor
 from envman.system.events import Event, Report, Stage
 from envman.system.files import remove_tree, write_atomic
 from envman.system.processes import Processes
@@ -49,6 +50,7 @@ class PullStatus(str, Enum):
     SWITCHED = "switched"
     SIGNED = "signed"
     UNCHANGED = "unchanged"
+    HELD = "held"
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,9 @@ class _Run:
 
     def pulled(self, chosen: dict[str, Released], where: str) -> Outcomes[PullOutcome]:
         """Check all, fetch what is lacking, assemble and publish one after the other."""
-        checked = side_by_side(chosen, lambda name: self._checked(name, chosen[name]), 1, self.report)
+        held = {name: hold for name in chosen if (hold := self._held(name))}
+        free = {name: one for name, one in chosen.items() if name not in held}
+        checked = side_by_side(free, lambda name: self._checked(name, free[name]), 1, self.report)
         ready = {one.name: one for one in checked.results}
         wanted = {digest for one in ready.values() for digest in one.lacking}
         layers = self.release.layers()
@@ -198,7 +202,18 @@ class _Run:
             self.report(Event(where, Stage.FETCHING, f"{len(wanted)} layers, {size / 1e6:.1f} MB"))
             fetch_layers(self.source, self.release, wanted)
         done = side_by_side(ready, lambda name: self._made(ready[name]), 1, self.report)
-        return Outcomes(done.results, checked.errors | done.errors)
+        return Outcomes((*held.values(), *done.results), checked.errors | done.errors)
+
+    def _held(self, name: str) -> PullOutcome | None:
+        """The outcome of an environment that a hold keeps in its generation; None for any other."""
+        started, generation = time.monotonic(), self.store.current(name)
+        hold = self.store.hold(name) if generation else None
+        manifest = self.store.manifest(generation) if generation and hold else None
+        if manifest is None or hold is None:
+            return None
+        self.report(Event(name, Stage.DONE, hold.advice(name), warning=True))
+        nothing, seconds = Assembled(0, 0, 0), time.monotonic() - started
+        return _outcome(name, manifest, PullStatus.HELD, nothing, seconds)
 
     def _checked(self, name: str, released: Released) -> _Ready:
         where = f"environment '{name}'"
@@ -235,11 +250,12 @@ class _Run:
                 standing.check_undamaged()
             renewed = self._check(ready, standing, is_new=assembled is not None)
             self.report(Event(name, Stage.PUBLISHING))
-            switched = self.store.publish(name, generation, Action.PULL)
+            switched = self.store.publish(name, generation, Action.PULL, current_actor())
         status = PullStatus.SIGNED if renewed else PullStatus.UNCHANGED
         status = PullStatus.PULLED if assembled else PullStatus.SWITCHED if switched else status
         self.report(Event(name, Stage.DONE, f"{status.value}, {generation}"))
-        return _outcome(ready, status, assembled or Assembled(0, 0, 0), time.monotonic() - started)
+        seconds = time.monotonic() - started
+        return _outcome(name, ready.manifest, status, assembled or Assembled(0, 0, 0), seconds)
 
     def _assembled(self, ready: _Ready) -> Assembled:
         """Assemble a generation, under its lock. One that was here, and went since, was not fetched for."""
@@ -317,14 +333,16 @@ def _with_remedy(error: PolicyError, remedy: str) -> list[Problem]:
     return [Problem(one.where, one.what, remedy) for one in error.problems]
 
 
-def _outcome(ready: _Ready, status: PullStatus, assembled: Assembled, seconds: float) -> PullOutcome:
+def _outcome(
+    name: str, manifest: Manifest, status: PullStatus, assembled: Assembled, seconds: float
+) -> PullOutcome:
     return PullOutcome(
-        environment=ready.name,
+        environment=name,
         status=status,
-        generation=ready.released.generation,
-        interpreter=ready.manifest.interpreter.describe(),
-        packages=len(ready.manifest.packages),
-        size=ready.manifest.size,
+        generation=manifest.generation,
+        interpreter=manifest.interpreter.describe(),
+        packages=len(manifest.packages),
+        size=manifest.size,
         fetched=assembled.fetched,
         fetched_bytes=assembled.fetched_bytes,
         linked=assembled.linked,

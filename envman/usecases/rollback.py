@@ -10,6 +10,8 @@ from envman.names import nearest
 from envman.store.folder import Store
 from envman.store.sealing import check_published
 from envman.store.switches import Action, standing
+from envman.system.caller import current_actor
+from envman.usecases.hold import new_hold
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,31 @@ def rollback_target(store: Store, environment: str, to: str | None) -> str:
     return target
 
 
-def rollback(store: Store, environment: str, to: str | None, policy: str | None = None) -> RollbackOutcome:
-    """Point an environment back to an earlier generation; raises UsageError, StoreError, and PolicyError for
-    one that the policy refuses.
+@dataclass(frozen=True)
+class RollbackRequest:
+    """Which generation to go back to, None for the one before; under which policy; and for which reason the
+    environment is held there, None for no hold.
+    """
+
+    to: str | None = None
+    policy: str | None = None
+    hold: str | None = None
+
+
+def rollback(store: Store, environment: str, request: RollbackRequest) -> RollbackOutcome:
+    """Point an environment back to an earlier generation; raises UsageError, also for one that is held unless
+    there is a new reason, StoreError, and PolicyError for one that the policy refuses.
     """
     started = time.perf_counter()
-    target = rollback_target(store, environment, to)
-    check_published(store, environment, target, policy)
+    target = rollback_target(store, environment, request.to)
+    check_published(store, environment, target, request.policy)
     old = store.current(environment)
-    store.publish(environment, target, Action.ROLLBACK)
+    if request.hold is not None:
+        store.put_hold(environment, new_hold(request.hold))  # before: no build comes in between
+    elif held := store.hold(environment):
+        remedy = f'Lift it (envman unhold {environment}), or give a new reason: --hold "..."'
+        raise UsageError(Problem(f"environment '{environment}'", f"is {held.describe()}", remedy))
+    store.publish(environment, target, Action.ROLLBACK, current_actor())
     milliseconds = (time.perf_counter() - started) * 1000
     manifest = store.manifest(target)
     interpreter = manifest.interpreter.describe() if manifest else ""

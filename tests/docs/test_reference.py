@@ -45,6 +45,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "verify": ("verify", "env_a"),
     "history": ("history", "env_a"),
     "rollback": ("rollback", "env_a"),
+    "hold, unhold": ("hold", "env_a", "frame 2.2 breaks sales"),
     "gc": ("gc", "--keep", "0", "--dry-run"),
     "publish": ("publish",),
     "push": ("push", "oci:release:1"),

@@ -14,6 +14,7 @@ from envman.resolver.table import FORMAT
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.switches import Action
+from envman.system.actor import Actor
 
 DAMAGED = {
     "an unknown kind": b"environment\tenv_a\t\nsandbox\tenv_a\tseccomp\n",
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> Store:
     manifest = Path(layout.manifest_path(store.root, "first"))
     manifest.parent.mkdir(parents=True)
     manifest.write_text("{}", encoding="utf-8")
-    store.publish("env_a", "first", Action.BUILD)
+    store.publish("env_a", "first", Action.BUILD, Actor())
     return store
 
 

@@ -11,6 +11,7 @@ from envman.release.document import GENERATION
 from envman.store import folder, layout
 from envman.store.folder import Store
 from envman.store.switches import Action
+from envman.system.actor import Actor
 from envman.usecases.rollback import rollback_target
 
 
@@ -20,7 +21,7 @@ def published(root: Path, *generations: str) -> Store:
         manifest = Path(layout.manifest_path(store.root, generation))
         manifest.parent.mkdir(parents=True)
         manifest.write_text("{}", encoding="utf-8")
-        store.publish("env_a", generation, Action.BUILD)
+        store.publish("env_a", generation, Action.BUILD, Actor())
     return store
 
 
@@ -36,11 +37,11 @@ def test_a_rollback_that_was_cut_off_before_its_switch_can_be_done_again(
     with monkeypatch.context() as patch:
         patch.setattr(folder, "switch_link", cut_off)
         with pytest.raises(type(cut)):
-            store.publish("env_a", "first", Action.ROLLBACK)
+            store.publish("env_a", "first", Action.ROLLBACK, Actor())
     assert store.current("env_a") == "second"
     assert [switch.generation for switch in store.history("env_a")] == ["first", "second"]
     assert rollback_target(store, "env_a", None) == "first"
-    assert store.publish("env_a", "first", Action.ROLLBACK)
+    assert store.publish("env_a", "first", Action.ROLLBACK, Actor())
     assert [switch.action.value for switch in store.history("env_a")] == ["build", "build", "rollback"]
 
 

@@ -25,6 +25,7 @@ from envman.store.locks import locked, try_emptied, why_held
 from envman.store.root import take_snapshot
 from envman.store.switches import Action
 from envman.system import lock_holders as lock_holders_module
+from envman.system.actor import Actor
 from envman.system.lock_holders import UNSEEN, LocksInSight, describe, holder_text, lock_holders
 from envman.usecases.gc import GcOutcome, collect
 from tests import no_locks
@@ -53,7 +54,7 @@ def store(tmp_path: Path) -> Store:
         manifest = Path(layout.manifest_path(store.root, generation))
         manifest.parent.mkdir(parents=True)
         manifest.write_text(replace(MANIFEST, generation=generation).to_json(), encoding="utf-8")
-        store.publish("env_a", generation, Action.BUILD)
+        store.publish("env_a", generation, Action.BUILD, Actor())
     store.publish_table(render_table({}, {}, {"env_a": ((), {})}, None))
     return store
 
@@ -174,7 +175,7 @@ def test_a_start_goes_to_the_generation_that_is_current_by_then(
 ) -> None:
     before = snapshot(store)
     assert before.generation("env_a") == "second"
-    store.publish("env_a", "first", Action.ROLLBACK)
+    store.publish("env_a", "first", Action.ROLLBACK, Actor())
     store.discard("second")
     generation, held = hold_generation(before, "env_a")
     os.close(held)

@@ -16,6 +16,7 @@ from envman.store import layout
 from envman.store.folder import Store
 from envman.store.locks import try_emptied, why_held
 from envman.store.switches import Action
+from envman.system.actor import Actor
 from envman.usecases.gc import collect
 from tests.store import test_locks
 from tests.stranger import WAYS, stranger
@@ -37,8 +38,8 @@ def test_another_user_opens_no_lock_of_builders(store: Store) -> None:
     for way in WAYS:
         with stranger(way, layout.lock_path(store.root, "store"), user=NOBODY) as (said, _):
             assert said == "EACCES"
-            assert store.publish("env_a", "first", Action.ROLLBACK)
-            assert store.publish("env_a", "second", Action.BUILD)
+            assert store.publish("env_a", "first", Action.ROLLBACK, Actor())
+            assert store.publish("env_a", "second", Action.BUILD, Actor())
 
 
 @pytest.mark.parametrize("inherited", [False, True])
