@@ -12,13 +12,16 @@ CORE = "apache-airflow-core"
 
 
 class BuiltInterpreter:
-    """What a generation's manifest says: its interpreter in words, and the version of its Airflow, if any."""
+    """What a generation's manifest says: its interpreter in words, its Airflow's version, if any, and the
+    digest of its lock's pins.
+    """
 
-    __slots__ = ("airflow", "words")
+    __slots__ = ("airflow", "lock", "words")
 
-    def __init__(self, words: str, airflow: str | None) -> None:
+    def __init__(self, words: str, airflow: str | None, lock: str) -> None:
         self.words = words
         self.airflow = airflow
+        self.lock = lock
 
 
 @functools.cache
@@ -38,7 +41,7 @@ def built_interpreter(manifest: str) -> BuiltInterpreter:
             content = json.load(stream)
         interpreter = content["interpreter"]
         words = f"{interpreter['implementation']} {interpreter['version']}"
-        return BuiltInterpreter(words, content["packages"].get(CORE))
+        return BuiltInterpreter(words, content["packages"].get(CORE), str(content.get("lock", "")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"the manifest can't be read: {error or type(error).__name__}"
         raise StoreError(Problem(manifest, what, "Run: envman verify")) from None

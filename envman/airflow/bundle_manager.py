@@ -7,11 +7,11 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from airflow.dag_processing.manager import DagFileInfo, DagFileProcessorManager
@@ -118,6 +118,9 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
     Until the list is there, or where none can be had, the bundle's files and Dags are what they were.
     """
 
+    versions: ClassVar[Mapping[str, str | None]] = {}
+    """The versions of bundles that have them, as the manager at work knows them."""
+
     _blocked_since = math.inf
     """When everything in the queue began to wait for servers, by the monotonic clock."""
 
@@ -136,6 +139,7 @@ class BundleManager(DagFileProcessorManager):  # type: ignore[misc]  # Airflow i
     def run(self) -> Any:
         """Run the loop; what says that it goes on says when each bundle's last parse ended."""
         BEATS.finished = self._finished
+        BundleManager.versions = self._bundle_versions
         return super().run()
 
     def _finished(self) -> dict[str, datetime]:

@@ -32,6 +32,7 @@ from envman.airflow.handed_credentials import HandedCredentials
 from envman.airflow.memory import WithinMemory
 from envman.airflow.own_masks import BoundedMasker, everybodys, of_a_child, within
 from envman.airflow.pending_child import NO_PROCESS, PendingChild
+from envman.airflow.run_record import record_of
 from envman.airflow.runtime import Runtime
 from envman.airflow.server_child import keeps_its_number
 from envman.door import log_lines
@@ -61,19 +62,25 @@ log = structlog.get_logger(logger_name="envman.fork_server")
 class Start:
     """What to start, and where: the child's entry, whose interpreter, and what else it inherits.
 
-    `find` gives the interpreter or raises an EnvmanError; `name` is the bundle, for `ps`. `call` is a file
-    with what a callback or a runner of triggers has to know.
+    `find` gives the interpreter or raises an EnvmanError; `name` is the bundle, for `ps`, in its `version`.
+    `call` is a file with what a callback or a runner of triggers has to know.
     """
 
-    __slots__ = ("call", "entry", "find", "name")
+    __slots__ = ("call", "entry", "find", "name", "version")
 
     def __init__(
-        self, entry: str, name: str, find: Callable[[str], BundleInterpreter], call: int = -1
+        self,
+        entry: str,
+        name: str,
+        find: Callable[[str], BundleInterpreter],
+        call: int = -1,
+        version: str | None = None,
     ) -> None:
         self.entry = entry
         self.name = name
         self.find = find
         self.call = call
+        self.version = version
 
 
 class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not there when types are checked
@@ -140,6 +147,8 @@ class BundleProcess(WatchedSubprocess):  # type: ignore[misc]  # Airflow is not 
                 one.close()
         requests, stdout, stderr, logs = ours
         logger = logger or structlog.get_logger(logger_name="task").bind()
+        how = tracker.how if isinstance(tracker, PendingChild) else "cold"
+        record_of(runtime, start.name, start.version, how).say(logger)
         if limit := runtime.limits.get("memory"):
             tracker = WithinMemory(tracker, runtime.environment, limit, logger)
         process = cls(

@@ -42,7 +42,10 @@ class ParseInBundle(CheckedRequests, DagFileProcessorProcess, BundleProcess):  #
     @classmethod
     def start(cls, *, bundle_name: str, **arguments: Any) -> Any:  # type: ignore[override]
         """Start the parse of one file."""
-        return cls._start(Start("parse", bundle_name, of_bundle), bundle_name=bundle_name, **arguments)
+        asked = arguments.get("callbacks") or ()
+        version = asked[0].bundle_version if asked else BundleManager.versions.get(bundle_name)
+        start = Start("parse", bundle_name, of_bundle, version=version)
+        return cls._start(start, bundle_name=bundle_name, **arguments)
 
     @classmethod
     def _start(cls, start: Start, **arguments: Any) -> Any:

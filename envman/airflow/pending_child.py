@@ -55,6 +55,13 @@ class PendingChild(ProcessTracker):  # type: ignore[misc]  # Airflow is not ther
         return str(self.error) if self.error else ""
 
     @property
+    def how(self) -> str:
+        """How it was started: 'warm' or 'cold'; 'waiting' until that is known."""
+        if self._child is None:
+            return "waiting"
+        return "warm" if isinstance(self._child, ServerChild) else "cold"
+
+    @property
     def pid(self) -> int:
         """The process ID; until it is known, a number that no process has."""
         return int(self._child.pid) if self._child else NO_PROCESS

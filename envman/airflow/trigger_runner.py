@@ -47,7 +47,8 @@ class BundleRunner(CheckedRequests, TriggerRunnerSupervisor, BundleProcess):  # 
     def start(cls, *, bundle: BundleVersion, snapshot: Snapshot, **arguments: Any) -> BundleRunner:  # type: ignore[override]
         """Start the runner of a bundle, in its environment's generation of the snapshot."""
         with call_file(bundle.call()) as descriptor:
-            start = Start("triggers", bundle.name, partial(acquire_for_bundle, snapshot), descriptor)
+            find = partial(acquire_for_bundle, snapshot)
+            start = Start("triggers", bundle.name, find, descriptor, bundle.version)
             runner: BundleRunner = super().start(start=start, **arguments)
         return runner
 

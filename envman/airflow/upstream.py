@@ -199,6 +199,7 @@ _BUNDLES = (
         ("DagFileProcessorManager.handle_removed_files", "what was not listed has not gone", OVERRIDDEN),
         ("DagFileProcessorManager._start_new_processes", "bundles take turns", OVERRIDDEN),
         ("DagFileProcessorManager._parallelism", "the same: how many may start"),
+        ("DagFileProcessorManager._bundle_versions", "a parse's log says which one it is of"),
         ("DagFileProcessorManager._resort_file_queue", "what follows a new list"),
         ("DagFileProcessorManager._add_new_files_to_queue", "the same"),
         ("DagFileProcessorManager._file_stats", "forget what has no time"),

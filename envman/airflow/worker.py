@@ -91,7 +91,7 @@ class BundleCoordinator(BaseCoordinator):  # type: ignore[misc]
             return self._stock().execute_task(bundle_info=bundle_info, **task)
         if not HOME and (refusal := refused_task(self._queue)):
             find = refusing(refusal)
-        start = Start("task", bundle_info.name, find or of_bundle)
+        start = Start("task", bundle_info.name, find or of_bundle, version=bundle_info.version)
         with warm_shutdown():
             process = TaskInBundle.start(start=start, bundle_info=bundle_info, **task)
             exit_code = process.wait()
@@ -127,7 +127,7 @@ class CallbackInBundle(CheckedRequests, CallbackSubprocess, BundleProcess):  # t
             raise TypeError(f"CallbackSubprocess.start: no child gets {', '.join(unknown)} yet")
         content = json.dumps(_portable(call | {"bundle_info": bundle_info.model_dump()})).encode()
         with call_file(content) as descriptor:
-            start = Start("callback", bundle_info.name, find, descriptor)
+            start = Start("callback", bundle_info.name, find, descriptor, bundle_info.version)
             return super().start(bundle_info=bundle_info, client=client, logger=logger, start=start, **call)
 
 

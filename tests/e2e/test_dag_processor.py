@@ -73,6 +73,8 @@ def test_a_crash_of_the_interpreter_is_that_files_error_alone(deploy: Deploy, tm
     assert set(found) == {"exits.py", "segfault.py"}
     assert "the interpreter of the bundle 'bundle_a' exited with 3." in found["exits.py"]
     assert "signal 11 (SIGSEGV)" in found["segfault.py"]
+    first, *_ = parse_log(airflow, "bundle_a", "segfault.py").splitlines()
+    assert json.loads(first)["event"] == "Runs in the environment env_a"
     assert '"before"' in parse_log(airflow, "bundle_a", "segfault.py")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -165,6 +167,25 @@ def test_a_tasks_log_has_its_output(kinds: Kinds, letter: str) -> None:
     assert "to standard output" in log
     assert "to standard error" in log
     assert "a-pass-word" not in kinds.airflow.log(f"plain_{letter}", kinds.runs[f"plain_{letter}"], "same")
+
+
+@by_letter
+def test_a_tasks_log_says_first_in_what_it_runs(kinds: Kinds, letter: str, way: str) -> None:
+    airflow, dag = kinds.airflow, f"plain_{letter}"
+    path = f"/api/v2/dags/{dag}/dagRuns/{kinds.runs[dag]}/taskInstances/where/logs/1?full_content=true"
+    lines = [line for line in airflow.api("GET", path)["content"] if not line["event"].startswith("::")]
+    first = next(line for line in lines if "sources" not in line)
+    manifest = json.loads((airflow.estate.root / f"env_{letter}" / "envman.json").read_text())
+    assert first["event"] == f"Runs in the environment env_{letter}"
+    said = {key: first[key] for key in ("bundle", "generation", "lock", "start", "host")}
+    assert said == {
+        "bundle": f"bundle_{letter}",
+        "generation": manifest["generation"],
+        "lock": manifest["lock"],
+        "start": "cold" if way == "cold" else "warm",
+        "host": socket.gethostname(),
+    }
+    assert first["interpreter"].startswith(f"CPython {PYTHONS[letter]}")
 
 
 @by_letter
