@@ -97,7 +97,7 @@ LANES = {
         ("kubernetes", "e2e/kubernetes"),
         (
             *("root", "Python 3.10", "Python 3.11", "Python 3.12", "Python 3.13", "initdb"),
-            *("bwrap", "skopeo", "umoci", "podman", "runc", "catatonit"),
+            *("bwrap", "skopeo", "umoci", "podman", "runc", "catatonit", "mount", "mke2fs"),
         ),
     ),
     # a Debian with systemd and cgroup v2, in user-mode Linux

@@ -119,7 +119,7 @@ def kubeconfig(url: str, token: str) -> dict[str, Any]:
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     """A cluster with storage of its own for podman."""
-    with machine.storage() as storage:
+    with machine.own_disk() as disk, machine.storage(disk) as storage:
         conf = Path(storage["CONTAINERS_CONF"])
         conf.write_text(conf.read_text().replace("[containers]\n", NETWORK), encoding="utf-8")
         made = Cluster(folder, {**os.environ, **storage})
