@@ -28,9 +28,6 @@ AIRFLOW_NEEDS = (
     *("unshare", "mount", "setpriv", "sudo", "initdb", "redis-server", "ssh-keygen"),
 )
 
-ON_REQUEST = frozenset({"kubernetes"})
-"""Lanes that are not part of the default run: see CONTRIBUTING.md."""
-
 LANES = {
     # no network, no root, no other Python than the one that runs them, less than a second each
     "unit": Lane(
@@ -97,7 +94,7 @@ LANES = {
         ("kubernetes", "e2e/kubernetes"),
         (
             *("root", "Python 3.10", "Python 3.11", "Python 3.12", "Python 3.13", "initdb"),
-            *("bwrap", "skopeo", "umoci", "podman", "runc", "catatonit"),
+            *("bwrap", "skopeo", "umoci", "podman", "runc", "catatonit", "mount", "mke2fs"),
         ),
     ),
     # a Debian with systemd and cgroup v2, in user-mode Linux

@@ -11,6 +11,22 @@ from pathlib import Path
 
 from tests.conftest import Deployment, Result
 
+_FULL = """
+mount -t tmpfs -o size=$1 tmpfs "$2"
+cp -a "$3/." "$2"
+place=$4
+root=$2
+shift 4
+status=0
+"$@" pull "$place" || status=$?
+test $status = 8
+"$@" verify
+"$@" exec --bundle bundle_a -- python -c 'import frame; print(frame.__version__)'
+mount -o remount,size=200m "$root"
+"$@" pull "$place"
+"$@" verify
+"$@" history env_a
+"""
 _INSIDE = 'mount --bind "$1" "$2"; cd "$3"; shift 3; exec "$@"'
 
 
@@ -58,6 +74,22 @@ class PullingHost:
         result = self.run(*arguments, variables=variables)
         assert result.exit_code == 0, result.stdout + result.stderr
         return result
+
+    def on_a_full_disk(self, place: str, room: int) -> subprocess.CompletedProcess[str]:
+        """Pull a release onto a copy of this root on a small disk, with so many KiB of room; look at what was
+        there; then pull again with more room. Nothing of that stays.
+        """
+        used = sum(file.lstat().st_blocks * 512 for file in self.folder.rglob("*"))
+        words = ["unshare", "-m", "sh", "-exc", _FULL, "sh", f"{used // 1024 + room}k", str(self.root)]
+        return subprocess.run(
+            [*words, str(self.folder), place, sys.executable, "-m", "envman"],
+            env={**self.environment, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            cwd="/",
+            text=True,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
 
     def current(self, name: str) -> str:
         return (self.folder / name).readlink().name

@@ -34,9 +34,9 @@ _CHART = {
     "scheduler": "scheduler",
     "dag-processor": "dagProcessor",
     "triggerer": "triggerer",
-    "worker": "workers",
+    "worker": "workers.celery",
 }
-"""The chart's names."""
+"""The names of chart 1.20.0 and newer, which has values for Celery's workers apart from those for pods."""
 
 
 class UnitFormat(str, Enum):
@@ -158,7 +158,9 @@ def _helm(wanted: WantedUnits) -> str:
         "env": [{"name": "ENVMAN_ROOT", "value": wanted.root}],
     }
     for name in wanted.components:
-        values[_CHART[name]] = _helm_component(wanted, name)
+        above, _, below = _CHART[name].partition(".")
+        component = _helm_component(wanted, name)
+        values[above] = {below: component} if below else component
     return _yaml(values)
 
 

@@ -19,6 +19,7 @@ from envman.system.processes import Processes
 
 PROGRAM = "skopeo"
 
+_FULL = "no space left on device"
 _UNKNOWN = ("manifest unknown", "name unknown", "repository name not known")
 _SIGNS = (
     ("manifest unknown", "Look at the name and the tag."),
@@ -29,10 +30,14 @@ _SIGNS = (
     ("authentication required", "Log in: skopeo login REGISTRY"),
     ("connection refused", "Look at the registry's name and port, and whether it runs."),
     ("no such host", "Look at the registry's name, and at this machine's network."),
-    ("no space left on device", "Free space on that file system."),
+    (_FULL, "Free space on that file system."),
     ("http: server gave http response to https", "Say in registries.conf that it is insecure."),
     ("x509", "Add the registry's certificate to this machine's, or to /etc/containers/certs.d."),
 )
+
+
+class FullDiskError(ImageError):
+    """What skopeo fetches finds no space on this machine."""
 
 
 class Skopeo:
@@ -97,8 +102,10 @@ class Skopeo:
         words += [*_daemon("--src-daemon-host", source), *_daemon("--dest-daemon-host", target)]
         finished = self._run([*words, source.transport(), target.transport()], on_line)
         if finished.exit_code:
-            remote, what = (source, "can't be read") if target.is_local else (target, "can't be written")
-            raise _failed(str(remote), what, finished)
+            if not target.is_local:
+                raise _failed(str(target), "can't be written", finished)
+            failed = _failed(str(source), "can't be read", finished)
+            raise FullDiskError(failed.problems) if _FULL in finished.stderr.lower() else failed
 
     def _run(self, arguments: list[str], on_line: Callable[[str], None] | None = None) -> Finished:
         if self._program is None:

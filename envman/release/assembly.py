@@ -21,7 +21,7 @@ from envman.store import layout
 from envman.store.folder import Store
 from envman.store.inventory import FileEntry, listing_text
 from envman.store.manifest import Manifest, generation_identifier, parse_interpreter, parse_manifest
-from envman.system.files import sync_file_system, write_atomic
+from envman.system.files import sync_file_system, write_atomic, write_new
 
 _AGAIN = "Find out who has pushed it; push it again: envman push"
 
@@ -93,7 +93,7 @@ class Assembly:
                 raise ImageError(Problem(where, f"can't be assembled: {error}", _AGAIN)) from None
             self._write_list(folder, manifest, files, where)
             sizes = {digest: self.layers[digest].size for digest in released.layers}
-            write_atomic(folder / layout.LAYERS, record_text(stamp, sizes, files))
+            write_new(folder / layout.LAYERS, record_text(stamp, sizes, files))
             self.host.check_wheels(folder, interpreter, released.abi, where)
             sync_file_system(folder)  # what the manifest stands for outlives a power cut, or it doesn't stand
             write_atomic(folder / layout.MANIFEST, released.manifest)
@@ -124,4 +124,4 @@ class Assembly:
             raise ImageError(
                 Problem(where, what, f"{_AGAIN}; if only this host says so: envman pull --fresh")
             )
-        write_atomic(folder / layout.FILES, listing)
+        write_new(folder / layout.FILES, listing)

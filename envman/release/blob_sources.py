@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import IO, Protocol, cast
 from envman.errors import ImageError, Problem, UsageError
 from envman.image.oci_values import REF_NAME, Descriptor, digest_of
 from envman.oci.image_layout import Layout
-from envman.oci.skopeo import Skopeo, layout_reference
+from envman.oci.skopeo import FullDiskError, Skopeo, layout_reference
 from envman.release.document import (
     LARGEST_DOCUMENT,
     LARGEST_MANIFEST,
@@ -116,8 +117,12 @@ class RegistrySource:
                     with path.open("wb") as stream:
                         stream.truncate(blob.size)
                 lacking = lacking or blob.digest in wanted
-        if lacking:
+        if not lacking:
+            return
+        try:
             self._skopeo.copy(self._reference.with_digest(page), layout_reference(self._folder, _NAME))
+        except FullDiskError:  # of the root's disk: the registry has what was asked for
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder)) from None
 
     @contextlib.contextmanager
     def opened(self, blob: Descriptor) -> Iterator[IO[bytes]]:

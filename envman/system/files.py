@@ -39,6 +39,18 @@ def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def write_new(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a text file that is not there yet; its caller flushes it, with many others. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(path, flags, mode), "w", encoding="utf-8", newline="\n") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(text)
+    except OSError as error:  # of a full disk no name is told
+        error.filename = str(path)
+        raise
+
+
 def switch_link(link: Path, target: str) -> None:
     """Point a symbolic link elsewhere by one rename that outlives a power cut; raises OSError.
 

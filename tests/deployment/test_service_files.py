@@ -104,8 +104,9 @@ def test_helm_values_have_the_charts_names() -> None:
     (text,) = unit_files(replace(WANTED, components=CHART), UnitFormat.HELM).values()
     values = yaml.safe_load(text)
     assert values["images"]["airflow"] == {"repository": "reg/a", "tag": "1"}
-    for key in ("apiServer", "scheduler", "dagProcessor", "triggerer", "workers"):
-        words = shlex.split(values[key]["args"][2])
+    components = [values[key] for key in ("apiServer", "scheduler", "dagProcessor", "triggerer")]
+    for component in [*components, values["workers"]["celery"]]:
+        words = shlex.split(component["args"][2])
         assert words[:3] == ["exec", "/opt/envman/bin/envman", "launch"]
     with pytest.raises(UsageError, match="the official chart has no edge-worker"):
         unit_files(WANTED, UnitFormat.HELM)

@@ -11,6 +11,7 @@ from typing import Any
 
 CHART = "1.22.0"
 COMPONENTS = ("scheduler", "dagProcessor", "triggerer", "apiServer")
+CELERY = "workers.celery"
 VALUES: dict[str, type] = {
     "executor": str,
     "env": list,
@@ -19,14 +20,31 @@ VALUES: dict[str, type] = {
     "images.pod_template.repository": str,
     "images.pod_template.tag": str,
     "workers.kubernetes.command": list,
+    "workers.kubernetes.terminationGracePeriodSeconds": int,
+    "workers.kubernetes.securityContexts.pod.runAsUser": int,
     "dagProcessor.enabled": bool,
     "triggerer.enabled": bool,
-    **{f"{name}.{key}": list for name in COMPONENTS for key in ("command", "args")},
+    **{f"{name}.{key}": list for name in (*COMPONENTS, CELERY) for key in ("command", "args")},
+    **{
+        f"{name}.{key}": kind
+        for name in (*COMPONENTS, CELERY)
+        for key, kind in {
+            "terminationGracePeriodSeconds": int,
+            "securityContexts.pod.runAsUser": int,
+            "livenessProbe.command": list,
+            "livenessProbe.initialDelaySeconds": int,
+            "livenessProbe.periodSeconds": int,
+            "livenessProbe.timeoutSeconds": int,
+        }.items()
+    },
 }
 DEPRECATED = {
-    "workers.command": "workers.kubernetes.command",  # since 1.20.0; Celery's workers have one of their own
-    "workers.terminationGracePeriodSeconds": "workers.kubernetes.terminationGracePeriodSeconds",
-    "workers.securityContexts": "workers.kubernetes.securityContexts",
+    # value: the sections below `workers` that have it instead; `args` and probes since 1.19.0, the others since 1.20.0
+    "workers.args": "celery",
+    "workers.command": "celery, kubernetes",
+    "workers.livenessProbe": "celery",
+    "workers.terminationGracePeriodSeconds": "celery, kubernetes",
+    "workers.securityContexts": "celery, kubernetes",
 }
 PASSWORD = "a-database-pass-word"
 FIXED = {
@@ -50,8 +68,9 @@ def wrong(values: Mapping[str, Any]) -> list[str]:
     """What the chart doesn't know of these values, or no longer wants."""
     found = []
     for path, value in leaves(values):
-        if path in DEPRECATED:
-            found.append(f"{path} is deprecated: {DEPRECATED[path]}")
+        old = next((one for one in DEPRECATED if f"{path}.".startswith(f"{one}.")), "")
+        if old:
+            found.append(f"{path} is deprecated: it is in {DEPRECATED[old]}")
         elif path not in VALUES:
             found.append(f"the chart has no {path}")
         elif not isinstance(value, VALUES[path]):

@@ -1,18 +1,40 @@
-"""The Helm values of the Kubernetes page are values of the official chart, and give pods that envman starts."""
+"""The Helm values of the pages, and those that `envman units` writes, are values of the official chart."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.docs.helm_chart import worker_template, wrong
-from tests.docs.test_components import DOCS, WORKLOAD_ARGUMENTS, blocks, check
+from envman.deployment.service_files import UnitFormat, WantedUnits, unit_files
+from tests.docs.helm_chart import COMPONENTS, worker_template, wrong
+from tests.docs.test_components import DOCS, IDS, PAGES, WORKLOAD_ARGUMENTS, blocks, check
+
+CHART_KEYS = {*COMPONENTS, "workers", "executor"}
 
 PAGE = (DOCS / "components/kubernetes.md").read_text(encoding="utf-8")
 HELM = PAGE.partition("\n## Helm\n")[2]
 ONE_IMAGE, IMAGE_EACH = (yaml.safe_load(text) for text in blocks(HELM, "yaml"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_the_chart_has_each_value_of_a_page(page: Path) -> None:
+    texts = blocks(page.read_text(encoding="utf-8"), "yaml")
+    values = [one for one in map(yaml.safe_load, texts) if CHART_KEYS & one.keys()]
+    assert values or page.stem in {"edge-worker", "bundles-and-teams", "run-on-aws"}
+    assert [wrong(one) for one in values] == [[]] * len(values)
+
+
+def test_the_chart_has_each_value_that_envman_writes() -> None:
+    components = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
+    wanted = WantedUnits(
+        components, "/venv", "/opt/envman/bin/envman", "airflow.env", "reg/a:1", has_users=True
+    )
+    (text,) = unit_files(wanted, UnitFormat.HELM).values()
+    assert wrong(yaml.safe_load(text)) == []
+    assert yaml.safe_load(text)["workers"].keys() == {"celery"}
 
 
 @pytest.mark.parametrize("values", [ONE_IMAGE, IMAGE_EACH], ids=["one image", "an image each"])
@@ -22,9 +44,11 @@ def test_the_chart_has_each_value(values: dict[str, Any]) -> None:
 
 
 def test_what_the_chart_does_not_have_is_found() -> None:
-    values = {"workers": {"command": [], "kubernetes": {"command": "bash", "commands": []}}}
+    probe: dict[str, Any] = {"livenessProbe": {"command": []}}
+    values = {"workers": {"command": [], **probe, "kubernetes": {"command": "bash", "commands": []}}}
     assert wrong(values) == [
-        "workers.command is deprecated: workers.kubernetes.command",
+        "workers.command is deprecated: it is in celery, kubernetes",
+        "workers.livenessProbe.command is deprecated: it is in celery",
         "workers.kubernetes.command is no list",
         "the chart has no workers.kubernetes.commands",
     ]

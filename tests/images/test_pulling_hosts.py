@@ -25,6 +25,7 @@ from tests.conftest import Deployment
 from tests.images import machine
 from tests.release_hosts import PullingHost, new_host
 from tests.waiting import until
+from tests.wheels import make_wheel
 
 VERSION = ("python", "-c", "import frame; print(frame.__version__)")
 
@@ -181,6 +182,26 @@ def test_a_pull_goes_on_from_what_was_fetched(
     works(host)
     host.ok("verify")
     assert not (host.folder / ".pull").exists()
+
+
+def test_a_disk_that_is_full_while_skopeo_fetches(
+    two_teams: Deployment, releases: str, five: list[PullingHost]
+) -> None:
+    """The folder is named, and what helps; what worked before works, and with more room the pull succeeds."""
+    host = five[0]
+    two_teams.ok("push", f"{releases}:1")
+    host.ok("pull", f"{releases}:1")
+    lines = "\n".join(f"VALUE = '{random.Random(number).randbytes(40).hex()}'" for number in range(30_000))
+    make_wheel(two_teams.folder / "wheels", "noise", "1.0", files={"noise/values.txt": lines})
+    settings = (two_teams.folder / "uv.toml").read_text()
+    two_teams.write("uv.toml", settings.replace("= [", f'= ["{two_teams.folder}/wheels", '))
+    next_generation(two_teams, "noise")
+    two_teams.ok("push", f"{releases}:2")
+    finished = host.on_a_full_disk(f"{releases}:2", 600)
+    assert finished.returncode == 0, finished.stderr
+    assert f"{host.root}/.pull: No space left on device" in finished.stderr
+    assert "Free space on that file system" in finished.stderr
+    assert "Traceback" not in finished.stderr
 
 
 def test_gc_removes_what_a_killed_pull_has_fetched(

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -380,39 +379,10 @@ def test_kill_9_at_random_moments(
     whole(host)
 
 
-FULL = """
-mount -t tmpfs -o size=$1 tmpfs "$2"
-cp -a "$3/." "$2"
-shift 3
-status=0
-"$@" pull {place} || status=$?
-test $status = 8
-"$@" verify
-"$@" exec --bundle bundle_a -- python -c 'import frame; print(frame.__version__)'
-mount -o remount,size=200m {root}
-"$@" pull {place}
-"$@" verify
-"$@" history env_a
-"""
-
-
 def test_a_full_disk(two_teams: Deployment, release: str, host: PullingHost, tmp_path: Path) -> None:
     """What worked before works, and nothing half stays; with more space the same pull succeeds."""
     host.ok("pull", release)
-    place = heavy_release(two_teams, tmp_path)
-    used = sum(file.lstat().st_blocks * 512 for file in host.folder.rglob("*"))
-    script = FULL.format(place=place, root=host.root)
-    size = f"{used // 1024 + 600}k"
-    words = ["unshare", "-m", "sh", "-exc", script, "sh", size, str(host.root), str(host.folder)]
-    finished = subprocess.run(
-        [*words, sys.executable, "-m", "envman"],
-        env={**host.environment, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-        cwd="/",
-        text=True,
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
+    finished = host.on_a_full_disk(heavy_release(two_teams, tmp_path), 600)
     assert finished.returncode == 0, finished.stderr
     assert "No space left on device" in finished.stderr
     assert "Free space on that file system" in finished.stderr

@@ -217,6 +217,7 @@ def serve(api: PodApi, token: str) -> ThreadingHTTPServer:
             is_log = self.path.partition("?")[0].endswith("/log")
             self.send_header("Content-Type", "text/plain" if is_log else "application/json")
             self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Connection", "close")  # else the client may ask for more on it as it ends
             self.end_headers()
             with contextlib.suppress(OSError):  # who listened has gone
                 for part in answer:

@@ -6,14 +6,19 @@ import copy
 import json
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.kubernetes.pod_history import Key, PodHistory
-from tests.kubernetes.pod_objects import ApiError, Pod, now, with_status
+from tests.kubernetes.pod_objects import ApiError, Pod, not_scheduled, now, with_status
 
 NOT_PULLED = "the node takes no image from a registry"
+MEMORY = 64 * 2**30
+"""Bytes of the node's memory, as far as pods' requests are concerned."""
+
+ENDING = 60.0
+"""Seconds within which a container's end is noticed, on a machine that does much else."""
 
 
 class PodmanNode:
@@ -23,11 +28,18 @@ class PodmanNode:
         self._history = history
         self._folder = folder
         self._environ = dict(environ)
+        self._images: set[str] = set()
+        self._runs: dict[str, threading.Thread] = {}
         self._threads: list[threading.Thread] = []
+
+    def has_image(self, name: str) -> None:
+        """Say that podman's storage has an image by now."""
+        self._images.add(name)
 
     def take(self, pod: Pod) -> None:
         """Run a pod that was just created."""
         thread = threading.Thread(target=self._run, args=(pod,), daemon=True)
+        self._runs[pod["metadata"]["uid"]] = thread
         self._threads.append(thread)
         thread.start()
 
@@ -65,6 +77,9 @@ class PodmanNode:
 
     def _run(self, pod: Pod) -> None:
         key: Key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        if why := unschedulable(pod):
+            self._change(pod, lambda current: not_scheduled(current, why))
+            return
         containers = [one["name"] for one in pod["spec"]["containers"]]
         waiting = {name: {"waiting": {"reason": "ContainerCreating"}} for name in containers}
         self._tell(pod, "Pending", waiting)
@@ -92,7 +107,7 @@ class PodmanNode:
 
     def _missing_image(self, pod: Pod) -> tuple[str, str] | None:
         for container in pod["spec"]["containers"]:
-            if self._podman("image", "exists", container["image"]).returncode:
+            if container["image"] not in self._images:
                 return container["name"], container["image"]
         return None
 
@@ -108,12 +123,15 @@ class PodmanNode:
 
     def _tell(self, pod: Pod, phase: str, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Write a pod's status, if it is still there."""
+        self._change(pod, lambda current: with_status(current, phase, states))
+
+    def _change(self, pod: Pod, how: Callable[[Pod], Pod]) -> None:
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
 
         def changed(current: Pod) -> Pod:
             if current["metadata"]["uid"] != pod["metadata"]["uid"]:
                 raise ApiError(409, "another pod has the name")
-            return with_status(current, phase, states)
+            return how(current)
 
         try:
             self._history.change(key, changed)
@@ -125,6 +143,7 @@ class PodmanNode:
         key, name = (pod["metadata"]["namespace"], pod["metadata"]["name"]), pod["metadata"]["name"]
         for container in pod["spec"]["containers"]:
             self._podman("stop", "--ignore", f"--time={grace}", f"{name}-{container['name']}")
+        self._runs[pod["metadata"]["uid"]].join(ENDING)  # how its containers ended is told before it goes
         self._podman("pod", "rm", "--ignore", "--force", "--time=0", name)
         self._history.remove(key, pod["metadata"]["uid"])
 
@@ -138,6 +157,18 @@ class PodmanNode:
             text=True,
             check=False,
         )
+
+
+def unschedulable(pod: Pod) -> str:
+    """Why no node takes a pod, in the words of Kubernetes' scheduler; empty where the node does."""
+    if any("persistentVolumeClaim" in volume for volume in pod["spec"].get("volumes") or []):
+        return "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    asked = [
+        one.get("resources", {}).get("requests", {}).get("memory", "") for one in pod["spec"]["containers"]
+    ]
+    if sum(int(one.removesuffix("Gi")) * 2**30 for one in asked if one) > MEMORY:
+        return "0/1 nodes are available: 1 Insufficient memory."
+    return ""
 
 
 def as_podman_plays(pod: Pod) -> Pod:

@@ -139,3 +139,11 @@ def with_status(pod: Pod, phase: str, states: Mapping[str, Mapping[str, Any]]) -
     new["status"] |= {key: pod["status"].get(key) or now() for key in ("startTime",)}
     new["spec"]["nodeName"] = "podman"
     return new
+
+
+def not_scheduled(pod: Pod, why: str) -> Pod:
+    """A pod that no node takes: it stays Pending, and its condition says why."""
+    new = copy.deepcopy(pod)
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+    new["status"] = {"qosClass": "BestEffort", "phase": "Pending", "conditions": [condition]}
+    return new

@@ -78,9 +78,11 @@ def make_tree(folder: Path) -> Path:
 def _install_envman(tree: Path) -> None:
     wheels = tree / "wheels"
     run([*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, REPOSITORY])
-    download(wheels, str(next(wheels.glob("envman-*.whl"))))
+    download(wheels, f"{next(wheels.glob('envman-*.whl'))}[images]")
     pip = f"{HOUSE}/bin/pip --disable-pip-version-check install --quiet --no-index --find-links /wheels"
-    inside(tree, f"python3 -m venv --copies {HOUSE} && {pip} envman && chmod 711 {HOUSE}/bin/python*")
+    inside(
+        tree, f"python3 -m venv --copies {HOUSE} && {pip} 'envman[images]' && chmod 711 {HOUSE}/bin/python*"
+    )
     shutil.rmtree(wheels)
 
 

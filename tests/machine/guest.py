@@ -30,6 +30,7 @@ COMMAND = 900.0
 SLACK = 30.0
 """Seconds that the guest has, beyond a command's own limit, to say that it ran out."""
 
+ANOTHER_DISK = "/dev/ubdb"
 SYSTEMD = "/sbin/init"
 ALONE = "/agent/alone"
 """What is started in the place of systemd where a test needs nothing of it: mounts, then the agent."""
@@ -53,9 +54,18 @@ class Finished:
 
 
 class Guest:
-    """A running guest. `disk` is its image, which it writes to; `folder` gets its console's log."""
+    """A running guest. `disk` is its image, which it writes to; `folder` gets its console's log. `carried` is
+    the image of another disk, which is put into it as ANOTHER_DISK, to be read.
+    """
 
-    def __init__(self, disk: Path, folder: Path, init: str = SYSTEMD, memory: str = "1024M") -> None:
+    def __init__(
+        self,
+        disk: Path,
+        folder: Path,
+        init: str = SYSTEMD,
+        memory: str = "1024M",
+        carried: Path | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.disk = disk
         self.console = folder / "console.log"
@@ -65,6 +75,7 @@ class Guest:
             user_mode_linux(),
             *(f"ubd0={disk}", "root=/dev/ubda", "rw", f"mem={memory}", f"init={init}", "quiet"),
             *("con0=null,fd:1", "con=null", f"ssl0=fd:{requests},fd:{guests_answers}", "ssl=null"),
+            *([f"ubd1r={carried}"] if carried else []),
             *("systemd.unified_cgroup_hierarchy=1", f"uml_dir={folder}"),
         ]
         with self.console.open("ab") as console:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envman.errors import EnvmanError
-from envman.system.files import cache_folder, file_problem, is_below, is_gone, write_atomic
+from envman.system.files import cache_folder, file_problem, is_below, is_gone, write_atomic, write_new
 
 
 def test_a_user_without_an_account_and_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,3 +50,14 @@ def test_a_file_that_can_not_take_its_place_is_named_and_not_the_new_one(tmp_pat
         write_atomic(tmp_path, "text")
     assert (caught.value.filename, caught.value.filename2) == (str(tmp_path), None)
     assert list(tmp_path.parent.glob(".*.new")) == []
+
+
+def test_a_new_file_takes_nothings_place_and_names_itself(tmp_path: Path) -> None:
+    write_new(tmp_path / "new", "text\n", 0o600)
+    assert ((tmp_path / "new").read_text(), (tmp_path / "new").stat().st_mode & 0o777) == ("text\n", 0o600)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("new", "link"):
+        with pytest.raises(FileExistsError) as caught:
+            write_new(tmp_path / name, "other")
+        assert caught.value.filename == str(tmp_path / name)
+    assert not (tmp_path / "elsewhere").exists()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +15,12 @@ import pytest
 from tests.e2e.airflow import AirflowDeployment
 from tests.e2e.conftest import PYTHONS, SOURCE, Deploy, Estate
 from tests.e2e.kinds import envman
+from tests.images import machine
 from tests.images.own_base import make_base_of
 from tests.interpreters import interpreter
-from tests.kubernetes.cluster import Cluster, cluster
+from tests.kubernetes.cluster import Cluster, Namespace, cluster
 from tests.kubernetes.pod_objects import Pod
 
-NAMESPACE = "airflow"
 ENVIRONMENTS = {"bundle_a": "env_a", "bundle_b": "env_b", "bundle_c": "env_c"}
 ALL = "registry.company.example/airflow:2026-11"
 EACH = {name: f"registry.company.example/airflow/{name}:2026-11" for name in ENVIRONMENTS.values()}
@@ -57,9 +60,9 @@ def images(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Images:
     folder = tmp_path_factory.mktemp("images")
     base = make_base_of(folder / "base", [interpreter(minor) for minor in PYTHONS.values()], NEEDED)
     words = ["image", "build", *ENVIRONMENTS.values(), "--base", base, "--compression", "zstd"]
-    cache = {"ENVMAN_CACHE_DIR": str(folder / "cache")}
-    estate.ok(*words, "--all-in-one", "--tag", ALL, variables=cache)
-    estate.ok(*words, "--tag", "registry.company.example/airflow/{environment}:2026-11", variables=cache)
+    environ = {**estate.environ, "ENVMAN_CACHE_DIR": str(folder / "cache")}
+    for tag in (["--all-in-one", "--tag", ALL], ["--tag", ALL.replace(":", "/{environment}:")]):
+        machine.run(estate.command(*words, *tag), environ, estate.folder)
     return Images(folder / "cache/images", ALL, EACH)
 
 
@@ -79,13 +82,13 @@ def bundles(estate: Estate) -> list[dict[str, object]]:
     return made
 
 
-def settings(node: Cluster, image: str) -> dict[str, str]:
+def settings(space: Namespace, image: str) -> dict[str, str]:
     """The executor's settings, in a cluster that the scheduler is outside of."""
     repository, _, tag = image.rpartition(":")
     options = {
         "IN_CLUSTER": "False",
-        "CONFIG_FILE": str(node.kubeconfig),
-        "NAMESPACE": NAMESPACE,
+        "CONFIG_FILE": str(space.cluster.kubeconfig),
+        "NAMESPACE": space.name,
         "WORKER_CONTAINER_REPOSITORY": repository,
         "WORKER_CONTAINER_TAG": tag,
         "WORKER_PODS_CREATION_BATCH_SIZE": "8",
@@ -103,8 +106,8 @@ def settings(node: Cluster, image: str) -> dict[str, str]:
     )
 
 
-def use_template(airflow: AirflowDeployment, template: Pod, name: str = "template.yaml") -> None:
-    """Complete a pod template with what pods of this machine need, and name it in the settings.
+def use_template(airflow: AirflowDeployment, template: Pod) -> dict[str, str]:
+    """Complete a pod template with what pods of this machine need; returns the variables that name it.
 
     They are told where Airflow's API is and where their bundles are; logs and notes go to folders of the machine.
     """
@@ -131,9 +134,9 @@ def use_template(airflow: AirflowDeployment, template: Pod, name: str = "templat
     for folder in folders[:2]:
         Path(folder).mkdir(exist_ok=True)
         Path(folder).chmod(0o777)  # pods have a user of their own
-    file = airflow.home / name
+    file = airflow.home / "template.yaml"
     file.write_text(json.dumps(pod), encoding="utf-8")
-    airflow.environ["AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE"] = str(file)
+    return {"AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE": str(file)}
 
 
 def move_workloads(airflow: AirflowDeployment) -> None:
@@ -144,25 +147,46 @@ def move_workloads(airflow: AirflowDeployment) -> None:
     airflow.environ["E2E_WORKLOADS"] = str(airflow.home / "notes")
 
 
-def start_all(airflow: AirflowDeployment, *scheduler: str) -> None:
-    """Start the components, of those that run Dags' code here the shared ones, and wait for the first parse."""
-    airflow.start_api_server()
-    airflow.start("dag-processor", *envman("launch", "dag-processor"))
-    airflow.start("triggerer", *envman("launch", "triggerer"))
-    airflow.start("scheduler", *scheduler)
-    wanted = {"plain_a", "plain_b", "long_a", "held_c"}
-    airflow.wait_for("the Dags", lambda: wanted <= airflow.dag_ids())
+@pytest.fixture(scope="session")
+def one_image_space(node: Cluster) -> Namespace:
+    """Where pods of the image with all environments are; the API server reads their logs from there."""
+    return Namespace(node, "one-image")
 
 
-@pytest.fixture(scope="module")
-def deploy(deployer: Deploy) -> Iterator[Deploy]:
-    """Make Airflow deployments that end with the module."""
-    made: list[AirflowDeployment] = []
+@pytest.fixture(scope="session")
+def components(estate: Estate, deployer: Deploy, one_image_space: Namespace) -> Iterator[AirflowDeployment]:
+    """What the schedulers of both ways have in common: an API server, and shared components for Dags' code."""
+    made = deployer(bundles(estate), **settings(one_image_space, ALL))
+    move_workloads(made)
+    with made:
+        made.start("dag-processor", *envman("launch", "dag-processor"))
+        made.start("triggerer", *envman("launch", "triggerer"))
+        made.start_api_server()
+        wanted = {"plain_a", "plain_b", "long_a", "held_c"}
+        made.wait_for("the Dags", lambda: wanted <= made.dag_ids())
+        yield made
 
-    def make(listed: list[dict[str, object]] | None = None, **variables: str) -> AirflowDeployment:
-        made.append(deployer(listed, **variables))
-        return made[-1]
 
-    yield make
-    for deployment in made:
-        deployment.stop_all()
+@contextmanager
+def scheduling(
+    airflow: AirflowDeployment, space: Namespace, *scheduler: str, **variables: str
+) -> Iterator[AirflowDeployment]:
+    """Run a scheduler whose pods are in a namespace, with notes that nobody has left before."""
+    for note in (airflow.home / "notes").iterdir():
+        note.unlink()
+    airflow.start("scheduler", *scheduler, **variables)
+    try:
+        yield airflow
+    finally:
+        kill_scheduler(airflow)
+        space.clear()
+
+
+def kill_scheduler(airflow: AirflowDeployment) -> None:
+    """End the scheduler with all that it has started. One that is asked to end waits 20 s for the provider's watcher,
+    which ignores SIGTERM.
+    """
+    group = airflow.process("scheduler").pid
+    airflow.stop("scheduler", signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)

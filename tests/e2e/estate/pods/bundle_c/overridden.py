@@ -22,6 +22,20 @@ NEVER_THERE = k8s.V1Pod(
 )
 
 
+def base(**options) -> k8s.V1Pod:
+    return k8s.V1Pod(spec=k8s.V1PodSpec(containers=[k8s.V1Container(name="base", **options)]))
+
+
+TOO_LARGE = base(resources=k8s.V1ResourceRequirements(requests={"memory": "4096Gi"}))
+UNBOUND = base()
+UNBOUND.spec.volumes = [
+    k8s.V1Volume(
+        name="claimed",
+        persistent_volume_claim=k8s.V1PersistentVolumeClaimVolumeSource(claim_name="nobodys"),
+    )
+]
+
+
 def failed(context) -> None:
     print("the callback says: failed")
     note("failure")
@@ -54,6 +68,19 @@ with DAG("never_there_c", schedule=None):
         return [sys.prefix]
 
     never_starts()
+
+with DAG("unschedulable_c", schedule=None):
+
+    @task(executor_config={"pod_override": TOO_LARGE}, on_failure_callback=failed)
+    def too_large():
+        return sys.prefix
+
+    @task(executor_config={"pod_override": UNBOUND})
+    def unbound():
+        return sys.prefix
+
+    too_large()
+    unbound()
 
 with DAG("held_c", schedule=None):
 
