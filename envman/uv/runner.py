@@ -212,6 +212,17 @@ class Uv:
         if finished.exit_code:
             raise BuildError(Problem("uv pip sync", last_words(finished), remedy_for(finished)))
 
+    def unpack(self, pins: str, python: str, folder: Path) -> bool:
+        """Unpack pinned wheels into a folder, every hash checked, for a Python such as '3.12'.
+
+        Nothing of them runs. False where one can't be had.
+        """
+        command = ["pip", "sync", "pins.txt", "--target", str(folder), "--python-version", python, *_PYTHON]
+        command += ["--require-hashes", "--no-build", "--no-compile-bytecode", "--quiet"]
+        with self._folder_to_install() as run_in:
+            (run_in / "pins.txt").write_text(pins, encoding="utf-8")
+            return self._run_without_builds(command, run_in).exit_code == 0
+
     def build_settings(self, package: str) -> BuildSettings:
         """What the deployment's uv.toml says of a package's build from source; raises SpecError."""
         return build_settings(self.source.config, package)
