@@ -26,47 +26,55 @@ if TYPE_CHECKING:
     from envman.usecases.revision_diff import RevisionDiffRequest
 
 
+Left = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ENVIRONMENT]", help="An environment's name.", autocompletion=complete_environment
+    ),
+]
+Right = Annotated[
+    str | None,
+    typer.Argument(metavar="[OTHER]", help="The other one.", autocompletion=complete_environment),
+]
+GitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--git",
+        metavar="REVISION",
+        help="Compare with the locks in a revision of the project's git; all if none is named.",
+    ),
+]
+DagsOption = Annotated[
+    bool,
+    typer.Option(
+        "--dags", help="With --git: Dags that come out differently; both generations have to be built."
+    ),
+]
+AuditOption = Annotated[
+    bool,
+    typer.Option(
+        "--audit", help="With --git: known vulnerabilities that come or go; asks OSV, as `envman audit`."
+    ),
+]
+AuditUrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--audit-url", metavar="URL", help="The same, of a server of your own that speaks the OSV API."
+    ),
+]
+MarkdownOption = Annotated[
+    bool, typer.Option("--markdown", help="With --git: write Markdown, for a comment on a pull request.")
+]
+
+
 def diff_command(
-    left: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[ENVIRONMENT]", help="An environment's name.", autocompletion=complete_environment
-        ),
-    ] = None,
-    right: Annotated[
-        str | None,
-        typer.Argument(metavar="[OTHER]", help="The other one.", autocompletion=complete_environment),
-    ] = None,
-    git: Annotated[
-        str | None,
-        typer.Option(
-            "--git",
-            metavar="REVISION",
-            help="Compare with the locks in a revision of the project's git; all if none is named.",
-        ),
-    ] = None,
-    dags: Annotated[
-        bool,
-        typer.Option(
-            "--dags", help="With --git: Dags that come out differently; both generations have to be built."
-        ),
-    ] = False,
-    audit: Annotated[
-        bool,
-        typer.Option(
-            "--audit", help="With --git: known vulnerabilities that come or go; asks OSV, as `envman audit`."
-        ),
-    ] = False,
-    audit_url: Annotated[
-        str | None,
-        typer.Option(
-            "--audit-url", metavar="URL", help="The same, of a server of your own that speaks the OSV API."
-        ),
-    ] = None,
-    markdown: Annotated[
-        bool,
-        typer.Option("--markdown", help="With --git: write Markdown, for a comment on a pull request."),
-    ] = False,
+    left: Left = None,
+    right: Right = None,
+    git: GitOption = None,
+    dags: DagsOption = False,
+    audit: AuditOption = False,
+    audit_url: AuditUrlOption = None,
+    markdown: MarkdownOption = False,
     offline: OfflineOption = False,
     project: ProjectOption = None,
     root: RootOption = None,

@@ -8,7 +8,7 @@ from envman.cli.markdown import code, codes, markdown_table
 from envman.cli.output import Reporter, size_text
 from envman.cli.package_cells import versions_text
 from envman.lock.comparison import EnvironmentStatus
-from envman.usecases.revision_diff import EnvironmentRow, PackageRow, RevisionDiff, VulnerabilityRow
+from envman.usecases.revision_diff import EnvironmentDifference, PackageRow, RevisionDiff, VulnerabilityRow
 
 _MOST_ROWS = 200
 """Rows of a table in a comment: GitHub takes 65,536 characters."""
@@ -39,7 +39,7 @@ def show_revision_diff(reporter: Reporter, outcome: RevisionDiff) -> None:
         reporter.note(f"note: {note}")
 
 
-def _environment_cells(row: EnvironmentRow) -> tuple[str, str, str, str]:
+def _environment_cells(row: EnvironmentDifference) -> tuple[str, str, str, str]:
     renamed = f"renamed from {row.before}" if row.status is EnvironmentStatus.RENAMED else row.status.value
     packages = f"{row.packages_before} -> {row.packages}"
     return row.environment, renamed, packages, change_text(row.size_change)
@@ -122,7 +122,7 @@ def as_markdown(outcome: RevisionDiff) -> str:
     return "\n".join(filter(None, parts))
 
 
-def _environment_markdown(row: EnvironmentRow) -> tuple[str, ...]:
+def _environment_markdown(row: EnvironmentDifference) -> tuple[str, ...]:
     name, _, packages, size = _environment_cells(row)
     status = row.status.value
     if row.status is EnvironmentStatus.RENAMED:

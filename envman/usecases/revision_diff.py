@@ -42,7 +42,7 @@ class RevisionDiffRequest:
 
 
 @dataclass(frozen=True)
-class EnvironmentRow:
+class EnvironmentDifference:
     """An environment: its name before (empty: it is new), how many packages its lock pins, and by how many
     bytes what is installed on this machine grows; None: not known.
     """
@@ -92,7 +92,7 @@ class RevisionDiff:
 
     revision: str
     commit: str
-    environments: tuple[EnvironmentRow, ...]
+    environments: tuple[EnvironmentDifference, ...]
     packages: tuple[PackageRow, ...]
     vulnerabilities: tuple[VulnerabilityRow, ...] | None
     dags: DagDifferences | None
@@ -282,9 +282,9 @@ def _package_rows(changes: Iterable[EnvironmentChange], known: _Known) -> tuple[
     return tuple(rows)
 
 
-def _environment_row(one: EnvironmentChange, known: _Known) -> EnvironmentRow:
+def _environment_row(one: EnvironmentChange, known: _Known) -> EnvironmentDifference:
     unreadable = one.status is EnvironmentStatus.UNREADABLE
-    return EnvironmentRow(
+    return EnvironmentDifference(
         environment=one.environment,
         before=one.before,
         status=one.status,
