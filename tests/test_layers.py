@@ -65,7 +65,7 @@ PURE = {
     "lock": "changes comparison lockfile platforms source_only wheel_tags",
     "store": "layout manifest switches",
     "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",
-    "packages": "audit_report license package policy",
+    "packages": "audit_report bisection license moved package policy",
     "release": "document layer_archive layer_record parts strangers_json whole_table",
     "servers": "figures preloads",
     "deployment": "facts finding findings queue_findings render service_files settings unread_options",

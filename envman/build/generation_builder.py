@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -85,6 +86,20 @@ class GenerationBuilder:
             inventory = self._inventory(plan, environment)
             self._check(plan, environment, inventory)
             return self._write_manifest(plan, inventory, started)
+
+    @contextmanager
+    def tried_out(self, plan: Plan) -> Iterator[Path]:
+        """The same environment without checks, file list and manifest, so that it never is a generation; it
+        is gone when the context ends. Raises EnvmanError, OSError.
+        """
+        with self._store.being_made(plan.generation) as folder:
+            environment = VirtualEnvironment(folder)
+            made = self._create(plan, environment)
+            self._install(plan, environment)
+            check_own_files(folder, made)
+            self._compile(plan, environment)
+            yield folder
+        remove_tree(folder)
 
     def _create(self, plan: Plan, environment: VirtualEnvironment) -> Mapping[str, FileEntry]:
         """An environment without packages, and the lock; returns its files."""
