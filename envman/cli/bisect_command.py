@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from envman.build.bytecode import Bytecode
+from envman.build.generation_builder import BuildTools
+from envman.build.machine import ThisMachine
 from envman.cli.completion import complete_generation
 from envman.cli.options import (
     EnvironmentName,
@@ -21,13 +24,19 @@ from envman.cli.options import (
 from envman.cli.output import Reporter
 from envman.cli.progress import progress
 from envman.errors import ExitCode, Problem
+from envman.system.digests import Digests
 from envman.system.files import cache_folder, strangers_folder
+from envman.system.side_by_side import default_jobs
 from envman.usecases.bisect import BisectOutcome, BisectRequest, bisect
+from envman.usecases.mixed_sets import MixedSets
+from envman.uv.runner import Uv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envman.packages.moved import Moved
+    from envman.spec.workspace import Workspace
+    from envman.uv.runner import Source
 
 
 def bisect_command(
@@ -68,29 +77,13 @@ def bisect_command(
     """
     reporter = Reporter("bisect", as_json)
     with reporter.errors():
-        from envman.build.bytecode import Bytecode
-        from envman.build.generation_builder import BuildTools
-        from envman.build.machine import ThisMachine
-        from envman.system.digests import Digests
-        from envman.system.side_by_side import default_jobs
-        from envman.usecases.mixed_sets import MixedSets
-        from envman.uv.runner import Uv
-
         workspace = require_workspace(project, root)
         request = BisectRequest(environment, good, bad, tuple(command))
-        machine = ThisMachine()
-        tools = BuildTools(
-            processes=workspace.processes,
-            uv=Uv(workspace.processes, source(workspace, offline)),
-            machine=machine,
-            bytecode=Bytecode(machine.cache, Digests(), default_jobs()),
-            sandbox_required=workspace.project.sandbox_required,
-            project=workspace.project.directory,
-        )
         cache = cache_folder(os.environ)
         cache.mkdir(parents=True, exist_ok=True)
         with progress(reporter) as report, strangers_folder("bisect-", cache) as folder:
-            outcome = bisect(workspace, request, MixedSets(folder, tools, report), report)
+            sets = MixedSets(folder, _tools(workspace, source(workspace, offline)), report)
+            outcome = bisect(workspace, request, sets, report)
         problems = [] if outcome.is_certain else [_uncertain(outcome)]
         if as_json:
             reporter.json(asdict(outcome), problems, ok=not problems)
@@ -99,6 +92,18 @@ def bisect_command(
             reporter.problems(problems)
         if problems:
             raise typer.Exit(ExitCode.FAILED)
+
+
+def _tools(workspace: Workspace, files: Source) -> BuildTools:
+    machine = ThisMachine()
+    return BuildTools(
+        processes=workspace.processes,
+        uv=Uv(workspace.processes, files),
+        machine=machine,
+        bytecode=Bytecode(machine.cache, Digests(), default_jobs()),
+        sandbox_required=workspace.project.sandbox_required,
+        project=workspace.project.directory,
+    )
 
 
 def _show(reporter: Reporter, outcome: BisectOutcome) -> None:

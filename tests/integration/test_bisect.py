@@ -97,7 +97,7 @@ def test_one_planted_among_fourteen_is_found_in_at_most_five_builds(upgraded: De
 def test_two_that_fail_together_and_two_that_can_not_be_told_apart(upgraded: Deployment) -> None:
     plain = [word for word in words(upgraded, "fail", "grid,part-11", "127") if word != "--json"]
     said = upgraded.ok(*plain).stdout  # 127 is bad, as the command was found in the good one
-    assert "frame 1.0 -> 2.0, grid 1.0 -> 2.0 together with part-11 1.0 -> 2.0 make it fail" in said
+    assert "It takes frame 1.0 -> 2.0, grid 1.0 -> 2.0 together with part-11 1.0 -> 2.0 to make" in said
 
 
 def test_sets_that_can_not_be_judged_leave_suspects(upgraded: Deployment) -> None:
