@@ -61,7 +61,7 @@ PURE = {
     "names": "",
     "system": "events redaction",
     "resolver": "airflow_options credential inherited snapshot table variables",
-    "spec": "declared dependencies image_names inputs merge model parse project publication requirement_text schema sources starter values",
+    "spec": "cool_down declared dependencies image_names inputs merge model parse project publication requirement_text schema sources starter values",
     "lock": "changes comparison lockfile platforms source_only wheel_tags",
     "store": "layout manifest switches",
     "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",

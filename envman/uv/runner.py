@@ -150,13 +150,14 @@ class Uv:
             command += ["--constraints", "constraints.txt", "--overrides", "overrides.txt"]
             command += [*_UNIVERSAL, "--python-version", lowest_python(inputs.requires_python)]
             command += ["--upgrade"] if upgrade.everything else []
+            command += _cool_down(inputs)
             command += ["--no-build"] if inputs.no_build else []
             command += [word for package in upgrade.packages for word in ("--upgrade-package", package)]
             finished = self._run_without_builds(command, folder)
             if wanted := wanted_build(finished):
                 raise SourceNeededError(*wanted)
             if finished.exit_code:
-                raise resolution_error(inputs.environment, inputs.requires_python, finished)
+                raise resolution_error(inputs, finished)
             return _with_hashes((folder / "lock.txt").read_text(encoding="utf-8"), known)
 
     def export_pylock(self, lock_file: str, requires_python: str) -> str:
@@ -338,6 +339,14 @@ class Uv:
 
 _PYTHON = ("--python", sys.executable)  # or uv looks through every interpreter on PATH
 _UNIVERSAL = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", *_PYTHON)
+
+
+def _cool_down(inputs: Inputs) -> Iterator[str]:
+    """The options that leave out what was uploaded lately; one of the spec's wins over uv's configuration."""
+    if inputs.exclude_newer:
+        yield from ("--exclude-newer", inputs.exclude_newer)
+        for package in inputs.exclude_newer_except:
+            yield from ("--exclude-newer-package", f"{package}=false")
 
 
 def _with_hashes(text: str, known: Iterable[KnownMetadata]) -> str:
