@@ -231,7 +231,8 @@ An environment is made of layers: `[defaults]` of `envman.toml`, then the specs 
 | lists | joined in the order of the layers; an entry that is there already is not repeated |
 | `variables.set`, `source-builds.variables` | joined by variable; the last layer wins |
 | `requires-python`, `platforms`, `no-build`, `airflow` | the last layer that states the key wins |
-| `exclude-newer`, `warm`, `server-idle`, `user`, `group`, each key of `limits` | the last layer that states the key wins |
+| `exclude-newer`, `warm`, `server-idle` | the last layer that states the key wins |
+| `user`, `group`, each key of `limits` | the last layer that states the key wins |
 | `extends`, `abstract` | not inherited |
 
 A layer that states another `user` states its `group`, too: an earlier layer's group would stay. A `group`

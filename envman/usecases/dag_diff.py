@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from envman.errors import EnvmanError
+from envman.errors import EnvmanError, Problem, UsageError
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.lock.comparison import EnvironmentChange, EnvironmentStatus
 from envman.lock.lockfile import Pin, body_digest
@@ -46,10 +46,11 @@ class DagDifferences:
 
 
 @dataclass(frozen=True)
-class _Parsed:
+class Parsed:
+    """A bundle as one generation parsed it; `dags` is what Airflow serialized, by Dag."""
+
     outcome: CheckOutcome
     dags: Mapping[str, Any]
-    """What Airflow serialized, by Dag."""
 
 
 def dag_differences(
@@ -60,11 +61,13 @@ def dag_differences(
 ) -> DagDifferences:
     """Parse the Dags of bundles whose environments changed, in the old and in the new generation.
 
-    Both have to be built below the root folder. The files are those of the working tree. Raises EnvmanError.
+    Both have to be built below the root folder. The files are those of the working tree. What can't be
+    compared is noted.
     """
     store = Store(workspace.project.root)
-    bundles, notes = _bundles_by_environment(workspace), []
+    bundles = _bundles_by_environment(workspace)
     compared: list[str] = []
+    notes: list[str] = []
     differences: list[DagDifference] = []
     count = 0
     for one in changes:
@@ -74,25 +77,41 @@ def dag_differences(
         old, new = (_generation(store, pins) for pins in (one.old, one.new))
         if not one.old:
             notes.append(f"{one.environment}: there is no older lock to parse its Dags with")
-            continue
-        if not (old and new):
+        elif not (old and new):
             notes.append(_unbuilt(one.environment, old, new, store.root))
-            continue
-        for bundle in wanted:
-            path = workspace.project.bundles[bundle].path
-            if path is None:
-                notes.append(f"{bundle}: envman.toml does not say in which folder its Dags are (path)")
-                continue
-            folder = workspace.files.directory / path
-            sides = []
-            for generation in (old, new):
-                report(Event(bundle, Stage.CHECKING, f"its Dags in {generation}"))
-                request = CheckRequest(bundle, folder, one.environment, None, generation)
-                sides.append(_parse(store, request, workspace, on_line))
-            compared.append(bundle)
-            count += len({*sides[0].dags, *sides[1].dags})
-            differences += _differences(bundle, *sides)
+        else:
+            for bundle in wanted:
+                try:
+                    sides = _both(store, workspace, (bundle, one.environment, old, new), report, on_line)
+                except EnvmanError as error:
+                    problem = error.problems[0]
+                    notes.append(f"{bundle}: Dags were not compared: {problem.where}: {problem.what}")
+                    continue
+                compared.append(bundle)
+                count += len({*sides[0].dags, *sides[1].dags})
+                differences += differences_of(bundle, *sides)
     return DagDifferences(tuple(compared), count, tuple(differences), tuple(notes))
+
+
+def _both(
+    store: Store,
+    workspace: Workspace,
+    which: tuple[str, str, str, str],
+    report: Report,
+    on_line: Callable[[str], None],
+) -> tuple[Parsed, Parsed]:
+    """A bundle, parsed in the old and in the new generation of its environment; raises EnvmanError."""
+    bundle, environment, *generations = which
+    path = workspace.project.bundles[bundle].path
+    if path is None:
+        what = "envman.toml does not say in which folder its Dags are"
+        raise UsageError(Problem(f"bundles.{bundle}.path", what, "State its path."))
+    parsed = []
+    for generation in generations:
+        report(Event(bundle, Stage.CHECKING, f"its Dags in {generation}"))
+        request = CheckRequest(bundle, workspace.files.directory / path, environment, None, generation)
+        parsed.append(_parse(store, request, workspace, on_line))
+    return parsed[0], parsed[1]
 
 
 def _bundles_by_environment(workspace: Workspace) -> dict[str, list[str]]:
@@ -127,13 +146,13 @@ def _unbuilt(environment: str, old: str | None, new: str | None, root: str) -> s
 
 def _parse(
     store: Store, request: CheckRequest, workspace: Workspace, on_line: Callable[[str], None]
-) -> _Parsed:
+) -> Parsed:
     texts: list[str] = []
     outcome = check(store, request, workspace.processes, os.environ, on_line, texts.append)
-    return _Parsed(outcome, dict(_serialized("".join(texts))))
+    return Parsed(outcome, dict(serialized("".join(texts))))
 
 
-def _serialized(text: str) -> Iterator[tuple[str, Any]]:
+def serialized(text: str) -> Iterator[tuple[str, Any]]:
     """What Airflow serialized, by Dag; a line that is none is passed over: strangers' code wrote it."""
     for line in text.splitlines():
         try:
@@ -143,7 +162,8 @@ def _serialized(text: str) -> Iterator[tuple[str, Any]]:
             continue
 
 
-def _differences(bundle: str, old: _Parsed, new: _Parsed) -> Iterator[DagDifference]:
+def differences_of(bundle: str, old: Parsed, new: Parsed) -> Iterator[DagDifference]:
+    """Errors that come and go, by file, and Dags that come out differently."""
     before, after = ({file.file: file for file in one.outcome.files} for one in (old, new))
     for name in sorted(before.keys() | after.keys()):
         errors = [
@@ -168,7 +188,7 @@ def _differences(bundle: str, old: _Parsed, new: _Parsed) -> Iterator[DagDiffere
             yield DagDifference(bundle, file, dag, f"differs: {', '.join(where[:_SHOWN])}{more}")
 
 
-def _places(one: _Parsed) -> dict[str, str]:
+def _places(one: Parsed) -> dict[str, str]:
     """The file of each Dag."""
     return {dag.dag: file.file for file in one.outcome.files for dag in file.dags}
 
