@@ -23,7 +23,7 @@ from envman.cli.options import (
 )
 from envman.cli.output import Reporter
 from envman.cli.progress import progress
-from envman.errors import ExitCode, Problem
+from envman.errors import ExitCode, Problem, printable
 from envman.system.digests import Digests
 from envman.system.files import cache_folder, strangers_folder
 from envman.system.side_by_side import default_jobs
@@ -79,9 +79,9 @@ def bisect_command(
     with reporter.errors():
         workspace = require_workspace(project, root)
         request = BisectRequest(environment, good, bad, tuple(command))
-        cache = cache_folder(os.environ)
-        cache.mkdir(parents=True, exist_ok=True)
-        with progress(reporter) as report, strangers_folder("bisect-", cache) as folder:
+        scratch = cache_folder(os.environ) / "bisect"
+        scratch.mkdir(parents=True, exist_ok=True)
+        with progress(reporter) as report, strangers_folder("", scratch) as folder:
             sets = MixedSets(folder, _tools(workspace, source(workspace, offline)), report)
             outcome = bisect(workspace, request, sets, report)
         problems = [] if outcome.is_certain else [_uncertain(outcome)]
@@ -121,7 +121,7 @@ def _show(reporter: Reporter, outcome: BisectOutcome) -> None:
         ("tried", "", "exit code", "built in", "ran for"), rows, right=("exit code", "built in", "ran for")
     )
     if outcome.said:
-        reporter.note(f"It said, as it failed last:\n  {outcome.said}")
+        reporter.note(f"It said, as it failed last:\n  {printable(outcome.said)}")
     if outcome.interpreter:
         reporter.say(f"The interpreter makes it fail: {' -> '.join(outcome.interpreter)}")
     elif outcome.culprits:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from envman.cli.markdown import code, codes, markdown_table
 from envman.cli.output import Reporter, size_text
 from envman.cli.package_cells import versions_text
+from envman.errors import printable
 from envman.lock.comparison import EnvironmentStatus
 from envman.usecases.revision_diff import EnvironmentDifference, PackageRow, RevisionDiff, VulnerabilityRow
 
@@ -22,21 +23,28 @@ def show_revision_diff(reporter: Reporter, outcome: RevisionDiff) -> None:
         rows = [(*_environment_cells(row), "; ".join(row.inputs)) for row in changed]
         reporter.table(columns, rows, right=("packages", "size"))
     if outcome.packages:
-        titles = ("package", "old", "new", "size", "license", "environments")
-        reporter.table(titles, [_package_cells(row) for row in outcome.packages], right=("size",))
+        headings = ("package", "old", "new", "size", "license", "environments")
+        packages = [_shown(_package_cells(row)) for row in outcome.packages]
+        reporter.table(headings, packages, right=("size",))
     if outcome.vulnerabilities:
         known = [
             ("comes" if one.comes else "goes", one.package, one.version, one.id, ", ".join(one.fixed_in))
             for one in outcome.vulnerabilities
         ]
-        reporter.table(("vulnerability", "package", "version", "id", "fixed in"), known)
+        titles = ("vulnerability", "package", "version", "id", "fixed in")
+        reporter.table(titles, [_shown(row) for row in known])
     if outcome.dags and outcome.dags.differences:
         parsed = [(one.bundle, one.file, one.dag or "-", one.what) for one in outcome.dags.differences]
-        reporter.table(("bundle", "file", "dag", ""), parsed)
+        reporter.table(("bundle", "file", "dag", ""), [_shown(row) for row in parsed])
     for sentence in _sentences(outcome):
         reporter.say(sentence)
     for note in _notes(outcome):
-        reporter.note(f"note: {note}")
+        reporter.note(f"note: {printable(note)}")
+
+
+def _shown(row: tuple[str, ...]) -> tuple[str, ...]:
+    """Cells of strangers' texts, each in a line, and without what a terminal would obey."""
+    return tuple(" ".join(printable(cell).split()) for cell in row)
 
 
 def _environment_cells(row: EnvironmentDifference) -> tuple[str, str, str, str]:

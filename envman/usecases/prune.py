@@ -35,6 +35,7 @@ class What(str, Enum):
     SOURCE = "source"
     WHEEL = "wheel"
     METADATA = "metadata"
+    SCRATCH = "scratch"
 
 
 _BY_FOLDER = {
@@ -44,6 +45,7 @@ _BY_FOLDER = {
     "sources": What.SOURCE,
     "wheels": What.WHEEL,
     "metadata": What.METADATA,
+    "bisect": What.SCRATCH,  # what a killed `envman bisect` has left
 }
 """Folders of the cache whose entries are used as a whole, and touched then."""
 

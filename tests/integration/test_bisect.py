@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ def upgraded(kept_upgrades: KeptFolder, clean_environment: dict[str, str]) -> It
     yield made
     made.end()
     kept_upgrades.check_left()
-    assert not list(Path(made.environment["HOME"]).glob(".cache/envman/bisect-*"))
+    assert not list(Path(made.environment["HOME"]).glob(".cache/envman/bisect/*"))
 
 
 def before(deployment: Deployment) -> str:
@@ -98,6 +99,19 @@ def test_two_that_fail_together_and_two_that_can_not_be_told_apart(upgraded: Dep
     plain = [word for word in words(upgraded, "fail", "grid,part-11", "127") if word != "--json"]
     said = upgraded.ok(*plain).stdout  # 127 is bad, as the command was found in the good one
     assert "It takes frame 1.0 -> 2.0, grid 1.0 -> 2.0 together with part-11 1.0 -> 2.0 to make" in said
+
+
+def test_the_interpreter_is_tried_first_where_it_differs_too(upgraded: Deployment) -> None:
+    """Nothing but the recorded version differs here; the command fails outside of the good generation."""
+    manifest = upgraded.root / ".gen" / before(upgraded) / "envman.json"
+    document = json.loads(manifest.read_text())
+    document["interpreter"]["version"] = "3.0.0"
+    manifest.write_text(json.dumps(document))
+    code = f"import sys; sys.exit(not sys.prefix.endswith({before(upgraded)!r}))"
+    arguments = ("--good", before(upgraded), "--json", "--", "python", "-c", code)
+    result = upgraded.ok("bisect", "env_a", *arguments).json["result"]
+    assert (result["culprits"], result["builds"]) == ([], 1)
+    assert result["interpreter"][0].endswith("3.0.0")
 
 
 def test_sets_that_can_not_be_judged_leave_suspects(upgraded: Deployment) -> None:
