@@ -25,7 +25,7 @@ from envman.cli.output import Reporter
 from envman.cli.progress import progress
 from envman.errors import ExitCode, Problem, printable
 from envman.system.digests import Digests
-from envman.system.files import cache_folder, strangers_folder
+from envman.system.files import scratch_folder
 from envman.system.side_by_side import default_jobs
 from envman.usecases.bisect import BisectOutcome, BisectRequest, bisect
 from envman.usecases.mixed_sets import MixedSets
@@ -79,9 +79,7 @@ def bisect_command(
     with reporter.errors():
         workspace = require_workspace(project, root)
         request = BisectRequest(environment, good, bad, tuple(command))
-        scratch = cache_folder(os.environ) / "bisect"
-        scratch.mkdir(parents=True, exist_ok=True)
-        with progress(reporter) as report, strangers_folder("", scratch) as folder:
+        with progress(reporter) as report, scratch_folder(os.environ) as folder:
             sets = MixedSets(folder, _tools(workspace, source(workspace, offline)), report)
             outcome = bisect(workspace, request, sets, report)
         problems = [] if outcome.is_certain else [_uncertain(outcome)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -188,9 +189,7 @@ class _Trials:
         if verdict is not wanted:
             step = self.steps[-1]
             where = f"generation {side.manifest.generation}"
-            told = (
-                f"the command ended with {step.exit_code} there, so it is {verdict.value}, not {wanted.value}"
-            )
+            told = f"is {verdict.value}, not {wanted.value}: the command ended with {step.exit_code} there"
             remedy = "Look at what it says, or name other generations: envman history"
             if self.said:
                 told = f"{told}\n  {self.said}"
@@ -206,11 +205,8 @@ class _Trials:
             verdict = _VERDICTS[code]
         elif code >= _ABORTS:
             remedy = "Where that is the failure to look for: sh -c 'COMMAND || exit 1'"
-            raise EnvmanError(
-                Problem(
-                    " ".join(self.command), f"ended with {code}, which ends the search: {self.said}", remedy
-                )
-            )
+            what = f"ended with {code}, which ends the search: {self.said}"
+            raise EnvmanError(Problem(shlex.join(self.command), what, remedy))
         elapsed = time.monotonic() - started
         self.steps.append(BisectStep(what, moved, verdict, code, build, elapsed))
         return verdict
@@ -228,7 +224,7 @@ class _Trials:
         except OSError as error:
             self.said = f"{self.command[0]}: {error.strerror}"
             return ExitCode.NOT_EXECUTABLE
-        if finished.exit_code:
+        if finished.exit_code not in _VERDICTS:
             self.said = said_by(finished)
         return finished.exit_code
 
@@ -249,9 +245,7 @@ class _Bisect:
         interpreter = self.bad.manifest.interpreter
         names = self.good.manifest.interpreter.describe(), interpreter.describe()
         groups = self._groups(asked)
-        if names[0] != names[1] and self._try(groups, frozenset(), f"{names[1]}, good packages") is not (
-            Verdict.GOOD
-        ):
+        if names[0] != names[1] and self._is_interpreter(groups, names[1]):
             return self._outcome(groups, Found(()), names)
         search = bisection([group.with_groups for group in groups])
         most = usual_trials(len(groups))
@@ -265,6 +259,15 @@ class _Bisect:
                 wanted = search.send(self._try(groups, wanted, what))
         except StopIteration as stop:
             return self._outcome(groups, stop.value, None)
+
+    def _is_interpreter(self, groups: Sequence[MovedGroup], name: str) -> bool:
+        """Whether the good packages are bad under the bad interpreter, too; raises EnvmanError."""
+        verdict = self._try(groups, frozenset(), f"{name}, good packages")
+        if verdict is Verdict.SKIPPED:
+            what = "the good packages were skipped under it, so nobody can tell it from the packages"
+            remedy = "Let the command end with another exit code than 125 where it can tell."
+            raise EnvmanError(Problem(name, what, remedy))
+        return verdict is Verdict.BAD
 
     def _groups(self, asked: Sequence[str]) -> tuple[MovedGroup, ...]:
         old, new = (read_packages(site_packages(side.folder)) for side in (self.good, self.bad))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, distributions
@@ -11,7 +12,7 @@ from pathlib import Path
 from envman.lock.lockfile import Pin, pins_text
 from envman.packages.installed import read_package
 from envman.packages.license import license_of
-from envman.system.files import strangers_folder
+from envman.system.files import scratch_folder
 from envman.uv.runner import Uv
 
 Version = tuple[str, str]
@@ -33,7 +34,7 @@ def package_facts(pins: Iterable[Pin], python: str, uv: Uv) -> dict[Version, Pac
     wanted = [replace(pin, marker="") for pin in pins]
     if not wanted:
         return {}
-    with strangers_folder("envman-facts-") as folder:
+    with scratch_folder(os.environ) as folder:
         if uv.unpack(pins_text(wanted), python, folder / "all"):
             return _read(folder / "all")
         found: dict[Version, PackageFacts] = {}

@@ -98,11 +98,6 @@ class RevisionDiff:
     dags: DagDifferences | None
     notes: tuple[str, ...]
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether all locks are the same."""
-        return all(one.status is EnvironmentStatus.UNCHANGED for one in self.environments)
-
 
 def revision_diff(
     workspace: Workspace, request: RevisionDiffRequest, report: Report, on_line: Callable[[str], None]

@@ -63,7 +63,7 @@ def upgraded(kept_upgrades: KeptFolder, clean_environment: dict[str, str]) -> It
     yield made
     made.end()
     kept_upgrades.check_left()
-    assert not list(Path(made.environment["HOME"]).glob(".cache/envman/bisect/*"))
+    assert not list(Path(made.environment["HOME"]).glob(".cache/envman/scratch/*"))
 
 
 def before(deployment: Deployment) -> str:
