@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envman.errors import EnvmanError, LockError, Problem
+from envman.errors import EnvmanError, InterruptedByUserError, LockError, Problem
 from envman.lock.comparison import EnvironmentChange, EnvironmentStatus, compare_locks
 from envman.lock.lock_state import LockStatus, lock_state, read_lock_text
 from envman.lock.lockfile import Lock, Pin, parse_lock, parse_pins
@@ -305,6 +305,8 @@ def _vulnerabilities(
     report(Event("audit", Stage.CHECKING, f"{len(old | new)} packages"))
     try:
         answer = ask(old | new, Service.OSV, request.server, (), workspace.processes, os.environ)
+    except InterruptedByUserError:
+        raise
     except EnvmanError as error:
         problem = error.problems[0]
         notes.append(f"known vulnerabilities were not looked up: {problem.where} {problem.what}")
