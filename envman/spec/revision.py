@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,9 @@ _NOTHING_WRITTEN = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TE
 """git takes no lock of its index, and fetches no object that a partial clone lacks; an older git doesn't know
 the second one, so `protocol.allow` says it, too.
 """
+
+_TRUST = re.compile("git config --global --add safe.directory .+")
+"""What git says to do about a repository of another user's."""
 
 _FILES = {"100644", "100755"}
 
@@ -71,8 +75,8 @@ def open_revision(project: str, name: str, processes: Processes) -> Revision:
         raise UsageError(Problem("git", "is not installed", "Install git.")) from None
     if inside.exit_code:
         remedy = "Run it in a clone of the project's git, or compare two environments: envman diff A B"
-        if "safe.directory" in inside.stderr:
-            remedy = f"If you trust it: git config --global --add safe.directory {project}"
+        if trust := _TRUST.search(inside.stderr):
+            remedy = f"If you trust whoever may write there: {trust[0]}"
         raise UsageError(Problem(project, f"git can't be read there: {_said(inside)}", remedy))
     found = _git(processes, project, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     commit = found.stdout.strip()
