@@ -48,7 +48,7 @@ from envman.uv.runner import Uv
 class BuildTools:
     """What a build works with; `sandbox_required`: nothing that came with packages runs outside of one.
 
-    `project` is the project's folder, which is not there for what packages run.
+    `project` is the project's folder, which is not there for what packages run; nor are the folders `hidden`.
     """
 
     processes: Processes
@@ -57,6 +57,7 @@ class BuildTools:
     bytecode: Bytecode
     sandbox_required: bool = False
     project: str = ""
+    hidden: tuple[str, ...] = ()
 
 
 class GenerationBuilder:
@@ -200,7 +201,8 @@ class GenerationBuilder:
         source = self._tools.uv.source
         folders = (self._store.root, self._tools.machine.cache, *self._caches)
         further = places_of_files(os.environ, source.config)
-        return (*map(str, folders), self._tools.project, source.wheelhouse or "", *further)
+        named = self._tools.project, *self._tools.hidden, source.wheelhouse or ""
+        return (*map(str, folders), *named, *further)
 
     @functools.cached_property
     def _caches(self) -> tuple[Path, ...]:

@@ -101,6 +101,7 @@ def _tools(workspace: Workspace, files: Source) -> BuildTools:
         bytecode=Bytecode(machine.cache, Digests(), default_jobs()),
         sandbox_required=workspace.project.sandbox_required,
         project=workspace.project.directory,
+        hidden=(workspace.project.root,),
     )
 
 
