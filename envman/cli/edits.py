@@ -9,6 +9,8 @@ import typer
 from envman.cli.options import source
 from envman.cli.output import Reporter
 from envman.cli.package_cells import show_changes, show_source_only
+from envman.errors import PolicyError, Problem
+from envman.signing.policy_file import policy_file
 from envman.usecases.add_remove import EditOptions, EditOutcome
 from envman.usecases.lock import LockOptions
 from envman.uv.runner import Upgrade
@@ -22,17 +24,18 @@ AndBuild = Annotated[
 
 
 def edit_options(workspace: Workspace, offline: bool, and_build: bool) -> EditOptions:
-    """How to lock, and with `and_build` how to build."""
+    """How to lock, and with `and_build` how to build; raises PolicyError where a policy stands."""
     files = source(workspace, offline)
     lock = LockOptions(Upgrade(), files, 1)
     if not and_build:
         return EditOptions(lock)
+    if policy := policy_file():
+        what = "this host builds only locks that are signed, and a new one is not"
+        raise PolicyError(Problem(policy, what, "Leave --build out; then: envman sign, and envman build"))
     from envman.build.machine import ThisMachine
-    from envman.signing.policy_file import policy_file
-    from envman.store.sealing import Seal
     from envman.usecases.build import BuildOptions
 
-    return EditOptions(lock, BuildOptions(files, 1, ThisMachine(), seal=Seal(None, policy_file())))
+    return EditOptions(lock, BuildOptions(files, 1, ThisMachine()))
 
 
 def show_edit(reporter: Reporter, outcome: EditOutcome, what: str) -> None:

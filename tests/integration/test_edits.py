@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from envman.signing.policy_file import VARIABLE
 from tests.conftest import PYTHON, Deployment, in_python
 from tests.waiting import until
 
@@ -55,6 +56,16 @@ def test_what_can_not_be_built_leaves_spec_lock_and_signature_as_they_were(team:
     assert team.current("env_a") == current
     team.ok("add", "env_a", "tool")  # without a build it is done all the same
     assert texts(team) != before
+
+
+def test_where_only_signed_locks_are_built_nothing_is_begun(two_teams: Deployment) -> None:
+    before = texts(two_teams)
+    two_teams.environment[VARIABLE] = str(two_teams.folder / "policy")
+    result = two_teams.run("add", "env_a", "tool", "--build")
+    assert (result.exit_code, "envman sign" in result.stderr) == (10, True)
+    assert texts(two_teams) == before
+    bisected = two_teams.run("bisect", "env_a", "--good", two_teams.current("env_b"), "--", "true")
+    assert (bisected.exit_code, "nobody's" in bisected.stderr) == (10, True)
 
 
 def test_an_edit_that_is_interrupted_as_it_builds_is_undone(two_teams: Deployment) -> None:
