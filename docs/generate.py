@@ -28,6 +28,7 @@ from envman.launch.components import HELP as LAUNCH_HELP
 from envman.launch.container_entrypoint import HELP as ENTRYPOINT_HELP
 from envman.names import MAX_LENGTH, RESERVED
 from envman.spec import model, values
+from envman.spec.cool_down import CoolDown
 
 UP_HELP = "envman up [OPTION ...] is: envman launch standalone [OPTION ...]\n"
 LAUNCH_PATH = {
@@ -45,6 +46,7 @@ _WORDS: tuple[tuple[object, str, str], ...] = (
     (values.RequirementText, "requirement", "requirements"),
     (values.SpecifierText, "version specifier", "version specifiers"),
     (values.VersionText, "version", "versions"),
+    (CoolDown, "span or date", "spans or dates"),
     (values.Name, "name", "names"),
     (values.PathText, "path", "paths"),
     (values.AbsolutePath, "absolute path", "absolute paths"),
@@ -123,6 +125,8 @@ extends = ["base"]                 # environments/base.toml; a later entry wins 
 abstract = false                   # true: only a base for others; neither locked nor built
 requires-python = "==3.11.*"       # the Pythons that the lock covers
 platforms = ["linux-x86_64"]       # the machines that the lock covers
+exclude-newer = "7 days"           # versions that were uploaded later don't count yet: a cool-down
+exclude-newer-except = ["mylib"]   # but they do of these packages
 no-build = false                   # true: only wheels; what would have to be built is refused
 airflow = true                     # false: no Airflow of the deployment's version in it
 warm = true                        # false: no fork server; each workload starts its own interpreter
@@ -227,7 +231,8 @@ An environment is made of layers: `[defaults]` of `envman.toml`, then the specs 
 | lists | joined in the order of the layers; an entry that is there already is not repeated |
 | `variables.set`, `source-builds.variables` | joined by variable; the last layer wins |
 | `requires-python`, `platforms`, `no-build`, `airflow` | the last layer that states the key wins |
-| `warm`, `server-idle`, `user`, `group`, each key of `limits` | the last layer that states the key wins |
+| `exclude-newer`, `warm`, `server-idle` | the last layer that states the key wins |
+| `user`, `group`, each key of `limits` | the last layer that states the key wins |
 | `extends`, `abstract` | not inherited |
 
 A layer that states another `user` states its `group`, too: an earlier layer's group would stay. A `group`
@@ -440,6 +445,9 @@ def _types() -> str:
         "version specifier": "[PEP 440](https://peps.python.org/pep-0440/), with a lower bound: "
         "`==3.12.*`, `>=3.11,<3.13`",
         "version": "PEP 440: `3.3.2`",
+        "span or date": "hours, days or weeks before the moment of locking, `24 hours`, `7 days`, `1 week`, "
+        "or as ISO 8601 has them, `P7D`; the end of a day (UTC), `2026-11-01`; or a moment with its zone "
+        "(RFC 3339), `2026-11-01T12:00:00Z`",
         "name": "letters, digits, `_`, `-` and single `.`; begins with a letter or digit, does not end with "
         f"`-` or `.`; at most {MAX_LENGTH} characters; not {names}; environments differ in more than case",
         "absolute path": "a string that begins with `/`",

@@ -25,7 +25,7 @@ class Lane:
 
 AIRFLOW_NEEDS = (
     *("root", "Python 3.10", "Python 3.11", "Python 3.12", "Python 3.13"),
-    *("unshare", "mount", "setpriv", "sudo", "initdb", "redis-server", "ssh-keygen"),
+    *("unshare", "mount", "setpriv", "sudo", "initdb", "redis-server", "ssh-keygen", "git"),
 )
 
 LANES = {
@@ -52,7 +52,8 @@ LANES = {
     ),
     # the documentation: generated pages, links, examples as they stand
     "docs": Lane(
-        ("docs", "deployment/test_service_files.py"), ("systemd-analyze", "docker-compose", "ssh-keygen")
+        ("docs", "deployment/test_service_files.py"),
+        ("systemd-analyze", "docker-compose", "ssh-keygen", "git"),
     ),
     # real uv, real builds, the package registry, interpreters of several versions
     "real": Lane(
@@ -66,7 +67,7 @@ LANES = {
         ),
         (
             *("root", "Python 3.10", "Python 3.13", "unshare", "mount", "bwrap", "gcc", "zsh", "fish"),
-            "ssh-keygen",
+            *("ssh-keygen", "git"),
         ),
     ),
     # users and limits, by this machine's kernel
@@ -111,6 +112,7 @@ DEBIAN = {
     "dockerd": "docker.io",
     "fish": "fish",
     "gcc": "gcc",
+    "git": "git",
     "gpg": "gpg",
     "initdb": "postgresql",
     "linux.uml": "user-mode-linux",

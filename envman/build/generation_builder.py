@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -47,7 +48,7 @@ from envman.uv.runner import Uv
 class BuildTools:
     """What a build works with; `sandbox_required`: nothing that came with packages runs outside of one.
 
-    `project` is the project's folder, which is not there for what packages run.
+    `project` is the project's folder, which is not there for what packages run; nor are the folders `hidden`.
     """
 
     processes: Processes
@@ -56,6 +57,7 @@ class BuildTools:
     bytecode: Bytecode
     sandbox_required: bool = False
     project: str = ""
+    hidden: tuple[str, ...] = ()
 
 
 class GenerationBuilder:
@@ -85,6 +87,20 @@ class GenerationBuilder:
             inventory = self._inventory(plan, environment)
             self._check(plan, environment, inventory)
             return self._write_manifest(plan, inventory, started)
+
+    @contextmanager
+    def tried_out(self, plan: Plan) -> Iterator[Path]:
+        """The same environment without checks, file list and manifest, so that it never is a generation; it
+        is gone when the context ends. Raises EnvmanError, OSError.
+        """
+        with self._store.being_made(plan.generation) as folder:
+            environment = VirtualEnvironment(folder)
+            made = self._create(plan, environment)
+            self._install(plan, environment)
+            check_own_files(folder, made)
+            self._compile(plan, environment)
+            yield folder
+        remove_tree(folder)
 
     def _create(self, plan: Plan, environment: VirtualEnvironment) -> Mapping[str, FileEntry]:
         """An environment without packages, and the lock; returns its files."""
@@ -185,7 +201,8 @@ class GenerationBuilder:
         source = self._tools.uv.source
         folders = (self._store.root, self._tools.machine.cache, *self._caches)
         further = places_of_files(os.environ, source.config)
-        return (*map(str, folders), self._tools.project, source.wheelhouse or "", *further)
+        named = self._tools.project, *self._tools.hidden, source.wheelhouse or ""
+        return (*map(str, folders), *named, *further)
 
     @functools.cached_property
     def _caches(self) -> tuple[Path, ...]:

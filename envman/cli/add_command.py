@@ -6,20 +6,18 @@ from typing import Annotated
 
 import typer
 
+from envman.cli.edits import AndBuild, edit_options, show_edit
 from envman.cli.options import (
     EnvironmentName,
     JsonOption,
     OfflineOption,
     ProjectOption,
+    RootOption,
     require_workspace,
-    source,
 )
 from envman.cli.output import Reporter
-from envman.cli.package_cells import show_edit
 from envman.cli.progress import progress
 from envman.usecases.add_remove import add
-from envman.usecases.lock import LockOptions
-from envman.uv.runner import Upgrade
 
 
 def add_command(
@@ -27,20 +25,22 @@ def add_command(
     requirements: Annotated[
         list[str], typer.Argument(metavar="REQUIREMENT...", help="PEP 508, such as 'polars>=1'.")
     ],
+    and_build: AndBuild = False,
     offline: OfflineOption = False,
     project: ProjectOption = None,
+    root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add requirements to an environment's spec, comments kept, and lock it.
 
-    Where the new set can't be locked, spec and lock stay as they are.
+    Where the new set can't be locked, or with --build can't be built, spec and lock stay as they are.
 
-    Example: envman add env_a 'polars>=1'
+    Examples: envman add env_a 'polars>=1' · envman add env_a 'polars>=1' --build
     """
     reporter = Reporter("add", as_json)
     with reporter.errors():
-        workspace = require_workspace(project)
-        options = LockOptions(Upgrade(), source(workspace, offline), 1)
+        workspace = require_workspace(project, root)
+        options = edit_options(workspace, offline, and_build)
         with progress(reporter) as report:
             outcome = add(workspace, environment, requirements, options, report)
         show_edit(reporter, outcome, "added to")

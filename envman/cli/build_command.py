@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from envman.build.machine import ThisMachine
+from envman.cli.build_table import show_builds
 from envman.cli.options import (
     Environments,
     JobsOption,
@@ -21,12 +22,12 @@ from envman.cli.options import (
     require_workspace,
     source,
 )
-from envman.cli.output import Reporter, size_text
+from envman.cli.output import Reporter
 from envman.cli.progress import progress
 from envman.cli.several_outcomes import fail_if_any, outcomes_as_json
 from envman.signing.policy_file import policy_file
 from envman.store.sealing import Seal
-from envman.usecases.build import BuildOptions, BuildOutcome, BuildStatus, build
+from envman.usecases.build import BuildOptions, build
 
 
 def build_command(
@@ -64,26 +65,5 @@ def build_command(
         if as_json:
             outcomes_as_json(reporter, outcomes)
         else:
-            _show_builds(reporter, outcomes.results)
+            show_builds(reporter, outcomes.results)
         fail_if_any(reporter, outcomes)
-
-
-def _show_builds(reporter: Reporter, outcomes: tuple[BuildOutcome, ...]) -> None:
-    changed = [outcome for outcome in outcomes if outcome.status is not BuildStatus.UNCHANGED]
-    if changed:
-        columns = ("environment", "status", "interpreter", "packages", "size", "generation", "seconds")
-        rows = [
-            (
-                outcome.environment,
-                outcome.status.value,
-                outcome.interpreter,
-                str(outcome.packages),
-                size_text(outcome.size),
-                outcome.generation,
-                f"{outcome.seconds:.1f}",
-            )
-            for outcome in changed
-        ]
-        reporter.table(columns, rows, right=("packages", "size", "seconds"))
-    if len(changed) < len(outcomes):
-        reporter.say(f"{len(outcomes) - len(changed)} unchanged")

@@ -15,18 +15,24 @@ from envman.cli.options import (
     ProjectOption,
     RootOption,
     root_folder,
+    workspace_if_any,
 )
 from envman.cli.output import Reporter, pass_on
-from envman.errors import ExitCode
+from envman.errors import ExitCode, Problem, UsageError
 from envman.system.processes import Processes
 from envman.usecases.check import CheckOutcome, CheckRequest, ParsedFile, check
 
 
 def check_command(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="The bundle's folder, or one file of it.")],
     bundle: Annotated[
         str, typer.Option(metavar="BUNDLE", help="The bundle's name.", autocompletion=complete_bundle)
     ],
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PATH]", help="The bundle's folder, or one file of it. Default: its path in envman.toml."
+        ),
+    ] = None,
     environment: Annotated[
         str | None,
         typer.Option(
@@ -52,11 +58,11 @@ def check_command(
 
     Connections and Variables that a file reads as it is parsed come from AIRFLOW_CONN_* and AIRFLOW_VAR_*.
 
-    Examples: envman check --bundle bundle_a dags · envman check --bundle bundle_a dags/daily.py --json
+    Examples: envman check --bundle bundle_a · envman check --bundle bundle_a dags/daily.py --json
     """
     reporter = Reporter("check", as_json)
     with reporter.errors():
-        request = CheckRequest(bundle, path, environment, timeout)
+        request = CheckRequest(bundle, path or _folder_of(bundle, project), environment, timeout)
         outcome = check(root_folder(root, project), request, Processes(), os.environ, pass_on)
         problems = outcome.problems()
         if as_json:
@@ -66,6 +72,17 @@ def check_command(
             reporter.problems(problems)
         if problems:
             raise typer.Exit(ExitCode.FAILED)
+
+
+def _folder_of(bundle: str, project: Path | None) -> Path:
+    """Where envman.toml says that a bundle's Dags are; raises UsageError, SpecError."""
+    workspace = workspace_if_any(project)
+    declared = workspace.project.bundles.get(bundle) if workspace else None
+    if workspace is None or declared is None or declared.path is None:
+        what = f"is missing, and envman.toml has no path for the bundle '{bundle}'"
+        remedy = f'Name the folder, or state it: [bundles] {bundle} = {{ path = "..." }}'
+        raise UsageError(Problem("PATH", what, remedy))
+    return workspace.files.directory / declared.path
 
 
 def _show_check(reporter: Reporter, outcome: CheckOutcome) -> None:

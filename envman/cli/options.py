@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from envman.cli.completion import complete_bundle, complete_environment, complete_team
-from envman.cli.output import ROOTS, Reporter
-from envman.errors import Problem, SpecError, UsageError
+from envman.cli.output import ROOTS, Reporter, write
+from envman.errors import Problem, SpecError, UsageError, printable
 from envman.store.root import absolute, find_project, find_root
 
 if TYPE_CHECKING:
@@ -89,11 +90,16 @@ def project_folder(option: Path | None) -> Path | None:
 
 
 def require_workspace(option: Path | None, root: str | None = None) -> Workspace:
-    """Load the project; raises UsageError where there is none, SpecError where it is wrong."""
+    """Load the project; raises UsageError where there is none, SpecError where it is wrong.
+
+    One of a folder above, which nobody has named, is told: it may be another one than is thought of.
+    """
     folder = project_folder(option)
     if folder is None:
         remedy = "Go to a folder below one, pass --project, or make a starter: envman init"
         raise UsageError(Problem("envman.toml", "there is none here or in a folder above", remedy))
+    if option is None and folder in Path.cwd().parents:
+        write(sys.stderr, f"project: {printable(str(folder))}, a folder above this one\n")
     workspace = _open(folder)
     workspace = workspace.at_root(absolute(root)) if root else workspace
     ROOTS.add(workspace.project.root)

@@ -11,7 +11,6 @@ from envman.cli.output import Reporter
 
 if TYPE_CHECKING:
     from envman.lock.changes import PackageChange
-    from envman.usecases.add_remove import EditOutcome
     from envman.usecases.lock import LockOutcome
 
 
@@ -45,13 +44,3 @@ def show_source_only(reporter: Reporter, outcomes: Iterable[LockOutcome]) -> Non
                 f"{outcome.environment}: {one.words()}, so a build runs the package's code. "
                 "'no-build = true' in the spec refuses such packages."
             )
-
-
-def show_edit(reporter: Reporter, outcome: EditOutcome, what: str) -> None:
-    """Show what an edit of a spec did; `what` is 'added to' or 'removed from'."""
-    if reporter.as_json:
-        reporter.result(outcome)
-        return
-    reporter.say(f"{', '.join(outcome.requirements)} {what} {outcome.file}")
-    show_changes(reporter, (outcome.lock,))
-    show_source_only(reporter, (outcome.lock,))

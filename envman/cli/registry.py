@@ -76,6 +76,10 @@ COMMANDS = (
         "Compare the packages of two environments' locks; with one name, what runs with what is locked.",
     ),
     CommandEntry(
+        "bisect",
+        "Find the package whose upgrade makes a command fail, between two generations of an environment.",
+    ),
+    CommandEntry(
         "history", "Show which generations an environment had, when, why and by whom, newest first."
     ),
     CommandEntry("rollback", "Switch an environment back to the generation that it had before."),

@@ -6,37 +6,39 @@ from typing import Annotated
 
 import typer
 
+from envman.cli.edits import AndBuild, edit_options, show_edit
 from envman.cli.options import (
     EnvironmentName,
     JsonOption,
     OfflineOption,
     ProjectOption,
+    RootOption,
     require_workspace,
-    source,
 )
 from envman.cli.output import Reporter
-from envman.cli.package_cells import show_edit
 from envman.cli.progress import progress
 from envman.usecases.add_remove import remove
-from envman.usecases.lock import LockOptions
-from envman.uv.runner import Upgrade
 
 
 def remove_command(
     environment: EnvironmentName,
     packages: Annotated[list[str], typer.Argument(metavar="PACKAGE...", help="Names of packages.")],
+    and_build: AndBuild = False,
     offline: OfflineOption = False,
     project: ProjectOption = None,
+    root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take packages out of an environment's spec, and lock it.
 
-    Example: envman remove env_a polars
+    Where the new set can't be locked, or with --build can't be built, spec and lock stay as they are.
+
+    Examples: envman remove env_a polars · envman remove env_a polars --build
     """
     reporter = Reporter("remove", as_json)
     with reporter.errors():
-        workspace = require_workspace(project)
-        options = LockOptions(Upgrade(), source(workspace, offline), 1)
+        workspace = require_workspace(project, root)
+        options = edit_options(workspace, offline, and_build)
         with progress(reporter) as report:
             outcome = remove(workspace, environment, packages, options, report)
         show_edit(reporter, outcome, "removed from")

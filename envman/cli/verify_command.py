@@ -75,5 +75,7 @@ def _verify_problems(outcome: VerifyOutcome) -> list[Problem]:
     ]
     if listed:
         remedy = f"Find out who wrote there; build it anew with: envman build {outcome.environment} --rebuild"
+        if all(difference.kind == "lost" for difference in outcome.differences):
+            remedy = f"Install it again; or build with another one: envman build {outcome.environment}"
         listed[-1].remedy = remedy
     return listed

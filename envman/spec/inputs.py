@@ -49,6 +49,8 @@ class Inputs:
     requirements: Mapping[str, tuple[str, ...]]
     constraints: tuple[ConstraintSet, ...] = ()
     overrides: tuple[str, ...] = ()
+    exclude_newer: str = ""
+    exclude_newer_except: tuple[str, ...] = ()
     no_build: bool = False
 
     def digests(self, fetched: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -59,6 +61,10 @@ class Inputs:
             "airflow-version": digest([self.airflow_version or "none"]),
             "overrides": digest(sorted(self.overrides)),
         }
+        if self.exclude_newer:
+            digests["exclude-newer"] = digest([self.exclude_newer])
+            if self.exclude_newer_except:
+                digests["exclude-newer-except"] = digest(sorted(set(self.exclude_newer_except)))
         if self.no_build:
             digests["no-build"] = digest(["true"])
         digests.update({label: digest(sorted(set(lines))) for label, lines in self.requirements.items()})

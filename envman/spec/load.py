@@ -268,6 +268,8 @@ def load_inputs(
         requirements={label: tuple(flattened.requirements) for label, flattened in sources.items()},
         constraints=(*(entry for entry, _ in constraints), *inherited),
         overrides=environment.overrides,
+        exclude_newer=environment.exclude_newer,
+        exclude_newer_except=environment.exclude_newer_except,
         no_build=environment.no_build,
     )
     return inputs, problems

@@ -1,8 +1,9 @@
 """Inheritance: `[defaults]`, then the extended specs in their order, then the environment's own file.
 
 Lists are joined in that order, without repeating an entry. Tables (`variables.set`, `credentials`,
-`source-builds.variables`) are joined by key. Of single values (`requires-python`, `platforms`, `no-build`,
-`airflow`, `warm`, `server-idle`, `user`, `group`, `image.base`, each key of `limits`) the last one wins.
+`source-builds.variables`) are joined by key. Of single values (`requires-python`, `platforms`,
+`exclude-newer`, `no-build`, `airflow`, `warm`, `server-idle`, `user`, `group`, `image.base`, each key of
+`limits`) the last one wins.
 """
 
 from __future__ import annotations
@@ -205,6 +206,8 @@ def _merged(name: str, layers: list[SpecLayer]) -> Environment:
         pyprojects=_joined([x.pyproject(p) for p in x.content.pyprojects] for x in layers),
         constraints=_joined([x.path(s) for s in x.content.constraints] for x in layers),
         overrides=_joined(c.overrides for c in contents),
+        exclude_newer=_last((c.exclude_newer for c in contents), ""),
+        exclude_newer_except=_joined(c.exclude_newer_except for c in contents),
         no_build=_last((c.no_build for c in contents), False),
         build_network=_joined(c.source_builds.network for c in contents),
         build_variables=build_variables,

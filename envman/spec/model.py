@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
 
+from envman.spec.cool_down import CoolDown
 from envman.spec.values import (
     DEFAULT_PLATFORMS,
     LEAST_IDLE,
@@ -180,6 +181,14 @@ class Content(TomlTable):
     )
     overrides: tuple[RequirementText, ...] = Field(
         (), description="Requirements that replace whatever a package itself asks for."
+    )
+    exclude_newer: CoolDown | None = Field(
+        None,
+        description="Only versions count that were uploaded before this date, or this long before locking, "
+        "such as '7 days'; kept versions, too.",
+    )
+    exclude_newer_except: tuple[PackageName, ...] = Field(
+        (), description="Packages that exclude-newer does not count for, such as a company's own."
     )
     no_build: StrictBool | None = Field(
         None,

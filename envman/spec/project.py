@@ -29,7 +29,8 @@ class Environment:
     """An environment after `[defaults]` and `extends` are applied.
 
     Paths are POSIX paths relative to the project (the folder of envman.toml); what the files at them say is
-    read by `envman.project.load_inputs`. `user`, `group` and `image_base` are empty where none is stated.
+    read by `envman.project.load_inputs`. `user`, `group`, `image_base` and `exclude_newer` are empty where
+    none is stated.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Environment:
     pyprojects: tuple[PyprojectSource, ...] = ()
     constraints: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    exclude_newer: str = ""
+    exclude_newer_except: tuple[str, ...] = ()
     no_build: bool = False
     build_network: tuple[str, ...] = ()
     build_variables: Mapping[str, str] = field(default_factory=dict)

@@ -82,6 +82,20 @@ def strangers_folder(prefix: str, above: Path | None = None) -> Iterator[Path]:
         remove_tree(folder)
 
 
+SCRATCH = "scratch"
+"""The folder of envman's cache for what is of no use once a command has ended."""
+
+
+def scratch_folder(environ: Mapping[str, str]) -> contextlib.AbstractContextManager[Path]:
+    """A new folder in envman's cache, where files of uv's can be linked to; gone when the context ends.
+
+    Raises EnvmanError, OSError.
+    """
+    folder = cache_folder(environ) / SCRATCH
+    folder.mkdir(parents=True, exist_ok=True)
+    return strangers_folder("", folder)
+
+
 def is_gone(path: str) -> bool:
     """Whether a file is not there; not so where this user can't see that."""
     try:

@@ -35,12 +35,15 @@ READ_SCRIPT = (RUN, "readable")
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """What to parse, as which bundle; `environment` instead of the bundle's; seconds for each file."""
+    """What to parse, as which bundle; `environment` instead of the bundle's, and `generation` instead of its
+    current one; seconds for each file.
+    """
 
     bundle: str
     path: Path
     environment: str | None = None
     timeout: float | None = None
+    generation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,10 @@ def check(
     processes: Processes,
     environ: Mapping[str, str],
     on_line: Callable[[str], None] | None = None,
+    on_dags: Callable[[str], None] | None = None,
 ) -> CheckOutcome:
-    """Parse a bundle's files; `on_line` gets what they print.
+    """Parse a bundle's files; `on_line` gets what they print, `on_dags` the Dags as Airflow serialized them,
+    a line of JSON for each (SerializedReport).
 
     Raises UsageError for a path that isn't there, ResolveError for a bundle without an environment,
     InsideError where the environment has no Airflow that parses.
@@ -149,7 +154,8 @@ def check(
     snapshot = take_snapshot(store.root, AirflowConfiguration(environ).bundles)
     purpose = _purpose(snapshot, request, environ)
     environment = purpose.environment
-    generation = snapshot.generation(environment)
+    generation = request.generation or snapshot.generation(environment)
+    of_purpose = _in_generation(snapshot, generation) if request.generation else snapshot
     manifest = store.manifest(generation)
     limit = {"AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": str(request.timeout)} if request.timeout else {}
     with tempfile.TemporaryDirectory(prefix="envman-check-") as folder:
@@ -157,7 +163,7 @@ def check(
         home.mkdir()
         dags.touch()
         Path(folder).chmod(0o711)  # for the environment's user
-        with inside_environment(snapshot, purpose, {**environ, **limit}, str(home)) as inside:
+        with inside_environment(of_purpose, purpose, {**environ, **limit}, str(home)) as inside:
             inside.give(dags)
             asked: ParseRequest = {
                 "path": str(request.path.absolute()),
@@ -173,6 +179,8 @@ def check(
             "libraries": [str(path) for path in store.folder(generation).glob("lib/python3*/site-packages")],
         }
         unreadable, unread = _unreadable(snapshot, read, environ, processes)
+        if on_dags:
+            on_dags(dags.read_text(encoding="utf-8", errors="replace"))
     return CheckOutcome(
         bundle=request.bundle,
         path=str(request.path),
@@ -185,6 +193,11 @@ def check(
         variables=tuple(AskedVariable(*one) for one in asked_variables(_folder(request.path), names).items()),
         unread=unread,
     )
+
+
+def _in_generation(snapshot: Snapshot, generation: str) -> Snapshot:
+    """The same look at the world, but that every environment is in this generation."""
+    return Snapshot(snapshot.root, snapshot.table, snapshot.airflow, lambda _: generation)
 
 
 def _unreadable(

@@ -17,7 +17,7 @@ from envman.image.referrers import is_referrers_tag, referrers_tag
 from envman.oci.image_layout import Layout
 from envman.release.cached_layers import GATHERED, RELEASES
 from envman.system.children import CHILDREN
-from envman.system.files import CACHE_VARIABLE, cache_folder, remove_tree
+from envman.system.files import CACHE_VARIABLE, SCRATCH, cache_folder, remove_tree
 from envman.system.waiting import take_lock
 
 DAY = 86400.0
@@ -35,6 +35,7 @@ class What(str, Enum):
     SOURCE = "source"
     WHEEL = "wheel"
     METADATA = "metadata"
+    SCRATCH = "scratch"
 
 
 _BY_FOLDER = {
@@ -44,6 +45,7 @@ _BY_FOLDER = {
     "sources": What.SOURCE,
     "wheels": What.WHEEL,
     "metadata": What.METADATA,
+    SCRATCH: What.SCRATCH,  # what a killed command has left
 }
 """Folders of the cache whose entries are used as a whole, and touched then."""
 

@@ -95,6 +95,7 @@ def uv_environment(caller: Mapping[str, str]) -> dict[str, str]:
     """The variables that uv runs with."""
     environment = {key: value for key, value in caller.items() if key not in HIDDEN_INPUTS}
     environment["NO_COLOR"] = "1"
+    environment["TZ"] = "UTC"  # a date of exclude-newer is the same day on every machine
     return environment
 
 

@@ -8,6 +8,7 @@ from itertools import takewhile
 from packaging.specifiers import SpecifierSet
 
 from envman.errors import EnvmanError, LockError, Problem, UnsatisfiableError
+from envman.spec.inputs import Inputs
 from envman.system.child_process import Finished
 
 _ERROR_STARTS = ("error:", "×")
@@ -48,20 +49,25 @@ _UNREACHED = ("etwork was disabled", "etwork connectivity is disabled", "401 Una
 
 _WANTED_PYTHON = re.compile(r"requires Python ((?:[<>=!~]{1,2}[0-9.*]+)(?:, ?[<>=!~]{1,2}[0-9.*]+)*)")
 
+_TOO_NEW = re.compile("`([A-Za-z0-9._-]+)` was filtered by `exclude-newer`")
+
 _PYTHONS = tuple(f"3.{minor}.{micro}" for minor in range(7, 30) for micro in range(40))
 """Versions to try a range of Pythons with."""
 
 
-def resolution_error(environment: str, requires_python: str, finished: Finished) -> EnvmanError:
-    """The error for a failed resolution of an environment for a range of Pythons."""
+def resolution_error(inputs: Inputs, finished: Finished) -> EnvmanError:
+    """The error for a failed resolution of an environment."""
     words = last_words(finished)
-    where = f"environment '{environment}'"
+    where = f"environment '{inputs.environment}'"
     said = _one_line(finished)
     if "No solution found" not in said or any(sign in said for sign in _UNREACHED):
         return LockError(Problem(where, f"uv could not resolve it\n  {words}", remedy_for(finished)))
-    remedy = _python_remedy(said, requires_python)
+    remedy = _python_remedy(said, inputs.requires_python)
     if _NOT_IN_WHEELHOUSE in said:
         remedy = remedy_for(finished)
+    elif filtered := list(dict.fromkeys(_TOO_NEW.findall(said))):
+        named = ", ".join(f'"{package}"' for package in filtered)
+        remedy = f"Wait until it is old enough for exclude-newer, or add: exclude-newer-except = [{named}]"
     return UnsatisfiableError(
         Problem(where, f"its requirements can't be satisfied together\n  {words}", remedy)
     )

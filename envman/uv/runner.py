@@ -150,13 +150,14 @@ class Uv:
             command += ["--constraints", "constraints.txt", "--overrides", "overrides.txt"]
             command += [*_UNIVERSAL, "--python-version", lowest_python(inputs.requires_python)]
             command += ["--upgrade"] if upgrade.everything else []
+            command += _cool_down(inputs)
             command += ["--no-build"] if inputs.no_build else []
             command += [word for package in upgrade.packages for word in ("--upgrade-package", package)]
             finished = self._run_without_builds(command, folder)
             if wanted := wanted_build(finished):
                 raise SourceNeededError(*wanted)
             if finished.exit_code:
-                raise resolution_error(inputs.environment, inputs.requires_python, finished)
+                raise resolution_error(inputs, finished)
             return _with_hashes((folder / "lock.txt").read_text(encoding="utf-8"), known)
 
     def export_pylock(self, lock_file: str, requires_python: str) -> str:
@@ -211,6 +212,17 @@ class Uv:
             finished = self._run_without_builds(command, folder, str(python), held, on_line)
         if finished.exit_code:
             raise BuildError(Problem("uv pip sync", last_words(finished), remedy_for(finished)))
+
+    def unpack(self, pins: str, python: str, folder: Path) -> bool:
+        """Unpack pinned wheels into a folder, every hash checked, for a Python such as '3.12'.
+
+        Nothing of them runs. False where one can't be had.
+        """
+        command = ["pip", "sync", "pins.txt", "--target", str(folder), "--python-version", python, *_PYTHON]
+        command += ["--require-hashes", "--no-build", "--no-compile-bytecode", "--quiet"]
+        with self._folder_to_install() as run_in:
+            (run_in / "pins.txt").write_text(pins, encoding="utf-8")
+            return self._run_without_builds(command, run_in).exit_code == 0
 
     def build_settings(self, package: str) -> BuildSettings:
         """What the deployment's uv.toml says of a package's build from source; raises SpecError."""
@@ -327,6 +339,14 @@ class Uv:
 
 _PYTHON = ("--python", sys.executable)  # or uv looks through every interpreter on PATH
 _UNIVERSAL = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", *_PYTHON)
+
+
+def _cool_down(inputs: Inputs) -> Iterator[str]:
+    """The options that leave out what was uploaded lately; one of the spec's wins over uv's configuration."""
+    if inputs.exclude_newer:
+        yield from ("--exclude-newer", inputs.exclude_newer)
+        for package in inputs.exclude_newer_except:
+            yield from ("--exclude-newer-package", f"{package}=false")
 
 
 def _with_hashes(text: str, known: Iterable[KnownMetadata]) -> str:

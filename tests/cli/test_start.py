@@ -48,6 +48,7 @@ MAY_LOAD = {
     "remove": (f"{SPEC} uv tomlkit", UV, "add_remove lock"),
     "list": (SPEC, f"{DECLARED} launch", "list"),
     "diff": (SPEC, DECLARED, "diff"),
+    "bisect": (f"{SPEC} uv", f"{DECLARED} build confine inside launch packages uv", "bisect mixed_sets"),
     "history": ("", PUBLISHED, "history"),
     "rollback": ("", PUBLISHED, "hold rollback"),
     "hold": ("", PUBLISHED, "hold"),

@@ -14,8 +14,11 @@ import pytest
 from envman.errors import ExitCode
 from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
+from envman.packages.moved import Moved
 from envman.resolver.table import Table
 from envman.store.manifest import Manifest
+from envman.usecases.bisect import BisectOutcome, BisectStep
+from envman.usecases.dag_diff import DagDifference, DagDifferences
 from envman.usecases.images.image_catalog import (
     ImageDiffOutcome,
     InspectOutcome,
@@ -27,6 +30,12 @@ from envman.usecases.images.image_outcome import ImageOutcome, LayerOutcome
 from envman.usecases.images.image_push import PushOutcome
 from envman.usecases.images.image_stage import StageOutcome
 from envman.usecases.prune import PruneOutcome, Unused
+from envman.usecases.revision_diff import (
+    EnvironmentDifference,
+    PackageRow,
+    RevisionDiff,
+    VulnerabilityRow,
+)
 from tests.conftest import Deployment
 from tests.ssh_keys import make_key
 
@@ -135,8 +144,13 @@ IMAGES: dict[str, tuple[type, ...]] = {
     "image stage": (StageOutcome,),
     "image engines": (EngineState,),
     "prune": (PruneOutcome, Unused),
+    "diff --git": (
+        *(RevisionDiff, EnvironmentDifference, PackageRow, VulnerabilityRow),
+        *(DagDifferences, DagDifference),
+    ),
+    "bisect": (BisectOutcome, BisectStep, Moved),
 }
-"""Results about images and the cache, by the heading of their section; they have no example."""
+"""Results about images, the cache and changes, by the heading of their section; they have no example."""
 
 
 @pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Deployment
-from tests.e2e.conftest import PYTHONS
+from tests.e2e.conftest import AIRFLOW, PYTHONS
 from tests.waiting import until
 
 pytestmark = pytest.mark.registry
@@ -258,3 +259,47 @@ def has_ended(process: int) -> None:
         return state == "Z"
 
     until(is_gone, f"process {process} lives")
+
+
+COMPARED = """
+import sys, time
+from airflow.sdk import DAG
+with DAG("same", tags=["tag"]):
+    pass
+with DAG("restless", tags=[str(time.time_ns())]):
+    pass
+with DAG("other", tags=[str(sys.version_info[1])]):
+    pass
+if sys.version_info[1] == {old}:
+    with DAG("left"):
+        pass
+"""
+
+
+def test_dags_are_compared_in_the_old_and_the_new_generation(estate: Deployment, tmp_path: Path) -> None:
+    """Of a project whose environment had the lock of env_a before, and has that of env_b now; both are built."""
+    project = Deployment(tmp_path / "project", estate.environment)
+    old = PYTHONS["a"].partition(".")[2]
+    project.write("dags/one.py", COMPARED.replace("{old}", old))
+    project.write(
+        "envman.toml",
+        (
+            f'root = "{estate.root}"\nairflow-version = "{AIRFLOW}"\n'
+            '[bundles]\nbundle_b = { environment = "env_b", path = "dags" }\n'
+        ),
+    )
+    project.spec("env_b", [])
+    for name in ("env_a", "env_b"):
+        project.write("environments/env_b.lock", (estate.folder / f"environments/{name}.lock").read_text())
+        for words in (("init", "-q", "-b", "main"), ("add", "-A"), (*AUTHOR, "commit", "-qm", name)):
+            subprocess.run(["git", *words], cwd=project.folder, check=True, timeout=60)
+    found = project.ok("diff", "--git", "HEAD^", "--dags", "--offline", "--json").json["result"]["dags"]
+    assert found["notes"] == ["bundle_b: differ from parse to parse, and were not compared: restless"]
+    assert [(one["dag"], one["what"]) for one in found["differences"]] == [
+        ("left", "is gone"),
+        ("other", "differs: tags[0]"),
+    ]
+    assert (found["bundles"], found["dags"]) == (["bundle_b"], 4)
+
+
+AUTHOR = ("-c", "user.name=n", "-c", "user.email=n@example.org")

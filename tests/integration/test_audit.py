@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -220,3 +221,27 @@ def test_a_lock_without_packages_asks_nobody(deployment: Deployment) -> None:
     deployment.ok("lock")
     result = deployment.ok("audit", "--url", "http://127.0.0.1:1")
     assert "0 packages of env_a: no known vulnerabilities" in result.stdout
+
+
+def test_a_diff_of_revisions_tells_which_vulnerabilities_come_and_go(
+    locked: Deployment, database: Database
+) -> None:
+    for words in (("init", "-q", "-b", "main"), ("add", "-A"), (*AUTHOR, "commit", "-q", "-m", "one")):
+        subprocess.run(["git", *words], cwd=locked.folder, check=True, timeout=60)
+    locked.spec("env_b", ["frame<2", "grid>=1.1"])
+    locked.ok("lock", "env_b")
+    database.vulnerability("grid", "1.0", "CVE-2026-1", fixed="1.1")
+    database.vulnerability("grid", "1.1", "CVE-2026-2")
+    for version in ("1.0", "1.1"):
+        database.vulnerability("grid", version, "CVE-2026-3")  # neither comes nor goes
+    wanted = ("diff", "--git", "main", "--audit-url", database.url)
+    found = locked.ok(*wanted, "--json").json["result"]["vulnerabilities"]
+    assert [(one["id"], one["comes"]) for one in found] == [("CVE-2026-1", False), ("CVE-2026-2", True)]
+    assert "| **comes** | `grid` | `1.1` | `CVE-2026-2` |" in locked.ok(*wanted, "--markdown").stdout
+    database.broken = (503, b"")
+    said = locked.ok(*wanted)
+    assert "known vulnerabilities were not looked up" in said.stderr
+    assert "No known vulnerability" not in said.stdout
+
+
+AUTHOR = ("-c", "user.name=n", "-c", "user.email=n@example.org")

@@ -36,6 +36,8 @@ dependencies = ["pandas>=2.2,<3", "polars ; python_version < '3.12'", "attrs[x]=
 requirements-files = ["../team/all.txt"]
 constraints = ["../limits.txt", "https://a.example/c.txt"]
 overrides = ["numpy<2"]
+exclude-newer = "7 days"
+exclude-newer-except = ["frame"]
 no-build = true
 source-builds = { network = ["orjson"], variables = { CFLAGS = "-O2" } }
 airflow = false

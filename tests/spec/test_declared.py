@@ -23,6 +23,8 @@ OTHERWISE: dict[str, Any] = {
     "pyprojects": (PyprojectSource.model_validate({"path": "pyproject.toml"}),),
     "constraints": ("c.txt",),
     "overrides": ("frame==1",),
+    "exclude_newer": "7 days",
+    "exclude_newer_except": ("grid",),
     "no_build": True,
     "build_network": ("frame",),
     "build_variables": {"CFLAGS": "-O0"},

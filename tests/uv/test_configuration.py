@@ -71,7 +71,7 @@ def told(config: str | None, markers: tuple[str, ...] = ()) -> dict[str, Any]:
 def test_hidden_inputs_do_not_reach_uv_and_all_else_does() -> None:
     caller = {"HOME": "/root", "UV_INDEX_MINE_PASSWORD": "secret", "UV_CACHE_DIR": "/cache"}
     result = uv_environment({**caller, **dict.fromkeys(HIDDEN_INPUTS, "x")})
-    assert result == {**caller, "NO_COLOR": "1"}
+    assert result == {**caller, "NO_COLOR": "1", "TZ": "UTC"}
 
 
 def test_without_a_configuration_uv_is_told_of_the_platforms_alone() -> None:

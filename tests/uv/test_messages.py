@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from envman.errors import ExitCode, LockError, UnsatisfiableError
+from envman.spec.inputs import Inputs
 from envman.system.processes import Finished
 from envman.uv.messages import last_words, remedy_for, resolution_error
 
@@ -79,6 +80,8 @@ error: Failed to fetch: https://index.example/main/frame/
   cause: HTTP status client error (403 Forbidden) for url (https://index.example/main/frame/)
 """
 
+INPUTS = Inputs("env_a", "==3.11.*", (), None, {})
+
 
 def failed(stderr: str, stdout: str = "") -> Finished:
     return Finished(1, stdout, stderr)
@@ -86,7 +89,7 @@ def failed(stderr: str, stdout: str = "") -> Finished:
 
 @pytest.mark.parametrize("stderr", [CONFLICT, OLDER_CONFLICT])
 def test_requirements_that_conflict_are_unsatisfiable_with_uvs_reasons(stderr: str) -> None:
-    error = resolution_error("env_a", "==3.11.*", failed(stderr))
+    error = resolution_error(INPUTS, failed(stderr))
     assert isinstance(error, UnsatisfiableError)
     assert error.exit_code == ExitCode.UNSATISFIABLE
     (problem,) = error.problems
@@ -107,7 +110,7 @@ def test_requirements_that_conflict_are_unsatisfiable_with_uvs_reasons(stderr: s
     ],
 )
 def test_a_resolution_that_lacks_its_files_is_not_called_a_conflict(stderr: str, word: str) -> None:
-    error = resolution_error("env_a", "==3.11.*", failed(stderr))
+    error = resolution_error(INPUTS, failed(stderr))
     assert isinstance(error, LockError)
     (problem,) = error.problems
     assert problem.where == "environment 'env_a'"
@@ -117,7 +120,7 @@ def test_a_resolution_that_lacks_its_files_is_not_called_a_conflict(stderr: str,
 
 @pytest.mark.parametrize("stderr", [NOT_IN_WHEELHOUSE, OLDER_NOT_IN_WHEELHOUSE])
 def test_a_package_that_no_wheelhouse_has_is_not_blamed_on_the_requirements(stderr: str) -> None:
-    (problem,) = resolution_error("env_a", "==3.11.*", failed(stderr)).problems
+    (problem,) = resolution_error(INPUTS, failed(stderr)).problems
     assert "envman wheelhouse" in problem.remedy
 
 
@@ -196,5 +199,15 @@ BECAUSE = (
     ],
 )
 def test_a_spec_that_allows_too_many_pythons_is_told_which_fit(wanted: str, remedy: str) -> None:
-    (problem,) = resolution_error("env_a", "==3.11.*", failed(BECAUSE.format(wanted))).problems
+    (problem,) = resolution_error(INPUTS, failed(BECAUSE.format(wanted))).problems
     assert problem.remedy.startswith(remedy)
+
+
+def test_what_is_too_new_is_named_with_the_key_that_lets_it_in() -> None:
+    stderr = (
+        "error: No solution found when resolving dependencies\n"
+        "  cause: Because only grid<=1.0 is available and you require grid>=2, we can conclude that ...\n\n"
+        "hint: `grid` was filtered by `exclude-newer` to only include packages uploaded before 2026-11-21.\n"
+    )
+    (problem,) = resolution_error(INPUTS, failed(stderr)).problems
+    assert problem.remedy.endswith('exclude-newer, or add: exclude-newer-except = ["grid"]')
