@@ -37,6 +37,9 @@ class CommandEntry(NamedTuple):
 
 COMMANDS = (
     CommandEntry("exec", "Replace this process with a command in a bundle's environment."),
+    CommandEntry("run", "Run a command in the environment of the bundle that you stand in."),
+    CommandEntry("shell", "Start a shell in a bundle's environment, whatever your own files put on PATH."),
+    CommandEntry("which", "Print the path of a bundle's interpreter, or of a program in its environment."),
     CommandEntry(
         "launch",
         "Start an Airflow component whose parses, tasks and triggers run in their bundles' interpreters.",

@@ -32,6 +32,9 @@ RELEASES = f"{IMAGES} release build inside lock"
 MAY_LOAD = {
     # command: packages besides typer's own | rooms | use cases, of which one is its own
     "exec": ("", LAUNCH, ""),
+    "run": ("", LAUNCH, ""),
+    "shell": ("", LAUNCH, ""),
+    "which": ("", LAUNCH, ""),
     "launch": ("", LAUNCH, ""),
     "up": ("", LAUNCH, ""),
     "container-entrypoint": ("", LAUNCH, ""),
