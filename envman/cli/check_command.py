@@ -62,13 +62,14 @@ def check_command(
         if as_json:
             reporter.json(asdict(outcome), problems, ok=not problems)
         else:
-            _show_check(reporter, outcome)
+            show_check(reporter, outcome)
             reporter.problems(problems)
         if problems:
             raise typer.Exit(ExitCode.FAILED)
 
 
-def _show_check(reporter: Reporter, outcome: CheckOutcome) -> None:
+def show_check(reporter: Reporter, outcome: CheckOutcome) -> None:
+    """Show the files with their Dags, and what is worth a warning."""
     rows = [
         (
             file.file,

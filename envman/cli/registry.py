@@ -104,6 +104,13 @@ COMMANDS = (
         "check", "Parse a bundle's Dags in its environment, exactly as Airflow's Dag processor would."
     ),
     CommandEntry(
+        "test", "Test a bundle in its environment: each file's import, then its own tests; or run one Dag."
+    ),
+    CommandEntry(
+        "sync",
+        "Give editors a path to a bundle's interpreter that stays the same, and settings that name it.",
+    ),
+    CommandEntry(
         "preload",
         "Show what an environment's fork server preloads, or with --suggest what would be worth it.",
     ),

@@ -68,18 +68,25 @@ class Addition:
     """What a launch adds to the variables of a command, and under which name it complains.
 
     `is_component` has the command be closed to its neighbours from its start on; `overlay` is the folder of
-    a dev overlay of the generation that is current, which the command then runs in.
+    a dev overlay of the generation that is current, which the command then runs in; `is_a_test` has it get no
+    credential of the environment's.
     """
 
-    __slots__ = ("caller", "is_component", "overlay", "variables")
+    __slots__ = ("caller", "is_a_test", "is_component", "overlay", "variables")
 
     def __init__(
-        self, caller: str, variables: Mapping[str, str], is_component: bool = False, overlay: str = ""
+        self,
+        caller: str,
+        variables: Mapping[str, str],
+        is_component: bool = False,
+        overlay: str = "",
+        is_a_test: bool = False,
     ) -> None:
         self.caller = caller
         self.variables = variables
         self.is_component = is_component
         self.overlay = overlay
+        self.is_a_test = is_a_test
 
 
 EXEC = Addition("exec", {})
@@ -104,7 +111,8 @@ def replace_process(
     variables = child_environment(os.environ, bin_folder, *declared) | as_signed()
     if addition.overlay:
         variables.update(of_overlay(addition.overlay, variables["PATH"]))
-    if credentials := snapshot.table.credentials(environment):
+    credentials = () if addition.is_a_test else snapshot.table.credentials(environment)
+    if credentials:
         from envman.launch.own_credentials import own_credentials
 
         variables.update(own_credentials(environment, credentials))

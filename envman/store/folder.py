@@ -179,6 +179,10 @@ class Store:
                 found.setdefault(entry.name.rpartition("-")[0], []).append(entry.name)
         return found
 
+    def is_whole_overlay(self, overlay: str) -> bool:
+        """Whether a dev overlay was built to its end."""
+        return Path(layout.overlay_path(self.root, overlay), layout.OVERLAY_MARK).is_file()
+
     def remove_overlay(self, overlay: str) -> bool:
         """Remove a dev overlay, unless it is being built; whether it is gone. Raises OSError."""
         with try_locked(Path(layout.lock_path(self.root, f"dev-{overlay}"))) as free:

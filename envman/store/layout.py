@@ -28,6 +28,10 @@ LAYERS = "envman.layers"
 OVERLAY_MARK = "envman-dev.json"
 """In a dev overlay: what it holds. It is written last."""
 
+DATABASE = "database"
+"""What the name of a folder beside dev overlays ends with that holds an empty database of a generation's
+Airflow, to be copied."""
+
 LOCK_COPY = "envman.lock"
 SOURCES = ".sources"
 """Where a build of a generation builds packages from source; gone before anything of it counts."""

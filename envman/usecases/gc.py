@@ -98,14 +98,11 @@ def _overlays(store: Store, kept: set[str], dry_run: bool) -> tuple[str, ...]:
     found = store.overlays()
     lived_in = {item.generation for item in inhabited_generations(store, [*found])} if found else set()
     unneeded: list[str] = []
-    for generation, overlays in found.items():
-        whole = [
-            name
-            for name in overlays
-            if Path(layout.overlay_path(store.root, name), layout.OVERLAY_MARK).exists()
-        ]
-        stay = [] if generation not in kept else whole if generation in lived_in else whole[:1]
-        unneeded += [name for name in overlays if name not in stay]
+    for generation, beside in found.items():
+        whole = [name for name in beside if store.is_whole_overlay(name)]
+        overlays = [name for name in whole if not name.endswith(f"-{layout.DATABASE}")]
+        old = set() if generation in lived_in else set(overlays[1:])
+        unneeded += [name for name in beside if generation not in kept or name not in whole or name in old]
     return tuple(sorted(name for name in unneeded if dry_run or store.remove_overlay(name)))
 
 

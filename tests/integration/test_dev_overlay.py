@@ -114,3 +114,88 @@ def test_it_goes_with_its_generation(project: Deployment) -> None:
     project.ok("build", "env_a")
     project.ok("gc", "--keep", "1")
     assert overlays(project) == []
+
+
+STAND_IN = """\
+import os, pathlib, signal, sys
+
+
+def main(arguments):
+    print(sys.prefix, os.environ["AIRFLOW_HOME"], os.getcwd(), arguments, sys.path[-1], sys.stdin.isatty())
+    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD" not in os.environ
+    assert "AIRFLOW__SECRETS__BACKEND" not in os.environ
+    pathlib.Path(os.environ["AIRFLOW_HOME"], "left").touch()
+    sys.stdout.flush()
+    if arguments == ["wait"]:
+        signal.pause()
+    return int(arguments[0]) if arguments else 5
+"""
+
+
+@pytest.fixture
+def tested(project: Deployment, tmp_path: Path) -> Deployment:
+    """A bundle with tests, and what stands for pytest: it tells how it was called."""
+    make_wheel(tmp_path / "wheels", "pytest", "1.0", files={"pytest/__init__.py": STAND_IN})
+    text = (project.folder / "envman.toml").read_text()
+    text = text.replace('{ environment = "env_a" }', '{ environment = "env_a", path = "dags" }')
+    project.write("envman.toml", text)
+    project.write("dags/tests/test_it.py", "")
+    spec = project.folder / "environments/env_a.toml"
+    spec.write_text(spec.read_text().replace('"tool", ', '"pytest", '))
+    project.ok("lock", "env_a")
+    project.environment |= {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD": "cat /etc/password",
+        "AIRFLOW__SECRETS__BACKEND": "vault",
+        "TMPDIR": str(tmp_path),
+    }
+    return project
+
+
+def test_a_bundles_tests_run_in_the_overlay_and_leave_nothing(tested: Deployment, tmp_path: Path) -> None:
+    none = tested.ok("test", "bundle_a", "--no-check")  # pytest's 5: there are no tests
+    prefix, home, folder, arguments, last, _ = none.stdout.split()
+    assert prefix.startswith(f"{tested.root}/.dev/")
+    assert Path(home).parent == tmp_path
+    assert folder == last == str(tested.folder / "dags")
+    assert arguments == "[]"
+    for code in (3, 5):
+        assert tested.run("test", "bundle_a", "--no-check", "--", str(code)).exit_code == code
+    process = tested.start("test", "bundle_a", "--no-check", "--", "wait")
+    assert process.stdout is not None
+    assert "wait" in process.stdout.readline()
+    process.terminate()
+    process.communicate(timeout=100)
+    assert process.returncode == -15
+    assert not list(tmp_path.glob("envman-test-*"))
+    wrong = tested.run("test", "bundle_a", "-x")
+    assert wrong.exit_code == 2
+    other = tested.folder / "environments/env_b.toml"
+    other.write_text(other.read_text().partition("[dev]")[0])
+    without = tested.run("test", "bundle_b", "--no-check", "--path", "dags")
+    assert without.exit_code == 2
+    assert 'environments/env_b.toml: [dev] dependencies = ["pytest"]' in without.stderr
+
+
+def test_editors_have_a_path_that_stays(tested: Deployment) -> None:
+    tested.write("dags/.vscode/settings.json", '{ // mine\n  "a": 1\n}\n')
+    said = tested.ok("sync", "bundle_a").stdout
+    link = tested.folder / ".envman/bundle_a"
+    assert link.readlink().parent == tested.root / ".dev"
+    assert str(link / "bin/python") in said
+    settings = (tested.folder / "dags/.vscode/settings.json").read_text()
+    assert '"${workspaceFolder}/../.envman/bundle_a/bin/python"' in settings
+    assert "// mine" in settings
+    assert (tested.folder / "dags/pyrightconfig.json").exists()
+    assert (tested.folder / ".envman/.gitignore").read_text() == "*\n"
+    before = link.readlink()
+    tested.ok("build", "env_a", "--rebuild")
+    assert tested.ok("sync", "bundle_a", "--json").json["result"]["files"][0]["status"] == "unchanged"
+    assert link.readlink() != before
+    tested.write("dags/pyproject.toml", "[tool.pyright]\n")
+    (tested.folder / "dags/pyrightconfig.json").unlink()
+    left = tested.ok("sync", "bundle_a")
+    assert "pyrightconfig.json was left as it is: pyproject.toml has [tool.pyright]" in left.stderr
+    assert '{"venvPath": "../.envman", "venv": "bundle_a"}' in left.stderr
+    link.unlink()
+    link.mkdir()
+    assert tested.run("sync", "bundle_a").exit_code == 2
