@@ -101,15 +101,7 @@ def test_command(
             _run_tests(reporter, snapshot, tested, _TestOptions(store, project, arguments, no_check))
             return
         request = DagRequest(dag, task, _conf(conf), connections, variables)
-        outcome = try_dag(snapshot, store, tested, request, Processes(), pass_on)
-        problems = outcome.problems(task)
-        if as_json:
-            reporter.json(asdict(outcome), problems, ok=not problems)
-        else:
-            _show_dag(reporter, outcome, task)
-            reporter.problems(problems)
-        if problems:
-            raise typer.Exit(ExitCode.FAILED)
+        _show_dag(reporter, try_dag(snapshot, store, tested, request, Processes(), pass_on), task)
 
 
 class _TestOptions:
@@ -196,6 +188,17 @@ def _run_tests(reporter: Reporter, snapshot: Snapshot, tested: TestedBundle, opt
 
 
 def _show_dag(reporter: Reporter, outcome: DagOutcome, only: str | None) -> None:
+    problems = outcome.problems(only)
+    if reporter.as_json:
+        reporter.json(asdict(outcome), problems, ok=not problems)
+    else:
+        _show_tasks(reporter, outcome, only)
+        reporter.problems(problems)
+    if problems:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _show_tasks(reporter: Reporter, outcome: DagOutcome, only: str | None) -> None:
     rows = [
         (
             task.task if task.index < 0 else f"{task.task}[{task.index}]",

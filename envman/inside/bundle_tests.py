@@ -8,6 +8,7 @@ hands on what others signal, removes the folder, and ends as pytest did. The req
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -54,8 +55,7 @@ def main(words: list[str]) -> NoReturn:
 
 
 def _test(request: TestsRequest) -> NoReturn:
-    import pytest
-
+    pytest = importlib.import_module("pytest")  # the overlay's, or the environment's
     sys.path.append(request["path"])  # as the Dag processor does
     sys.argv[:] = ["pytest", *request["arguments"]]
     sys.exit(pytest.main(request["arguments"]))

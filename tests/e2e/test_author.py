@@ -65,6 +65,6 @@ def test_a_dag_runs_once_in_its_own_environment_and_database(estate: Deployment,
     for secret in ("hunter2-secret", "tok-123456789"):
         assert secret not in run.stdout + run.stderr
     assert not list(tmp_path.glob("envman-test-*"))
-    unknown = estate.run("test", "bundle_b", "--path", str(tmp_path / "b"), "--dag", "sale")
+    unknown = estate.run("test", "bundle_a", "--path", str(tmp_path / "b"), "--dag", "sale")
     assert unknown.exit_code == 2
     assert "Did you mean 'sales'?" in unknown.stderr
