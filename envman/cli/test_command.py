@@ -40,6 +40,7 @@ from envman.usecases.test import (
     DagOutcome,
     DagRequest,
     TestedBundle,
+    has_airflow,
     has_tests,
     no_pytest,
     overlay_with_pytest,
@@ -165,7 +166,9 @@ def _run_tests(reporter: Reporter, snapshot: Snapshot, tested: TestedBundle, opt
     with_tests = bool(options.arguments) or has_tests(tested.path)
     if with_tests and not has_pytest:
         raise no_pytest(tested)
-    if not options.no_check:
+    if not has_airflow(store, tested):
+        reporter.note(f"{tested.environment} has no Airflow: the bundle's files are not parsed")
+    elif not options.no_check:
         outcome = check(store, CheckRequest(tested.name, Path(tested.path)), processes, os.environ, pass_on)
         show_check(reporter, outcome)
         if problems := outcome.problems():

@@ -36,10 +36,21 @@ def main(words: list[str]) -> None:
 
 def report(request: DagRunRequest) -> DagRunReport:
     """Run the Dag, or one task of it; `problem` says why there was nothing to run."""
-    try:
-        secrets = _use_files(request)
-    except Exception as error:  # noqa: BLE001  # a parser's error may show the file's text, and a secret with it
-        return _refused(f"The files can't be read: {type(error).__name__}")
+    secrets: set[str] = set()
+    files = {}
+    for kind, file, secrets_of in (
+        ("connections", request["connections"], masked_output.of_connections),
+        ("variables", request["variables"], masked_output.of_variables),
+    ):
+        if file:
+            try:
+                secrets |= secrets_of(masked_output.read(file))
+            except Exception as error:  # noqa: BLE001  # whose text may show the file's, and a secret with it
+                return {**_refused(f"can't be read: {_place(error)}"), "file": file}
+            files[f"{kind}_file_path"] = file
+    if files:  # before Airflow is imported
+        os.environ["AIRFLOW__SECRETS__BACKEND"] = BACKEND
+        os.environ["AIRFLOW__SECRETS__BACKEND_KWARGS"] = json.dumps(files)
     relay = masked_output.mask(secrets)
     try:
         return _run(request)
@@ -63,24 +74,15 @@ def _wait(relay: int) -> None:
         time.sleep(POLL)
 
 
-def _use_files(request: DagRunRequest) -> set[str]:
-    """Have Airflow read the files, before it is imported; returns the secrets in them."""
-    secrets: set[str] = set()
-    files = {}
-    if request["connections"]:
-        files["connections_file_path"] = request["connections"]
-        secrets |= masked_output.of_connections(masked_output.read(request["connections"]))
-    if request["variables"]:
-        files["variables_file_path"] = request["variables"]
-        secrets |= masked_output.of_variables(masked_output.read(request["variables"]))
-    if files:
-        os.environ["AIRFLOW__SECRETS__BACKEND"] = BACKEND
-        os.environ["AIRFLOW__SECRETS__BACKEND_KWARGS"] = json.dumps(files)
-    return secrets
+def _place(error: Exception) -> str:
+    """What kind of error a parser had, and in which line, without the line itself."""
+    mark = getattr(error, "problem_mark", None)
+    line = getattr(error, "lineno", None) or (mark.line + 1 if mark else None)
+    return type(error).__name__ + (f" in line {line}" if line else "")
 
 
 def _refused(problem: str, known: list[str] | None = None) -> DagRunReport:
-    return {"problem": problem, "known": known or [], "errors": {}, "state": "", "tasks": []}
+    return {"problem": problem, "file": "", "known": known or [], "errors": {}, "state": "", "tasks": []}
 
 
 def _run(request: DagRunRequest) -> DagRunReport:
@@ -103,7 +105,7 @@ def _run(request: DagRunRequest) -> DagRunReport:
     run = dag.test(run_conf=request["conf"], mark_success_pattern=others)
     tasks = [_task(one) for one in run.get_task_instances() if only is None or one.task_id == only]
     known = sorted(dag.task_dict)
-    return {"problem": "", "known": known, "errors": {}, "state": str(run.state), "tasks": tasks}
+    return {**_refused("", known), "state": str(run.state), "tasks": tasks}
 
 
 def _try_once(task: Any) -> None:

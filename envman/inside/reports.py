@@ -170,9 +170,13 @@ if TYPE_CHECKING:
         seconds: float | None
 
     class DagRunReport(TypedDict):
-        """How a Dag run ended; `problem` where there was none, with what is known, and with import errors."""
+        """How a Dag run ended; `problem` where there was none, with what is known, and with import errors.
+
+        `file` is the one with Connections or Variables that the problem is about.
+        """
 
         problem: str
+        file: str
         known: list[str]
         errors: dict[str, str]
         state: str

@@ -269,6 +269,7 @@ def _answers(text: str, environment: Environment, inputs: Inputs) -> bool:
 
 
 def _summary(outcome: LockOutcome) -> str:
+    dev = f"; {outcome.dev_packages} more in its dev overlay" if outcome.dev_packages else ""
     if not outcome.resolved:
-        return f"answers its spec already, {outcome.packages} packages"
-    return f"{outcome.packages} packages, {len(outcome.changes)} changed"
+        return f"answers its spec already, {outcome.packages} packages{dev}"
+    return f"{outcome.packages} packages, {len(outcome.changes)} changed{dev}"

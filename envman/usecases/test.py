@@ -127,6 +127,11 @@ def overlay_with_pytest(
     return overlay, PYTEST in names or PYTEST in manifest.packages
 
 
+def has_airflow(store: Store, tested: TestedBundle) -> bool:
+    """Whether Dags can be parsed in a bundle's environment."""
+    return CORE in store.current_manifest(tested.environment).packages
+
+
 def has_tests(folder: str) -> bool:
     """Whether a folder has files that pytest takes for tests."""
     return any(True for pattern in TEST_FILES for _ in Path(folder).rglob(pattern))
@@ -149,10 +154,9 @@ def prepared_tests(
 
     The command removes that home when it ends.
     """
-    manifest = store.current_manifest(tested.environment)
     home = tempfile.mkdtemp(prefix="envman-test-")
     variables = thrown_away_variables(home, tested.name, tested.path)
-    if CORE in manifest.packages:
+    if has_airflow(store, tested):
         migrating = {**without_a_deployment(os.environ), **variables, **NO_BYTECODE}
         make_database(store, tested.generation, Path(home), migrating, processes)
     request: TestsRequest = {"home": home, "path": tested.path, "arguments": arguments}
@@ -173,6 +177,9 @@ def try_dag(
 
     Raises UsageError for a Dag, task or file that isn't there, InsideError where it can't be run.
     """
+    if not has_airflow(store, tested):
+        what = "it has no Airflow, so that no Dag runs in it"
+        raise UsageError(Problem(f"environment '{tested.environment}'", what, "Name another bundle."))
     generation, descriptor = hold_generation(snapshot, tested.environment)
     try:
         check_held(snapshot.root, tested.environment, generation, descriptor, with_files=True)
@@ -213,8 +220,9 @@ def try_dag(
 def _why_not(tested: TestedBundle, request: DagRequest, answer: DagRunReport) -> list[Problem]:
     from envman.names import nearest
 
-    if not answer["known"] and not answer["errors"] and not answer["problem"].startswith("there is no"):
-        return [Problem("", answer["problem"], "Correct the files of --connections and --variables.")]
+    if answer["file"]:
+        remedy = "Correct it: Airflow's local filesystem backend reads it so, too."
+        return [Problem(answer["file"], answer["problem"], remedy)]
     if request.task and answer["known"] and answer["problem"] == "there is no such task":
         where = f"task '{request.task}' of the Dag '{request.dag}'"
         return [Problem(where, answer["problem"], nearest(request.task, answer["known"]))]

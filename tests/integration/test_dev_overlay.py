@@ -152,7 +152,8 @@ def tested(project: Deployment, tmp_path: Path) -> Deployment:
 
 
 def test_a_bundles_tests_run_in_the_overlay_and_leave_nothing(tested: Deployment, tmp_path: Path) -> None:
-    none = tested.ok("test", "bundle_a", "--no-check")  # pytest's 5: there are no tests
+    none = tested.ok("test", "bundle_a")  # pytest's 5: there are no tests
+    assert "env_a has no Airflow: the bundle's files are not parsed" in none.stderr
     prefix, home, folder, arguments, last, _ = none.stdout.split()
     assert prefix.startswith(f"{tested.root}/.dev/")
     assert Path(home).parent == tmp_path
@@ -167,6 +168,8 @@ def test_a_bundles_tests_run_in_the_overlay_and_leave_nothing(tested: Deployment
     process.communicate(timeout=100)
     assert process.returncode == -15
     assert not list(tmp_path.glob("envman-test-*"))
+    no_dag = tested.run("test", "bundle_a", "--dag", "sales")
+    assert "it has no Airflow" in no_dag.stderr
     wrong = tested.run("test", "bundle_a", "-x")
     assert wrong.exit_code == 2
     other = tested.folder / "environments/env_b.toml"

@@ -8,7 +8,7 @@ else
     unset ZDOTDIR
 fi
 [[ -r ${ZDOTDIR:-$HOME}/.zshenv ]] && source ${ZDOTDIR:-$HOME}/.zshenv
-ENVMAN_SHELL_ZDOTDIR=$ZDOTDIR
+ENVMAN_SHELL_ZDOTDIR=${ZDOTDIR-}
 if [[ -o interactive ]]; then
     ZDOTDIR=$__envman_files
 else

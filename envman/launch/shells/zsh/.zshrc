@@ -6,7 +6,7 @@ if [[ -n $ENVMAN_SHELL_ZDOTDIR ]]; then
 else
     unset ZDOTDIR
 fi
-[[ $HISTFILE == $__envman_files/* ]] && HISTFILE=${ZDOTDIR:-$HOME}/${HISTFILE:t}
+[[ ${HISTFILE-} == $__envman_files/* ]] && HISTFILE=${ZDOTDIR:-$HOME}/${HISTFILE:t}
 [[ -r ${ZDOTDIR:-$HOME}/.zshrc ]] && source ${ZDOTDIR:-$HOME}/.zshrc
 source $__envman_files/first.zsh
 typeset -ga precmd_functions

@@ -27,8 +27,8 @@ __envman_first() {
         builtin export PATH="$__envman_bin${rest%:}"
         builtin rehash
     fi
-    if [[ -z $VIRTUAL_ENV_DISABLE_PROMPT && $PROMPT != "$__envman_prompt"* ]]; then
-        PROMPT=$__envman_prompt$PROMPT
+    if [[ -z ${VIRTUAL_ENV_DISABLE_PROMPT-} && ${PROMPT-} != "$__envman_prompt"* ]]; then
+        PROMPT=$__envman_prompt${PROMPT-}
     fi
     return 0
 }
