@@ -37,6 +37,10 @@ PTH = "_envman_generation.pth"
 """In an overlay's site-packages; its name begins so that it is read before what packages bring."""
 
 
+_NO_BYTECODE = "import sys; sys.dont_write_bytecode = True"
+"""Has whoever starts the overlay's interpreter, editors, too, write nothing into the generation below it."""
+
+
 @dataclass(frozen=True)
 class Overlay:
     """A dev overlay that is there: its folder, what it lies over, what it adds; whether it was just built."""
@@ -48,10 +52,11 @@ class Overlay:
     built: bool
     seconds: float
 
-    @property
-    def python(self) -> str:
-        """Its interpreter."""
-        return f"{self.folder}/bin/python"
+    def check_below(self, generation: str) -> None:
+        """Raises BuildError where the environment has another generation by now."""
+        if generation != self.generation:
+            where, what = f"environment '{self.environment}'", "it got another generation meanwhile"
+            raise BuildError(Problem(where, what, "Run it again."))
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ def _build(wanted: _Wanted, folder: Path, builder: GenerationBuilder) -> None:
         below = folder.parent.parent / layout.GENERATIONS / wanted.manifest.generation
         for ours in environment.packages():
             theirs = below / ours.relative_to(folder)
-            lines = f"{theirs}\nimport site; site.addsitedir({str(theirs)!r})\n"
+            lines = f"{theirs}\nimport site; site.addsitedir({str(theirs)!r})\n{_NO_BYTECODE}\n"
             (ours / PTH).write_text(lines, encoding="utf-8")
         said = {"generation": wanted.manifest.generation, "packages": dict(sorted(plan.packages.items()))}
         write_atomic(folder / layout.OVERLAY_MARK, f"{json.dumps(said)}\n")

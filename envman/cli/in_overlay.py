@@ -55,4 +55,5 @@ def _prepared(command: str, arguments: list[str]) -> tuple[Request, Snapshot, Ov
 
     tools = overlay_tools(workspace, source(workspace, offline=False))
     overlay = dev_overlay(workspace, environment, Store(workspace.project.root), tools, report)
+    overlay.check_below(snapshot.generation(environment.name))
     return request, snapshot, overlay

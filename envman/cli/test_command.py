@@ -177,7 +177,7 @@ def _run_tests(reporter: Reporter, snapshot: Snapshot, tested: TestedBundle, opt
     if not with_tests:
         reporter.note(f"{tested.path} has no tests (test_*.py)")
         return
-    words, addition = prepared_tests(store, tested, overlay, options.arguments, processes)
+    words, addition = prepared_tests(snapshot, tested, overlay, options.arguments, processes)
     kept = without_a_deployment(os.environ)
     os.environ.clear()
     os.environ.update(kept)

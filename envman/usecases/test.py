@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -123,6 +124,7 @@ def overlay_with_pytest(
     if workspace is None or source is None or declared is None or not declared.dev:
         return None, PYTEST in manifest.packages
     overlay = dev_overlay(workspace, declared, store, overlay_tools(workspace, source), report)
+    overlay.check_below(tested.generation)
     names = {package.partition(" ")[0] for package in overlay.packages}
     return overlay, PYTEST in names or PYTEST in manifest.packages
 
@@ -148,17 +150,30 @@ def no_pytest(tested: TestedBundle) -> UsageError:
 
 
 def prepared_tests(
-    store: Store, tested: TestedBundle, overlay: Overlay | None, arguments: list[str], processes: Processes
+    snapshot: Snapshot,
+    tested: TestedBundle,
+    overlay: Overlay | None,
+    arguments: list[str],
+    processes: Processes,
 ) -> tuple[list[str], Addition]:
     """The command that runs a bundle's tests, and what it gets besides; its home is there already.
 
     The command removes that home when it ends.
     """
+    store = Store(snapshot.root)
     home = tempfile.mkdtemp(prefix="envman-test-")
     variables = thrown_away_variables(home, tested.name, tested.path)
     if has_airflow(store, tested):
-        migrating = {**without_a_deployment(os.environ), **variables, **NO_BYTECODE}
-        make_database(store, tested.generation, Path(home), migrating, processes)
+        generation, descriptor = hold_generation(snapshot, tested.environment)
+        try:
+            check_held(snapshot.root, tested.environment, generation, descriptor, with_files=True)
+            migrating = {**without_a_deployment(os.environ), **variables, **NO_BYTECODE}
+            make_database(store, generation, Path(home), migrating, processes)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        finally:
+            os.close(descriptor)
     request: TestsRequest = {"home": home, "path": tested.path, "arguments": arguments}
     folder = overlay.folder if overlay else ""
     words = ["python", RUN, "bundle_tests", json.dumps(request)]

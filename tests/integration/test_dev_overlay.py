@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -102,12 +103,15 @@ def test_it_goes_with_its_generation(project: Deployment) -> None:
     assert len(overlays(project)) == 2
     assert "dev overlay" in project.ok("gc", "--dry-run").stdout
     assert len(overlays(project)) == 2
+    database = project.root / ".dev" / f"{project.current('env_a')}-database"
+    database.mkdir()
+    (database / "envman-dev.json").touch()
     assert f"{old.name}  removed" in project.ok("gc").stdout
-    (left,) = overlays(project)
-    assert left != old
+    left, kept = overlays(project)
+    assert (left != old, kept) == (True, database)
     (left / "envman-dev.json").unlink()  # as a build that was killed leaves it
     project.ok("gc")
-    assert overlays(project) == []
+    assert overlays(project) == [database]
     project.ok("run", "--bundle", "bundle_a", "--dev", "true")
     spec.write_text(spec.read_text().replace('["frame>=2"]', '["frame>=2", "heavy"]'))
     project.ok("lock", "env_a")
@@ -190,6 +194,11 @@ def test_editors_have_a_path_that_stays(tested: Deployment) -> None:
     assert "// mine" in settings
     assert (tested.folder / "dags/pyrightconfig.json").exists()
     assert (tested.folder / ".envman/.gitignore").read_text() == "*\n"
+    code = "import frame, helper, sys; print(sys.dont_write_bytecode)"
+    ran = subprocess.run(
+        [link / "bin/python", "-c", code], env={}, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "True\n"  # so that an editor's pytest leaves the generation alone
     before = link.readlink()
     tested.ok("build", "env_a", "--rebuild")
     assert tested.ok("sync", "bundle_a", "--json").json["result"]["files"][0]["status"] == "unchanged"
