@@ -173,6 +173,9 @@ pids = 500                         # processes and threads
 base = "apache/airflow:slim-3.3.2-python3.11"
 apt = ["libpq5"]                   # Debian packages that the base has, or that an engine installs
 
+[dev]                              # for authors: `envman test`, `run --dev`; in no build and no image
+dependencies = ["pytest"]          # at versions that fit the lock; locked in env_b.dev-lock
+
 [checks]                           # a generation that fails one of these is never published
 imports = ["airflow.sdk", "pandas"]
 commands = [["airflow", "version"]]

@@ -23,6 +23,14 @@ def main() -> None:
         from envman.launch.command import main as exec_main
 
         sys.exit(exec_main(sys.argv[2:]))
+    if command in {"run", "shell", "which"}:
+        from envman.launch.author_commands import main as author_main
+
+        if (code := author_main(command, sys.argv[2:])) is not None:
+            sys.exit(code)
+        from envman.cli.in_overlay import main as overlay_main
+
+        sys.exit(overlay_main(command, sys.argv[2:]))
     if command == "launch":
         from envman.launch.components import main as launch_main
 

@@ -80,10 +80,10 @@ class GenerationBuilder:
         started = time.monotonic()
         with self._store.being_made(plan.generation) as folder:
             environment = VirtualEnvironment(folder)
-            made = self._create(plan, environment)
-            self._install(plan, environment)
+            made = self.create(plan, environment)
+            self.install(plan, environment)
             check_own_files(folder, made)  # before the interpreter runs that they decide about
-            self._compile(plan, environment)
+            self.compile(plan, environment)
             inventory = self._inventory(plan, environment)
             self._check(plan, environment, inventory)
             return self._write_manifest(plan, inventory, started)
@@ -95,14 +95,14 @@ class GenerationBuilder:
         """
         with self._store.being_made(plan.generation) as folder:
             environment = VirtualEnvironment(folder)
-            made = self._create(plan, environment)
-            self._install(plan, environment)
+            made = self.create(plan, environment)
+            self.install(plan, environment)
             check_own_files(folder, made)
-            self._compile(plan, environment)
+            self.compile(plan, environment)
             yield folder
         remove_tree(folder)
 
-    def _create(self, plan: Plan, environment: VirtualEnvironment) -> Mapping[str, FileEntry]:
+    def create(self, plan: Plan, environment: VirtualEnvironment) -> Mapping[str, FileEntry]:
         """An environment without packages, and the lock; returns its files."""
         self._report(Event(plan.environment.name, Stage.CREATING, plan.interpreter.describe()))
         virtualenv = self._tools.machine.virtualenv(plan.interpreter)
@@ -110,7 +110,8 @@ class GenerationBuilder:
         (environment.folder / layout.LOCK_COPY).write_text(plan.lock_text, encoding="utf-8")
         return take_inventory(environment.folder, Digests()).entries
 
-    def _install(self, plan: Plan, environment: VirtualEnvironment) -> None:
+    def install(self, plan: Plan, environment: VirtualEnvironment) -> None:
+        """Install a plan's packages; raises BuildError, OSError."""
         name, tools = plan.environment.name, self._tools
         self._report(Event(name, Stage.INSTALLING, f"{len(plan.packages)} packages"))
 
@@ -139,7 +140,8 @@ class GenerationBuilder:
             remove_tree(folder)
         (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
 
-    def _compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
+    def compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
+        """Put the bytecode of what is installed beside it."""
         name, interpreter = plan.environment.name, plan.interpreter
         store = self._tools.bytecode.store(interpreter)
         python = Path(interpreter.executable)  # what the packages have put beside it counts for nothing

@@ -11,7 +11,7 @@ import typer
 
 from envman import __version__
 from envman.cli.lazy_group import LazyGroup
-from envman.cli.lifetime import whole_command
+from envman.cli.lifetime import take_umask, whole_command
 from envman.cli.output import write
 from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
 
@@ -87,7 +87,7 @@ def main() -> None:
     What envman and its children write is for its owner to change: others get no right to write, whatever the
     umask says. What only starts a program (`exec`, `launch`) doesn't come here, and leaves the umask alone.
     """
-    os.umask(os.umask(0o022) | 0o022)
+    take_umask()
     if _COMPLETE in os.environ:
         # For zsh and fish typer renders each command's line by rich, if that can be found: it takes longer
         # than all the rest, and the lines have no markup.

@@ -68,7 +68,7 @@ def check_command(
         if as_json:
             reporter.json(asdict(outcome), problems, ok=not problems)
         else:
-            _show_check(reporter, outcome)
+            show_check(reporter, outcome)
             reporter.problems(problems)
         if problems:
             raise typer.Exit(ExitCode.FAILED)
@@ -85,7 +85,8 @@ def _folder_of(bundle: str, project: Path | None) -> Path:
     return workspace.files.directory / declared.path
 
 
-def _show_check(reporter: Reporter, outcome: CheckOutcome) -> None:
+def show_check(reporter: Reporter, outcome: CheckOutcome) -> None:
+    """Show the files with their Dags, and what is worth a warning."""
     rows = [
         (
             file.file,

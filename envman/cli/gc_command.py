@@ -53,6 +53,7 @@ def gc_command(
         for name in forgotten:
             reporter.say(f"{name}: no longer declared, {goes}")
         rows += [(item.generation, "kept", "; ".join(item.reasons), "") for item in outcome.kept]
+        rows += [(name, goes, "dev overlay", "") for name in outcome.overlays]
         if rows:
             reporter.table(("generation", "", "why", "size"), rows, right=("size",))
         freed = sum(item.size or 0 for item in outcome.removed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,21 @@ from typing import NoReturn
 from envman.cli.output import OutputError, unwritten, write
 from envman.errors import InterruptedByUserError
 from envman.system.children import CHILDREN
+
+
+class _Callers:
+    """What was the caller's before this command changed it."""
+
+    umask = 0o022
+
+
+CALLERS = _Callers()
+
+
+def take_umask() -> None:
+    """Give others no right to write to what is made, whatever the caller's umask says."""
+    CALLERS.umask = os.umask(0o022)
+    os.umask(CALLERS.umask | 0o022)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from envman.cli.package_cells import show_changes, show_source_only
 from envman.cli.progress import progress
 from envman.cli.several_outcomes import fail_if_any, outcomes_as_json
 from envman.errors import ExitCode, Problem, UsageError
+from envman.lock.dev_lock import dev_lock_states
 from envman.lock.lock_state import LockState, LockStatus, check_locks
 from envman.usecases.lock import LockOptions, check_by_resolving, lock
 from envman.uv.runner import Upgrade
@@ -73,7 +74,7 @@ def lock_command(
         if check and (upgrade or upgrade_package):
             raise UsageError(Problem("--check", "changes no version", "Leave --upgrade and -P out."))
         if check and not resolve:
-            _show_states(reporter, check_locks(workspace, names))
+            _show_states(reporter, (*check_locks(workspace, names), *dev_lock_states(workspace, names)))
             return
         options = LockOptions(
             Upgrade(upgrade, tuple(upgrade_package or ())), source(workspace, offline), jobs_or_default(jobs)
@@ -82,7 +83,7 @@ def lock_command(
             with progress(reporter) as report:
                 checked = check_by_resolving(workspace, names, options, report)
             checked.raise_errors()
-            _show_states(reporter, checked.results)
+            _show_states(reporter, (*checked.results, *dev_lock_states(workspace, names)))
             return
         with progress(reporter) as report:
             outcomes = lock(workspace, names, options, report)

@@ -37,6 +37,9 @@ class CommandEntry(NamedTuple):
 
 COMMANDS = (
     CommandEntry("exec", "Replace this process with a command in a bundle's environment."),
+    CommandEntry("run", "Run a command in the environment of the bundle that you stand in."),
+    CommandEntry("shell", "Start a shell in a bundle's environment, whatever your own files put on PATH."),
+    CommandEntry("which", "Print the path of a bundle's interpreter, or of a program in its environment."),
     CommandEntry(
         "launch",
         "Start an Airflow component whose parses, tasks and triggers run in their bundles' interpreters.",
@@ -107,6 +110,13 @@ COMMANDS = (
     CommandEntry("doctor", "Check the whole deployment, and say what is wrong and what to do about it."),
     CommandEntry(
         "check", "Parse a bundle's Dags in its environment, exactly as Airflow's Dag processor would."
+    ),
+    CommandEntry(
+        "test", "Test a bundle in its environment: each file's import, then its own tests; or run one Dag."
+    ),
+    CommandEntry(
+        "sync",
+        "Give editors a path to a bundle's interpreter that stays the same, and settings that name it.",
     ),
     CommandEntry(
         "preload",

@@ -142,3 +142,42 @@ if TYPE_CHECKING:
         plugins: PluginsReport
         pods: bool
         database: DatabaseReport | None
+
+    class TestsRequest(TypedDict):
+        """What tests are run: the folder to remove afterwards, the bundle's, and pytest's arguments."""
+
+        home: str
+        path: str
+        arguments: list[str]
+
+    class DagRunRequest(TypedDict):
+        """Which Dag is run, or one task of it; files with Connections and Variables, None for none."""
+
+        path: str
+        bundle: str
+        dag: str
+        task: str | None
+        conf: dict[str, object] | None
+        connections: str | None
+        variables: str | None
+
+    class TaskReport(TypedDict):
+        """How a task instance ended; `index` is -1 for one that is not mapped."""
+
+        task: str
+        index: int
+        state: str
+        seconds: float | None
+
+    class DagRunReport(TypedDict):
+        """How a Dag run ended; `problem` where there was none, with what is known, and with import errors.
+
+        `file` is the one with Connections or Variables that the problem is about.
+        """
+
+        problem: str
+        file: str
+        known: list[str]
+        errors: dict[str, str]
+        state: str
+        tasks: list[TaskReport]

@@ -43,13 +43,15 @@ _KINDS = ("bundle", "team", "environment")
 class Request:
     """What was asked on the command line."""
 
-    __slots__ = ("command", "explain", "kind", "name", "root")
+    __slots__ = ("command", "dev", "explain", "kind", "name", "root", "shell")
 
     def __init__(self) -> None:
         self.kind = ""
         self.name = ""
         self.root: str | None = None
         self.explain = False
+        self.dev = False
+        self.shell = ""
         self.command: list[str] = []
 
 
@@ -92,6 +94,21 @@ def airflow_bundles() -> AirflowBundles:
 
 def parse(arguments: list[str]) -> Request:
     """Read the options up to `--` or the first word that is none; raises UsageError."""
+    request = read_words(arguments, USAGE)
+    if not request.kind:
+        raise usage_error("which environment? Neither --bundle nor --team nor --environment is given", USAGE)
+    if not request.command:
+        raise usage_error("there is no command after --", USAGE)
+    return request
+
+
+def read_words(
+    arguments: list[str],
+    usage: str,
+    flags: tuple[str, ...] = ("--explain",),
+    named: tuple[str, ...] = ("root",),
+) -> Request:
+    """The options, of those that a command has, and the words behind them as its command."""
     request = Request()
     words = list(arguments)
     while words and words[0].startswith("-"):
@@ -99,34 +116,31 @@ def parse(arguments: list[str]) -> Request:
         if word == "--":
             break
         option, has_value, value = word.partition("=")
-        if option == "--explain" and not has_value:
-            request.explain = True
+        if option in flags and not has_value:
+            setattr(request, option[2:], True)
             continue
-        if not option.startswith("--") or option[2:] not in (*_KINDS, "root"):
-            raise _usage(f"unknown option '{option}'")
+        if not option.startswith("--") or option[2:] not in (*_KINDS, *named):
+            raise usage_error(f"unknown option '{option}'", usage)
         if not has_value:
             if not words:
-                raise _usage(f"the option '{option}' needs a value")
+                raise usage_error(f"the option '{option}' needs a value", usage)
             value = words.pop(0)
         if not value:
-            raise _usage(f"the option '{option}' needs a value")
-        _set(request, option[2:], value)
+            raise usage_error(f"the option '{option}' needs a value", usage)
+        _set(request, option[2:], value, usage)
     request.command = words
-    if not request.kind:
-        raise _usage("which environment? Neither --bundle nor --team nor --environment is given")
-    if not words:
-        raise _usage("there is no command after --")
     return request
 
 
-def _set(request: Request, option: str, value: str) -> None:
-    if option == "root":
-        request.root = value
+def _set(request: Request, option: str, value: str, usage: str) -> None:
+    if option not in _KINDS:
+        setattr(request, option, value)
     elif request.kind:
-        raise _usage(f"--{request.kind} and --{option} are both given: name one")
+        raise usage_error(f"--{request.kind} and --{option} are both given: name one", usage)
     else:
         request.kind, request.name = option, value
 
 
-def _usage(what: str) -> UsageError:
-    return UsageError(Problem("", what, f"Usage: {USAGE}"))
+def usage_error(what: str, usage: str) -> UsageError:
+    """What is said of words that a command does not understand."""
+    return UsageError(Problem("", what, f"Usage: {usage}"))

@@ -67,15 +67,26 @@ def _nowhere() -> TextIO:
 class Addition:
     """What a launch adds to the variables of a command, and under which name it complains.
 
-    `is_component` has the command be closed to its neighbours from its start on.
+    `is_component` has the command be closed to its neighbours from its start on; `overlay` is the folder of
+    a dev overlay of the generation that is current, which the command then runs in; `is_a_test` has it get no
+    credential of the environment's.
     """
 
-    __slots__ = ("caller", "is_component", "variables")
+    __slots__ = ("caller", "is_a_test", "is_component", "overlay", "variables")
 
-    def __init__(self, caller: str, variables: Mapping[str, str], is_component: bool = False) -> None:
+    def __init__(
+        self,
+        caller: str,
+        variables: Mapping[str, str],
+        is_component: bool = False,
+        overlay: str = "",
+        is_a_test: bool = False,
+    ) -> None:
         self.caller = caller
         self.variables = variables
         self.is_component = is_component
+        self.overlay = overlay
+        self.is_a_test = is_a_test
 
 
 EXEC = Addition("exec", {})
@@ -98,17 +109,29 @@ def replace_process(
     _make_inheritable(descriptor)
     bin_folder = f"{layout.generation_path(snapshot.root, generation)}/bin"
     variables = child_environment(os.environ, bin_folder, *declared) | as_signed()
-    if credentials := snapshot.table.credentials(environment):
+    if addition.overlay:
+        variables.update(of_overlay(addition.overlay, variables["PATH"]))
+    credentials = () if addition.is_a_test else snapshot.table.credentials(environment)
+    if credentials:
         from envman.launch.own_credentials import own_credentials
 
         variables.update(own_credentials(environment, credentials))
     variables.update(addition.variables)
     try:
-        program = find_program(command[0], variables["PATH"], bin_folder, environment)
+        own = (f"{addition.overlay}/bin", bin_folder)
+        program = find_program(command[0], variables["PATH"], own, environment)
     except ProgramError as error:
         tell(f"envman {addition.caller}: {error}\n")
         return error.exit_code
     return become(program, command, variables, addition)
+
+
+def of_overlay(overlay: str, path: str) -> dict[str, str]:
+    """Variables of a process in a dev overlay; `path` is PATH as it is in the generation below it.
+
+    Nothing is written beside what is imported: pytest would, into the generation.
+    """
+    return {"VIRTUAL_ENV": overlay, "PATH": f"{overlay}/bin:{path}", **NO_BYTECODE}
 
 
 def hold_generation(snapshot: Snapshot, environment: str) -> tuple[str, int]:
@@ -237,8 +260,8 @@ def _why_another_pythons(file: str, name: str) -> str:
     return why_another_pythons(file, name)
 
 
-def find_program(name: str, path: str, bin_folder: str, environment: str) -> str:
-    """The file that a command's name stands for.
+def find_program(name: str, path: str, own: tuple[str, ...], environment: str) -> str:
+    """The file that a command's name stands for; `own` are the environment's bin folders.
 
     A command that is found outside of the generation may be a shell or `tini`, but never Python or a script
     of another interpreter's: that would be the caller's interpreter. Raises ProgramError.
@@ -249,13 +272,13 @@ def find_program(name: str, path: str, bin_folder: str, environment: str) -> str
     for folder in path.split(":"):
         candidate = f"{folder or '.'}/{name}"
         if not os.path.isfile(candidate):
-            if folder == bin_folder and os.path.islink(candidate):
+            if folder in own and os.path.islink(candidate):
                 lost = f"{candidate} leads to {os.path.realpath(candidate)}, which is not there"
                 raise ProgramError(f"{lost}: is the base interpreter installed?", ExitCode.NOT_FOUND)
             continue
         if not os.access(candidate, os.X_OK):
             denied = denied or candidate
-        elif folder != bin_folder and (why := _why_another_pythons(candidate, name)):
+        elif folder not in own and (why := _why_another_pythons(candidate, name)):
             missing = f"'{name}' is not installed in the environment '{environment}'"
             another = f"{candidate} belongs to another interpreter: {why}"
             raise ProgramError(f"{missing}; {another}", ExitCode.NOT_FOUND)

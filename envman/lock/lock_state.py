@@ -42,16 +42,19 @@ class LockState:
     pins: str = ""
 
 
-def read_lock_text(workspace: Workspace, environment: Environment) -> str:
-    """The lock's text, empty where there is none; raises LockError where it can't be read."""
+def read_lock_text(workspace: Workspace, environment: Environment, file: str = "") -> str:
+    """The lock's text, or that of another `file` of the environment's; empty where there is none. Raises
+    LockError where it can't be read.
+    """
+    file = file or environment.lock_file
     try:
-        return workspace.files.read(environment.lock_file)
+        return workspace.files.read(file)
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
         remedy = f"Make it anew: envman lock {environment.name}"
         why = (isinstance(error, OSError) and error.strerror) or error
-        raise LockError(Problem(environment.lock_file, f"can't be read: {why}", remedy)) from None
+        raise LockError(Problem(file, f"can't be read: {why}", remedy)) from None
 
 
 def lock_state(workspace: Workspace, environment: Environment) -> LockState:

@@ -18,9 +18,9 @@ _OF_THE_HOST = frozenset({"directory", "root", "environments", "uv_config"})
 
 
 def spec_digest(environment: Environment) -> str:
-    """Digest of the whole declared environment, inheritance applied."""
+    """Digest of the whole declared environment, inheritance applied; what `dev` says is in no generation."""
     unstated = Environment(environment.name, "", "", (), ())
-    return digest([environment.name, _text(environment, unstated, frozenset({"name"}))])
+    return digest([environment.name, _text(environment, unstated, frozenset({"name", "dev"}))])
 
 
 def project_digest(project: Project) -> str:

@@ -226,6 +226,7 @@ def _merged(name: str, layers: list[SpecLayer]) -> Environment:
         limits=_limits(contents),
         image_base=_last((x.base() for x in layers), ""),
         apt=_joined(c.image.apt for c in contents),
+        dev=_joined(c.dev.dependencies for c in contents),
     )
 
 

@@ -162,6 +162,16 @@ class Image(TomlTable):
     apt: tuple[AptPackage, ...] = Field((), description="Debian packages that the environment needs.")
 
 
+class Dev(TomlTable):
+    """What an environment's authors work with, as a layer over it that is never published."""
+
+    dependencies: tuple[RequirementText, ...] = Field(
+        (),
+        description="Requirements (PEP 508) of the dev overlay, such as pytest, for `envman test` and --dev; "
+        "what the environment has already keeps its version.",
+    )
+
+
 class Content(TomlTable):
     """The keys that `[defaults]`, an abstract base and an environment share."""
 
@@ -234,6 +244,7 @@ class Content(TomlTable):
     )
     checks: Checks = Field(Checks(), description="What has to work before a build counts.")
     image: Image = Field(Image(), description="What an image of the environment stands on.")
+    dev: Dev = Field(Dev(), description="What authors of Dags work with besides, in no build and no image.")
 
 
 class EnvironmentSpec(Content):

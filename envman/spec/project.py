@@ -62,11 +62,17 @@ class Environment:
     limits: ResourceLimits = ResourceLimits()
     image_base: str = ""
     apt: tuple[str, ...] = ()
+    dev: tuple[str, ...] = ()
 
     @property
     def lock_file(self) -> str:
         """The lock stands beside the spec: `environments/env_a.lock`."""
         return f"{self.file.removesuffix('.toml')}.lock"
+
+    @property
+    def dev_lock_file(self) -> str:
+        """The lock of the dev overlay, beside it: `environments/env_a.dev-lock`."""
+        return f"{self.file.removesuffix('.toml')}.dev-lock"
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Store:
 
     def check_folders(self) -> None:
         """Raises StoreError where a folder of the store is a link: what it leads to is somebody else's."""
-        for name in (layout.GENERATIONS, layout.STATE, layout.LOCKS, layout.PULLED):
+        for name in (layout.GENERATIONS, layout.OVERLAYS, layout.STATE, layout.LOCKS, layout.PULLED):
             folder = Path(self.root, name)
             if folder.is_symlink():
                 remedy = "Find out who made it, and remove it: then build again."
@@ -84,7 +84,13 @@ class Store:
 
         The caller holds the generation's lock: what a killed command has left is removed. Raises OSError.
         """
-        folder = self.folder(generation)
+        with self.being_made_in(self.folder(generation)) as folder:
+            yield folder
+
+    @staticmethod
+    @contextlib.contextmanager
+    def being_made_in(folder: Path) -> Iterator[Path]:
+        """The same for the folder of a dev overlay."""
         remove_tree(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -165,6 +171,26 @@ class Store:
                 for stray in self._strays():
                     stray.unlink(missing_ok=True)
         return removed
+
+    def overlays(self) -> dict[str, list[str]]:
+        """The dev overlays by the generation that they lie over, the newest first; raises OSError."""
+        folder = Path(self.root) / layout.OVERLAYS
+        found: dict[str, list[str]] = {}
+        if folder.is_dir() and not folder.is_symlink():
+            for entry in sorted(folder.iterdir(), key=lambda one: one.lstat().st_mtime, reverse=True):
+                found.setdefault(entry.name.rpartition("-")[0], []).append(entry.name)
+        return found
+
+    def is_whole_overlay(self, overlay: str) -> bool:
+        """Whether a dev overlay was built to its end."""
+        return Path(layout.overlay_path(self.root, overlay), layout.OVERLAY_MARK).is_file()
+
+    def remove_overlay(self, overlay: str) -> bool:
+        """Remove a dev overlay, unless it is being built; whether it is gone. Raises OSError."""
+        with try_locked(Path(layout.lock_path(self.root, f"dev-{overlay}"))) as free:
+            if free:
+                remove_tree(Path(layout.overlay_path(self.root, overlay)))
+            return free
 
     def remove_fetched(self) -> None:
         """Remove what a killed pull has fetched, unless another one works; raises StoreError, OSError."""

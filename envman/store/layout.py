@@ -2,6 +2,7 @@
 
     /venv/env_a -> .gen/3f9c2a7b10de     the environment's name: a link to its current generation
     /venv/.gen/3f9c2a7b10de/             a generation; whole once envman.json stands in it
+    /venv/.dev/3f9c2a7b10de-5d41402a/    a dev overlay of a generation; whole with envman-dev.json
     /venv/.state/table                   the published table
     /venv/.state/table.5f0c....sig       the signature of the table with that digest
     /venv/.state/env_a@3f9c2a7b10de.sig  the signature of the generation, as one of env_a
@@ -16,6 +17,7 @@ Names stay short: the kernel reads 127 bytes of a script's first line.
 from __future__ import annotations
 
 GENERATIONS = ".gen"
+OVERLAYS = ".dev"
 STATE = ".state"
 LOCKS = ".lock"
 PULLED = ".pull"
@@ -23,6 +25,13 @@ MANIFEST = "envman.json"
 FILES = "envman.files"
 LAYERS = "envman.layers"
 """In a generation that was pulled: which layers of a release its files came in."""
+
+OVERLAY_MARK = "envman-dev.json"
+"""In a dev overlay: what it holds. It is written last."""
+
+DATABASE = "database"
+"""What the name of a folder beside dev overlays ends with that holds an empty database of a generation's
+Airflow, to be copied."""
 
 LOCK_COPY = "envman.lock"
 SOURCES = ".sources"
@@ -45,6 +54,11 @@ def link_target(generation: str) -> str:
 def generation_path(root: str, generation: str) -> str:
     """The generation's folder, which is a virtual environment."""
     return f"{root}/{GENERATIONS}/{generation}"
+
+
+def overlay_path(root: str, overlay: str) -> str:
+    """The folder of a dev overlay, which is a virtual environment over a generation's."""
+    return f"{root}/{OVERLAYS}/{overlay}"
 
 
 def manifest_path(root: str, generation: str) -> str:

@@ -74,6 +74,22 @@ def _is_there(file: str) -> bool:
 
 def _declared_root(project: str) -> str:
     file = f"{project}/{PROJECT_FILE}"
+    text = _project_text(file)
+    root = plain_root(text) or _parsed(text, file).get("root", "/venv")
+    if not isinstance(root, str):
+        raise SpecError(Problem(f"{file}: root", "is not a string", "Write a path in quotes."))
+    if "\0" in root:
+        raise SpecError(Problem(f"{file}: root", "holds a NUL character", "Write a path."))
+    return os.path.normpath(os.path.join(project, root))
+
+
+def declared_keys(project: str) -> dict[str, object]:
+    """The keys of a project's file, as they are written; raises SpecError where it can't be read."""
+    file = f"{project}/{PROJECT_FILE}"
+    return _parsed(_project_text(file), file)
+
+
+def _project_text(file: str) -> str:
     try:
         if stat.S_ISFIFO(os.stat(file).st_mode):
             raise ValueError("it is a pipe")  # whose end nobody may ever see
@@ -81,14 +97,13 @@ def _declared_root(project: str) -> str:
             text = stream.read(LARGEST_PROJECT + 1)
         if len(text) > LARGEST_PROJECT:
             raise ValueError(f"it has more than {LARGEST_PROJECT} characters")
-        root = plain_root(text) or _parsed_root(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise SpecError(Problem(file, f"can't be read: {error}", "Correct it, or set ENVMAN_ROOT.")) from None
-    if not isinstance(root, str):
-        raise SpecError(Problem(f"{file}: root", "is not a string", "Write a path in quotes."))
-    if "\0" in root:
-        raise SpecError(Problem(f"{file}: root", "holds a NUL character", "Write a path."))
-    return os.path.normpath(os.path.join(project, root))
+    except (OSError, ValueError) as error:
+        raise _unreadable(file, error) from None
+    return text
+
+
+def _unreadable(file: str, error: Exception) -> SpecError:
+    return SpecError(Problem(file, f"can't be read: {error}", "Correct it, or set ENVMAN_ROOT."))
 
 
 def plain_root(text: str) -> str | None:
@@ -113,13 +128,17 @@ def plain_root(text: str) -> str | None:
     return None
 
 
-def _parsed_root(text: str) -> object:
+def _parsed(text: str, file: str) -> dict[str, object]:
     try:
         import tomllib
     except ImportError:  # Python 3.10
         import tomli as tomllib
 
-    return tomllib.loads(text).get("root", "/venv")
+    try:
+        keys: dict[str, object] = tomllib.loads(text)
+        return keys
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(file, error) from None
 
 
 def take_snapshot(

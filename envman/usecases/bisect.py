@@ -215,7 +215,7 @@ class _Trials:
         declared, bin_folder = self.environment, f"{folder}/bin"
         variables = child_environment(os.environ, bin_folder, declared.keep_out, declared.set_variables)
         try:
-            program = find_program(self.command[0], variables["PATH"], bin_folder, declared.name)
+            program = find_program(self.command[0], variables["PATH"], (bin_folder,), declared.name)
             command = [program, *self.command[1:]]
             finished = self.processes.run(command, variables | NO_BYTECODE, str(Path.cwd()))
         except ProgramError as error:

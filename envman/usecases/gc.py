@@ -37,13 +37,14 @@ class Removed:
 class GcOutcome:
     """What a collection removed (or would, with `dry_run`) and kept. Base interpreters are never touched.
 
-    `forgotten` are the names of undeclared environments that went.
+    `forgotten` are the names of undeclared environments that went, `overlays` the dev overlays.
     """
 
     dry_run: bool
     forgotten: tuple[str, ...]
     removed: tuple[Removed, ...]
     kept: tuple[Kept, ...]
+    overlays: tuple[str, ...] = ()
 
 
 def forget_undeclared(store: Store, declared: Iterable[str], dry_run: bool) -> tuple[str, ...]:
@@ -86,7 +87,23 @@ def collect(store: Store, keep: int, dry_run: bool, forgotten: tuple[str, ...] =
             store.unsign(generations={one.generation for one in removed})
             store.remove_leftovers()
             store.remove_fetched()
-    return GcOutcome(dry_run, forgotten, tuple(removed), tuple(kept))
+    overlays = _overlays(store, {one.generation for one in kept}, dry_run)
+    return GcOutcome(dry_run, forgotten, tuple(removed), tuple(kept), overlays)
+
+
+def _overlays(store: Store, kept: set[str], dry_run: bool) -> tuple[str, ...]:
+    """Remove dev overlays of generations that went, those that were not built to their end and, of a
+    generation that nobody lives in, all but the newest; returns their names.
+    """
+    found = store.overlays()
+    lived_in = {item.generation for item in inhabited_generations(store, [*found])} if found else set()
+    unneeded: list[str] = []
+    for generation, beside in found.items():
+        whole = [name for name in beside if store.is_whole_overlay(name)]
+        overlays = [name for name in whole if not name.endswith(f"-{layout.DATABASE}")]
+        old = set() if generation in lived_in else set(overlays[1:])
+        unneeded += [name for name in beside if generation not in kept or name not in whole or name in old]
+    return tuple(sorted(name for name in unneeded if dry_run or store.remove_overlay(name)))
 
 
 def _reasons(store: Store, generations: list[str], keep: int, forgotten: set[str]) -> dict[str, list[str]]:

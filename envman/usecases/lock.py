@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envman.errors import LockError, Problem
+from envman.errors import LockError, Problem, UnsatisfiableError
 from envman.lock.changes import PackageChange, package_changes, unfounded
+from envman.lock.dev_lock import dev_inputs, lacking, read_dev_lock
 from envman.lock.lock_state import (
     LockState,
     LockStatus,
@@ -40,7 +41,8 @@ class LockOutcome:
     """What became of one environment's lock.
 
     `resolved` is False where it answered its spec already, `first` is True where there was none before;
-    `source_only` are packages without a wheel, as far as it was resolved.
+    `source_only` are packages without a wheel, as far as it was resolved; `dev_packages` is the number of
+    packages that its dev overlay adds.
     """
 
     environment: str
@@ -51,6 +53,7 @@ class LockOutcome:
     changes: tuple[PackageChange, ...]
     seconds: float
     source_only: tuple[SourceOnly, ...] = ()
+    dev_packages: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,9 @@ def lock(
         inputs = with_fetched(inputs, _fetched)
         previous = text if old else ""
         resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
+        resolution = _Resolution(workspace, environment, uv, report, workspace.project.sandbox_required)
         pins, without_wheel = (
-            _resolved(
-                _Resolution(workspace, environment, uv, report, workspace.project.sandbox_required),
-                inputs,
-                previous,
-                options.upgrade,
-            )
-            if resolved
-            else (old, ())
+            _resolved(resolution, inputs, previous, options.upgrade) if resolved else (old, ())
         )
         rendered = render(Lock(name, inputs.digests(), pins), environment.file)
         if rendered != text:
@@ -106,6 +103,7 @@ def lock(
             changes=package_changes(versions(old), versions(pins)),
             seconds=time.monotonic() - started,
             source_only=without_wheel,
+            dev_packages=_lock_dev(resolution, pins, options.upgrade),
         )
         report(Event(name, Stage.DONE, _summary(outcome)))
         return outcome
@@ -224,6 +222,36 @@ def _reader(resolution: _Resolution, inputs: Inputs) -> AbstractContextManager[S
     return source_metadata(options, tools, inputs.requires_python)
 
 
+def _lock_dev(resolution: _Resolution, pins: tuple[Pin, ...], upgrade: Upgrade) -> int:
+    """Lock the dev overlay over the environment's pins, unless its lock is up to date; returns the number of
+    packages that it adds. The lock of one that is no longer declared is removed.
+    """
+    workspace, environment = resolution.workspace, resolution.environment
+    path = workspace.files.directory / environment.dev_lock_file
+    if not environment.dev:
+        path.unlink(missing_ok=True)
+        return 0
+    try:
+        text = read_dev_lock(workspace, environment)
+    except LockError:
+        text = ""
+    old = _pins(text, environment)
+    inputs = dev_inputs(environment, pins)
+    if _answers(text, environment, inputs) and not upgrade:
+        return len(old)
+    try:
+        resolved = parse_pins(
+            _text(resolution, inputs, text if old else "", upgrade), "dev", environment.name
+        )
+    except UnsatisfiableError as error:
+        what = f"does not fit what {environment.lock_file} holds: {error.problems[0].what}"
+        remedy = "Ask for other versions in [dev], or upgrade the environment: envman lock -P PACKAGE"
+        raise UnsatisfiableError(Problem(f"{environment.file}: dev.dependencies", what, remedy)) from None
+    new = lacking(resolved, pins)
+    write_atomic(path, render(Lock(environment.name, inputs.digests(), new), environment.file))
+    return len(new)
+
+
 def _pins(text: str, environment: Environment) -> tuple[Pin, ...]:
     """The pins of the lock that is there, none where it can't be read: locking is what mends it."""
     try:
@@ -241,6 +269,7 @@ def _answers(text: str, environment: Environment, inputs: Inputs) -> bool:
 
 
 def _summary(outcome: LockOutcome) -> str:
+    dev = f"; {outcome.dev_packages} more in its dev overlay" if outcome.dev_packages else ""
     if not outcome.resolved:
-        return f"answers its spec already, {outcome.packages} packages"
-    return f"{outcome.packages} packages, {len(outcome.changes)} changed"
+        return f"answers its spec already, {outcome.packages} packages{dev}"
+    return f"{outcome.packages} packages, {len(outcome.changes)} changed{dev}"

@@ -40,6 +40,7 @@ PUBLIC = {
     "airflow.configuration.conf": "how plugins and Dags read the configuration",
     "airflow.dag_processing.bundles.local.LocalDagBundle": "stands in deployments' configuration",
     "airflow.policies.hookimpl": "cluster policies",
+    "airflow.dag_processing.dagbag.DagBag": "what tests of Dags load them by; `airflow.models.DagBag`, too",
     "airflow.sdk.execution_time.execute_workload": "stands in pods' arguments",
 }
 """Names of Airflow's that are documented, or stand in the configuration of deployments."""

@@ -32,6 +32,9 @@ RELEASES = f"{IMAGES} release build inside lock"
 MAY_LOAD = {
     # command: packages besides typer's own | rooms | use cases, of which one is its own
     "exec": ("", LAUNCH, ""),
+    "run": ("", LAUNCH, ""),
+    "shell": ("", LAUNCH, ""),
+    "which": ("", LAUNCH, ""),
     "launch": ("", LAUNCH, ""),
     "up": ("", LAUNCH, ""),
     "container-entrypoint": ("", LAUNCH, ""),
@@ -67,6 +70,8 @@ MAY_LOAD = {
     "sbom": (SPEC, f"{DECLARED} packages", "sbom"),
     "doctor": (SPEC, f"{DECLARED} build confine deployment image inside launch release", "doctor"),
     "check": ("", f"{PUBLISHED} confine deployment inside launch", "check"),
+    "test": (f"{SPEC} uv", f"{UV} build confine deployment inside launch packages", "test check"),
+    "sync": (f"{SPEC} uv", f"{UV} build confine deployment inside launch packages", "sync"),
     "preload": ("", f"{PUBLISHED} confine deployment inside launch servers", "preload"),
     "top": ("psutil", f"{LAUNCH} servers usecases", "top"),
     "airflow-config": (SPEC, f"{PUBLISHED} deployment launch", "airflow_config"),

@@ -121,6 +121,8 @@ def published(deployment: Deployment) -> Deployment:
         ("envman launch worker --team ", ["team_b"]),
         ("envman resolve --bundle bundle_b", ["bundle_b"]),
         ("envman check --bundle bundle_a", ["bundle_a"]),
+        ("envman shell bundle_b", ["bundle_b"]),
+        ("envman test bundle_b", ["bundle_b"]),
         ("envman rollback env_a --to ", [GENERATION]),
         ("envman rollback --root venv env_a --to ", [GENERATION]),
         ("envman history env_b", ["env_b"]),

@@ -82,6 +82,18 @@ def test_sign_says_what_it_has_signed(two_teams: Deployment, keys: Path) -> None
     )
 
 
+def test_no_dev_overlay_runs_under_a_policy(signed: Deployment) -> None:
+    """And `[dev]` says nothing of what was signed: that stays good."""
+    spec = signed.folder / "environments/env_a.toml"
+    spec.write_text(spec.read_text() + '[dev]\ndependencies = ["tool"]\n')
+    signed.ok("lock", "env_a")
+    assert signed.ok("build").stdout == "2 unchanged\n"
+    code = ("python", "-c", "print('ran')")
+    assert signed.ok("run", "--bundle", "bundle_a", *code).stdout == "ran\n"
+    said = refused(signed, "run", "--bundle", "bundle_a", "--dev", *code, code=125)
+    assert "a dev overlay never is" in said
+
+
 # what is declared
 
 

@@ -1,0 +1,10 @@
+# A program of Python's that the environment of `envman shell` has not: one of another interpreter's, that
+# stands further behind on PATH, would install or run things there.
+
+name=${0##*/}
+case $name in
+pip*) remedy="Nothing is installed into an environment by hand: envman add ENVIRONMENT PACKAGE; then envman lock, envman build" ;;
+*) remedy="Add it to the spec: to [dev] for tests, to the dependencies for all; then envman lock, envman build" ;;
+esac
+printf '%s\n' "envman: '$name' is not installed in the environment '${ENVMAN_SHELL-}', and no other interpreter's runs here." "  $remedy" >&2
+exit 127
