@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -40,7 +41,11 @@ from envman.system.files import remove_tree, sync_file_system, write_atomic
 from envman.system.processes import Processes
 from envman.uv.indexes import places_of_files
 from envman.uv.messages import as_warning
-from envman.uv.runner import Uv
+from envman.uv.runner import LocalWheel, Uv
+
+if TYPE_CHECKING:
+    from envman.build.source_builds import SourceBuilds
+    from envman.lock.lockfile import Pin
 
 
 @dataclass(frozen=True)
@@ -118,10 +123,27 @@ class GenerationBuilder:
         folder.chmod(0o755)
         try:
             builds = SourceBuilds(folder, options, with_sources)
-            Installation(plan, environment, folder, tools.uv, self._held, said).run(builds)
+            own = self._own_wheels(plan, builds) if plan.own else {}
+            Installation(plan, environment, folder, tools.uv, self._held, said).run(builds, own)
         finally:
             remove_tree(folder)
         (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
+
+    def _own_wheels(self, plan: Plan, builds: SourceBuilds) -> Mapping[Pin, LocalWheel]:
+        """The wheels of the project's own sources, as uv finds them, and as they are locked."""
+        from envman.build.own_wheels import OwnWheels
+        from envman.spec.load import ProjectFiles
+        from envman.spec.own_code import own_sources
+
+        files = ProjectFiles(Path(self._tools.project))
+        sources = {one.path: one for one in own_sources(plan.environment.sources, files)[0]}
+        wheels = OwnWheels(self._tools.project, builds)
+        found: dict[Pin, LocalWheel] = {}
+        for pin, locked in plan.own.items():
+            wheel = wheels.from_lock(sources[locked.path], files.tree(locked.path), locked, pin)
+            place = self._tools.processes.seen(str(wheel.path))
+            found[pin] = LocalWheel(pin.name, pin.version, place, wheel.sha256)
+        return found
 
     def _compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
         name, interpreter = plan.environment.name, plan.interpreter

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -77,6 +78,26 @@ class KnownMetadata:
         return table
 
 
+@dataclass(frozen=True)
+class LocalWheel:
+    """A wheel that uv takes from its place, and asks no index for; `extras` are those that are wanted."""
+
+    name: str
+    version: str
+    path: str
+    sha256: str
+    extras: tuple[str, ...] = ()
+
+    def requirement(self) -> str:
+        """The same as a line of a requirements file, without the hash."""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        return f"{self.name}{extras} @ {Path(self.path).as_uri()}"
+
+    def locked(self) -> str:
+        """The same with the hash."""
+        return f"{self.requirement()} \\\n    --hash=sha256:{self.sha256}"
+
+
 class SourceNeededError(Exception):
     """uv has to know what a source distribution declares, and would have to build it: name and version."""
 
@@ -135,17 +156,25 @@ class Uv:
         return self._kept_cache
 
     def resolve(
-        self, inputs: Inputs, previous: str, upgrade: Upgrade, known: Sequence[KnownMetadata] = ()
+        self,
+        inputs: Inputs,
+        previous: str,
+        upgrade: Upgrade,
+        known: Sequence[KnownMetadata] = (),
+        wheels: Sequence[LocalWheel] = (),
     ) -> str:
         """Resolve an environment for all its platforms; returns pinned requirements with hashes.
 
         `previous` is the lock that is there (may be empty): its versions are kept where they still fit.
+        `wheels` are required, and win over what an index has by their names, which is not asked for them.
         Nothing is built: SourceNeededError says which source distribution's metadata has to be `known`.
         Raises UnsatisfiableError where no set of versions fits, LockError for any other failure.
         """
         markers = environment_markers(inputs.requires_python, inputs.platforms)
         with uv_folder(self.source.config, markers, known=[one.table() for one in known]) as folder:
             _write_inputs(folder, inputs, previous)
+            with (folder / "requirements.in").open("a", encoding="utf-8") as stream:
+                stream.writelines(f"{wheel.requirement()}\n" for wheel in wheels)
             command = ["pip", "compile", "requirements.in", "--output-file", "lock.txt", "--quiet"]
             command += ["--constraints", "constraints.txt", "--overrides", "overrides.txt"]
             command += [*_UNIVERSAL, "--python-version", lowest_python(inputs.requires_python)]
@@ -157,7 +186,8 @@ class Uv:
                 raise SourceNeededError(*wanted)
             if finished.exit_code:
                 raise resolution_error(inputs.environment, inputs.requires_python, finished)
-            return _with_hashes((folder / "lock.txt").read_text(encoding="utf-8"), known)
+            text = (folder / "lock.txt").read_text(encoding="utf-8")
+            return _with_hashes(_with_versions(text, wheels), known)
 
     def export_pylock(self, lock_file: str, requires_python: str) -> str:
         """The lock as PEP 751 text, with the files' addresses at the configured index; raises LockError."""
@@ -327,6 +357,14 @@ class Uv:
 
 _PYTHON = ("--python", sys.executable)  # or uv looks through every interpreter on PATH
 _UNIVERSAL = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", *_PYTHON)
+
+
+def _with_versions(text: str, wheels: Iterable[LocalWheel]) -> str:
+    """Pinned requirements in which wheels are named by their versions, not by their places."""
+    for wheel in wheels:
+        bare = re.escape(f"{wheel.name} @ {Path(wheel.path).as_uri()}")
+        text = re.sub(rf"^{bare}(?=\s|$)", f"{wheel.name}=={wheel.version}", text, flags=re.MULTILINE)
+    return text
 
 
 def _with_hashes(text: str, known: Iterable[KnownMetadata]) -> str:
