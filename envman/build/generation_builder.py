@@ -132,18 +132,13 @@ class GenerationBuilder:
     def _own_wheels(self, plan: Plan, builds: SourceBuilds) -> Mapping[Pin, LocalWheel]:
         """The wheels of the project's own sources, as uv finds them, and as they are locked."""
         from envman.build.own_wheels import OwnWheels
-        from envman.spec.load import ProjectFiles
-        from envman.spec.own_code import own_sources
 
-        files = ProjectFiles(Path(self._tools.project))
-        sources = {one.path: one for one in own_sources(plan.environment.sources, files)[0]}
-        wheels = OwnWheels(self._tools.project, builds)
-        found: dict[Pin, LocalWheel] = {}
-        for pin, locked in plan.own.items():
-            wheel = wheels.from_lock(sources[locked.path], files.tree(locked.path), locked, pin)
-            place = self._tools.processes.seen(str(wheel.path))
-            found[pin] = LocalWheel(pin.name, pin.version, place, wheel.sha256)
-        return found
+        wheels = OwnWheels(self._tools.project, builds).all_from_lock(plan.environment, plan.own)
+        seen = self._tools.processes.seen  # uv may run where the wheels have another place
+        return {
+            pin: LocalWheel(pin.name, pin.version, seen(str(wheel.path)), wheel.sha256)
+            for pin, wheel in wheels.items()
+        }
 
     def _compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
         name, interpreter = plan.environment.name, plan.interpreter

@@ -112,8 +112,8 @@ def sources_of(pins: Sequence[Pin], python: str, tags: Container[Tag], uv: Uv) -
     uv asks the index, and runs nothing of theirs. A source whose digest the lock doesn't have is none. Raises
     LockError.
     """
-    text = pins_text(replace(pin, marker="") for pin in pins)
-    pylock = uv.files_of(text, f"=={'.'.join(python.split('.')[:2])}.*")
+    bare = [replace(pin, marker="") for pin in pins]
+    pylock = uv.files_of(bare, f"=={'.'.join(python.split('.')[:2])}.*")
     found = {file.name: file for file in source_files(pylock, tags)}
     return {
         pin: found[pin.name]

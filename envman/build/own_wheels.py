@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +29,9 @@ from envman.errors import BuildError, Problem
 from envman.lock.lockfile import LockedSource, Pin
 from envman.lock.source_only import SourceFile
 from envman.names import nearest
-from envman.spec.own_code import OwnSource, SourceKind
+from envman.spec.load import ProjectFiles
+from envman.spec.own_code import OwnSource, SourceKind, own_sources
+from envman.spec.project import Environment
 from envman.spec.source_tree import read_tree, unchanged
 from envman.system.digests import Digests
 from envman.system.files import strangers_folder
@@ -91,6 +94,17 @@ class OwnWheels:
         if not locked:
             cache.keep_text(note, json.dumps(made_with))
         return _described(source, kept, made_with)
+
+    def all_from_lock(
+        self, environment: Environment, own: Mapping[Pin, LockedSource]
+    ) -> dict[Pin, BuiltWheel]:
+        """The wheels that an environment's lock has of sources, by their pins; raises as `from_lock` does."""
+        files = ProjectFiles(Path(self._directory))
+        sources = {one.path: one for one in own_sources(environment.sources, files)[0]}
+        return {
+            pin: self.from_lock(sources[locked.path], files.tree(locked.path), locked, pin)
+            for pin, locked in own.items()
+        }
 
     def from_lock(self, source: OwnSource, tree: str, locked: LockedSource, pin: Pin) -> BuiltWheel:
         """The wheel that a lock has of a source, whose files have the digest that it was locked with.

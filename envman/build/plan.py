@@ -57,12 +57,7 @@ def plan_generation(
         interpreter=interpreter,
         options=options,
         generation=store.name_for(identifier, rebuild),
-        own={
-            pin: source
-            for source in lock.sources
-            for pin in lock.pins
-            if pin.name == source.name and pin.applies(markers)
-        },
+        own={pin: source for pin, source in lock.own().items() if pin.applies(markers)},
     )
 
 

@@ -72,6 +72,11 @@ class Lock:
         """The digest of everything that decided the lock."""
         return fingerprint(self.inputs, _built(self.sources))
 
+    def own(self) -> dict[Pin, LockedSource]:
+        """The pins that are built from sources, with those."""
+        sources = {source.name: source for source in self.sources}
+        return {pin: sources[pin.name] for pin in self.pins if pin.name in sources}
+
     def indexed(self) -> tuple[Pin, ...]:
         """The pins without those of sources: what an index may be asked for."""
         own = {source.name for source in self.sources}

@@ -73,7 +73,10 @@ def _requirement(text: str) -> str:
         raise WrongValueError(what, "Write one such as 'pandas>=2.2,<3'.") from None
     if requirement.url is not None:
         what = f"'{requirement.name}' is given by URL, and a lock holds none"
-        raise WrongValueError(what, "Name a version, and serve the file from an index.")
+        remedy = (
+            "Name a version, and serve the file from an index; a folder of the project is one of `sources`."
+        )
+        raise WrongValueError(what, remedy)
     return text
 
 

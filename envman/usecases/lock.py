@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -198,7 +197,7 @@ def _resolved(
     lock = Lock(name, inputs.digests(), pins, tuple(sorted(wheel.locked for wheel in own.values())))
     if not believed:
         return lock, ()
-    files = uv.files_of(pins_text(lock.indexed()), inputs.requires_python)
+    files = uv.files_of(lock.indexed(), inputs.requires_python)
     return lock, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
 
 
@@ -270,23 +269,10 @@ def _reader(resolution: _Resolution, inputs: Inputs) -> AbstractContextManager[S
 
 def _building(resolution: _Resolution) -> tuple[SourceOptions, SourceTools]:
     """For whom sources are built, and what with; raises BuildError where no interpreter fits."""
-    from envman.build.machine import ThisMachine
-    from envman.build.source_builds import SourceOptions, SourceTools
-    from envman.uv.indexes import places_of_files
+    from envman.build.own_builds import building_of
 
-    workspace, environment, machine = resolution.workspace, resolution.environment, ThisMachine()
-    source, caches = resolution.uv.source, (machine.cache, resolution.uv.cache_folder())
-    hidden = [workspace.project.root, workspace.project.directory, source.wheelhouse or ""]
-    hidden += [str(cache) for cache in caches if cache]
-    options = SourceOptions(
-        environment=environment.name,
-        interpreter=machine.choose(environment),
-        network=environment.build_network,
-        variables=environment.build_variables,
-        hidden=(*hidden, *places_of_files(os.environ, source.config)),
-        sandbox_required=resolution.sandbox_required,
-    )
-    return options, SourceTools(workspace.processes, resolution.uv, machine, resolution.report)
+    workspace, environment = resolution.workspace, resolution.environment
+    return building_of(workspace, environment, resolution.uv, resolution.report, resolution.sandbox_required)
 
 
 def _there(text: str, environment: Environment) -> Lock:

@@ -16,7 +16,7 @@ from typing import Any
 from uv import find_uv_bin
 
 from envman.errors import BuildError, LockError, Problem
-from envman.lock.lockfile import parse_pins
+from envman.lock.lockfile import Pin, pins_text
 from envman.lock.platforms import environment_markers, lowest_python
 from envman.spec.inputs import CORE, Inputs
 from envman.system.child_process import Finished
@@ -189,10 +189,12 @@ class Uv:
             text = (folder / "lock.txt").read_text(encoding="utf-8")
             return _with_hashes(_with_versions(text, wheels), known)
 
-    def export_pylock(self, lock_file: str, requires_python: str) -> str:
-        """The lock as PEP 751 text, with the files' addresses at the configured index; raises LockError."""
-        pins = parse_pins(Path(lock_file).read_text(encoding="utf-8"), lock_file, "ENV")
-        return self._pylock(lock_file, [(pin.name, pin.version) for pin in pins], requires_python)
+    def pylock(self, pins: Sequence[Pin], requires_python: str) -> str:
+        """Pins as PEP 751 text, with the files' addresses at the configured index; raises LockError."""
+        with tempfile.TemporaryDirectory(prefix="envman-pins-") as folder:
+            file = Path(folder) / "pins.txt"
+            file.write_text(pins_text(pins), encoding="utf-8")
+            return self._pylock(str(file), [(pin.name, pin.version) for pin in pins], requires_python)
 
     def _pylock(self, file: str, versions: Iterable[tuple[str, str]], requires_python: str) -> str:
         """Pinned requirements as PEP 751 text; raises LockError."""
@@ -207,12 +209,9 @@ class Uv:
             raise LockError(Problem(file, what, remedy_for(finished)))
         return finished.stdout
 
-    def files_of(self, pins: str, requires_python: str) -> Mapping[str, Any]:
-        """The files that the index has of pinned requirements, as PEP 751 has them; raises LockError."""
-        with tempfile.TemporaryDirectory(prefix="envman-pins-") as folder:
-            file = Path(folder) / "pins.txt"
-            file.write_text(pins, encoding="utf-8")
-            return tomllib.loads(self.export_pylock(str(file), requires_python))
+    def files_of(self, pins: Sequence[Pin], requires_python: str) -> Mapping[str, Any]:
+        """The files that the index has of pins, as PEP 751 has them; raises LockError."""
+        return tomllib.loads(self.pylock(pins, requires_python))
 
     def files_of_version(self, name: str, version: str, requires_python: str) -> Mapping[str, Any]:
         """The same of one version of a package, which nobody has locked yet; raises LockError."""
