@@ -262,7 +262,9 @@ class SourceBuilds:
             (fill or self._unpack)(bench)
             return work(bench)
         except UnfitError as error:
-            otherwise = "serve a wheel of it from an index" if fill else "lock a version that has a wheel"
+            otherwise = "lock a version that has a wheel"
+            if fill:
+                otherwise = "state its `version` in `sources`, if it takes that from Git"
             remedy = (
                 f"Add what its build needs to the machine, or to [source-builds] of the spec; or {otherwise}."
             )
