@@ -140,6 +140,10 @@ requirements-files = ["../team_b/requirements.txt"]    # paths count from this f
 pyprojects = [
     { path = "../team_b/pyproject.toml", extras = ["reports"], dependency-groups = ["run"] },
 ]
+sources = [                        # code of your own, built and locked with the rest
+    "../libs/reports",
+    { path = "../libs/warehouse", extras = ["postgres"] },
+]
 constraints = ["../constraints/security.txt"]          # they bound versions, they add no package
 overrides = ["protobuf==5.29.5"]                       # replaces what every package asks of protobuf
 
@@ -196,7 +200,7 @@ on. Paths in it count from the folder of `envman.toml`.
 ## Keys of `[defaults]` and of an environment
 
 In `environments/NAME.toml` they stand at the top level. Paths count from the file that holds them. The files
-that `requirements-files`, `pyprojects`, `constraints` and `uv-config` name, and those that they include, lie
+that `requirements-files`, `pyprojects`, `sources`, `constraints` and `uv-config` name, and those that they include, lie
 below the folder of `envman.toml`; a path or a link out of it is an error. A TOML file has at most a million
 characters, any other 16 million.
 
@@ -204,6 +208,9 @@ $shared
 
 An entry of `pyprojects` without `extras` and `dependency-groups` stands for `project.dependencies`; with
 `extras` for those and the extras; with `dependency-groups` alone for the groups alone.
+
+An entry of `sources` may be a path alone: `"../libs/reports"` stands for `{ path = "../libs/reports" }`. See
+[Code that is your own](../how-to/own-code.md).
 
 `warm`, `preload`, `server-idle`, `user`, `group`, `limits` and `variables` say how workloads run, not what an
 environment consists of. A change of them makes no lock stale and no new generation: it takes effect for new

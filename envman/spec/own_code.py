@@ -23,6 +23,9 @@ from envman.spec.parse import parse_toml
 from envman.spec.requirement_text import parse_requirement
 
 PYPROJECT, SETUP = "pyproject.toml", "setup.py"
+IGNORES = ".gitignore"
+"""What says, in a folder or above it, which files Git ignores."""
+
 MOST_SOURCES = 500
 """Sources of one environment, and members of one workspace."""
 

@@ -19,9 +19,9 @@ from pathspec import GitIgnoreSpec
 
 from envman.errors import Problem, SpecError
 from envman.spec.inputs import digest
+from envman.spec.own_code import IGNORES
 from envman.system.beneath import folder_beneath, open_beneath
 
-IGNORES = ".gitignore"
 MOST_FILES, MOST_BYTES = 20_000, 512 * 2**20
 """A folder with more is hardly code; somebody has named the wrong one."""
 

@@ -16,7 +16,6 @@ from virtualenv.seed.wheels.embed import get_embed_wheel
 from envman.build.installation import sources_of
 from envman.build.interpreters import discover
 from envman.build.own_builds import building_of
-from envman.build.own_wheels import OwnWheels
 from envman.build.source_archive import UnfitError, unpack_source
 from envman.build.source_backend import build_system
 from envman.build.source_builds import tags_of
@@ -66,6 +65,8 @@ def fill_wheelhouse(
     report(Event(name, Stage.INSTALLING, f"downloading into {folder}"))
     uv = Uv(workspace.processes, Source(config=config))
     if own:
+        from envman.build.own_wheels import OwnWheels  # which no other environment needs
+
         required = workspace.project.sandbox_required
         with source_builds(*building_of(workspace, environment, uv, report, required, interpreter)) as builds:
             wheels = OwnWheels(workspace.project.directory, builds).all_from_lock(environment, own)

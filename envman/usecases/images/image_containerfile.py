@@ -16,9 +16,8 @@ from envman.oci.skopeo import Skopeo
 from envman.spec.image_names import FILE_SCHEMES, Reference
 from envman.spec.load import PROJECT_FILE, ProjectFiles, load_project
 from envman.spec.merge import ENVIRONMENTS
-from envman.spec.own_code import own_sources
+from envman.spec.own_code import IGNORES, own_sources
 from envman.spec.project import Environment
-from envman.spec.source_tree import IGNORES
 from envman.spec.workspace import Workspace
 from envman.system.source_date import source_date
 from envman.usecases.images.base_machine import ROOT
