@@ -64,6 +64,7 @@ _WORDS: tuple[tuple[object, str, str], ...] = (
     (values.AptPackage, "Debian package", "Debian packages"),
     (values.TriggerPattern, "trigger class pattern", "trigger class patterns"),
     (values.ClassPath, "class", "classes"),
+    (values.SharedFolder, "path", "paths"),
     (values.BundleArgument, "value", "values"),
     (values.UserName, "user", "users"),
     (values.GroupName, "group", "groups"),
@@ -102,6 +103,7 @@ bundle_a = { environment = "env_a", queue = "etl" }      # the queue of its task
 bundle_b = { team = "team_b" }
 bundle_c = { environment = "env_a", team = "team_b" }    # its own environment wins over the team's
 bundle_d = { environment = "env_a", path = "dags/d" }    # its Dags, for `envman airflow-config`
+bundle_e = { environment = "env_a", shared = ["../common"] }    # for `import common`: beside the bundle's
 
 [teams]
 team_b = { environment = "env_b", queue = "team_b" }
@@ -200,9 +202,9 @@ on. Paths in it count from the folder of `envman.toml`.
 ## Keys of `[defaults]` and of an environment
 
 In `environments/NAME.toml` they stand at the top level. Paths count from the file that holds them. The files
-that `requirements-files`, `pyprojects`, `sources`, `constraints` and `uv-config` name, and those that they include, lie
-below the folder of `envman.toml`; a path or a link out of it is an error. A TOML file has at most a million
-characters, any other 16 million.
+and folders that `requirements-files`, `pyprojects`, `sources`, `constraints` and `uv-config` name, and files
+that they include, lie below the folder of `envman.toml`; a path or a link out of it is an error. A TOML file
+has at most a million characters, any other 16 million.
 
 $shared
 

@@ -39,6 +39,7 @@ from envman.spec.values import (
     QueueName,
     ReadingCommand,
     RequirementText,
+    SharedFolder,
     SourceText,
     SpecifierText,
     TriggerPattern,
@@ -295,6 +296,19 @@ class Bundle(TomlTable):  # type: ignore[no-redef] # pydantic's plugin has **kwa
         alias="kwargs",
         description="Arguments of that class. Never a secret: name a Connection.",
     )
+
+    shared: tuple[SharedFolder, ...] = Field(
+        (),
+        description="Folders relative to the bundle's own that its Dags import by their names, such as "
+        "'../common': in the bundle's version, where it has versions.",
+    )
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Bundle:
+        names = [path.rpartition("/")[2] for path in self.shared]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise WrongValueError(f"two shared folders are named '{twice[0]}'", "Take one of them out.")
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> Bundle:
