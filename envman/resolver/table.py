@@ -142,9 +142,8 @@ class Table:
     def shared(self, bundle: str) -> list[str]:
         """Folders that the bundle's code imports by their names, relative to the bundle's own folder."""
         fields = self._fields("shared", bundle) or []
-        names = {field.rpartition("/")[2] for field in fields}
-        plain = all(name.isidentifier() for name in names) and not any(f.startswith("/") for f in fields)
-        if len(names) != len(fields) or not plain:
+        names = {field.rpartition("/")[2] for field in fields if not field.startswith("/")}
+        if len(names) != len(fields) or not all(name.isidentifier() for name in names):
             raise self._wrong("shared", bundle)
         return fields
 
