@@ -66,6 +66,7 @@ _WORDS: tuple[tuple[object, str, str], ...] = (
     (values.AptPackage, "Debian package", "Debian packages"),
     (values.TriggerPattern, "trigger class pattern", "trigger class patterns"),
     (values.ClassPath, "class", "classes"),
+    (values.SharedFolder, "path", "paths"),
     (values.BundleArgument, "value", "values"),
     (values.UserName, "user", "users"),
     (values.GroupName, "group", "groups"),
@@ -104,6 +105,7 @@ bundle_a = { environment = "env_a", queue = "etl" }      # the queue of its task
 bundle_b = { team = "team_b" }
 bundle_c = { environment = "env_a", team = "team_b" }    # its own environment wins over the team's
 bundle_d = { environment = "env_a", path = "dags/d" }    # its Dags, for `envman airflow-config`
+bundle_e = { environment = "env_a", shared = ["../common"] }    # for `import common`: beside the bundle's
 
 [teams]
 team_b = { environment = "env_b", queue = "team_b" }
@@ -143,6 +145,10 @@ dependencies = [
 requirements-files = ["../team_b/requirements.txt"]    # paths count from this file
 pyprojects = [
     { path = "../team_b/pyproject.toml", extras = ["reports"], dependency-groups = ["run"] },
+]
+sources = [                        # code of your own, built and locked with the rest
+    "../libs/reports",
+    { path = "../libs/warehouse", extras = ["postgres"] },
 ]
 constraints = ["../constraints/security.txt"]          # they bound versions, they add no package
 overrides = ["protobuf==5.29.5"]                       # replaces what every package asks of protobuf
@@ -203,14 +209,17 @@ on. Paths in it count from the folder of `envman.toml`.
 ## Keys of `[defaults]` and of an environment
 
 In `environments/NAME.toml` they stand at the top level. Paths count from the file that holds them. The files
-that `requirements-files`, `pyprojects`, `constraints` and `uv-config` name, and those that they include, lie
-below the folder of `envman.toml`; a path or a link out of it is an error. A TOML file has at most a million
-characters, any other 16 million.
+and folders that `requirements-files`, `pyprojects`, `sources`, `constraints` and `uv-config` name, and files
+that they include, lie below the folder of `envman.toml`; a path or a link out of it is an error. A TOML file
+has at most a million characters, any other 16 million.
 
 $shared
 
 An entry of `pyprojects` without `extras` and `dependency-groups` stands for `project.dependencies`; with
 `extras` for those and the extras; with `dependency-groups` alone for the groups alone.
+
+An entry of `sources` may be a path alone: `"../libs/reports"` stands for `{ path = "../libs/reports" }`. See
+[Code that is your own](../how-to/own-code.md).
 
 `warm`, `preload`, `server-idle`, `user`, `group`, `limits` and `variables` say how workloads run, not what an
 environment consists of. A change of them makes no lock stale and no new generation: it takes effect for new

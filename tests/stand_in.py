@@ -216,6 +216,7 @@ class Workload:
             "added": [],
             "component": [],
             "credentials": False,
+            "shared": [],
             **request,
         }
         self.connection = server.connect()

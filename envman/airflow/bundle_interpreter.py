@@ -30,14 +30,16 @@ _LOOKS = 100
 class BundleInterpreter:
     """A runtime whose generation is held: `held` is a descriptor with a lock that keeps its files there.
 
-    The child inherits it, this process closes its own.
+    The child inherits it, this process closes its own. `shared` are the bundle's shared folders, where it is
+    there for one.
     """
 
-    __slots__ = ("held", "runtime")
+    __slots__ = ("held", "runtime", "shared")
 
     def __init__(self, runtime: Runtime, held: int) -> None:
         self.runtime = runtime
         self.held = held
+        self.shared: list[str] = []
 
     def spawn(
         self, arguments: list[str], places: Iterable[tuple[int, int]], seeded: bool, leads: bool = False
@@ -138,7 +140,10 @@ def _closed_on_error(descriptor: int) -> Iterator[None]:
 
 def acquire_for_bundle(snapshot: Snapshot, bundle: str) -> BundleInterpreter:
     """The interpreter of a bundle; raises an EnvmanError where it has none that can run its workloads."""
-    return acquire(snapshot, purpose_of_bundle(snapshot, bundle, os.environ))
+    shared = snapshot.table.shared(bundle)
+    interpreter = acquire(snapshot, purpose_of_bundle(snapshot, bundle, os.environ))
+    interpreter.shared = shared
+    return interpreter
 
 
 def of_bundle(bundle: str) -> BundleInterpreter:

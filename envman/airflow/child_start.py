@@ -40,7 +40,7 @@ from envman.door.frames import Frames
 from envman.door.lines import Lines
 from envman.door.rules import ALONE, SHARED, Allowance, Rule
 from envman.errors import EnvmanError
-from envman.inside.protocol import CHILD, CHILD_WITH_CREDENTIALS, RUN, child_descriptors
+from envman.inside.protocol import CHILD, CHILD_WITH_CREDENTIALS, RUN, SHARED_OPTION, child_descriptors
 
 CHECKS = {"logs": log_lines.checked}
 """What lines have to pass, by Airflow's names for the sockets."""
@@ -315,7 +315,8 @@ def _started(
         _warn_once(interpreter.runtime.environment, reason)
     places = zip(descriptors, child_descriptors(len(descriptors), has_credentials), strict=True)
     script = CHILD_WITH_CREDENTIALS if has_credentials else CHILD
-    words = [RUN, script, start.entry, start.name, *sys.argv[1:]]
+    shared = [f"{SHARED_OPTION}{place}" for place in interpreter.shared]
+    words = [RUN, script, start.entry, start.name, *shared, *sys.argv[1:]]
     pid = interpreter.spawn(words, places, seeded=start.entry == "parse", leads=start.entry == "task")
     return PsutilTracker(psutil.Process(pid))
 

@@ -47,10 +47,13 @@ HEALTHY_AFTER = 120.0
 
 
 class RunnerPlace(NamedTuple):
-    """The generation that a runner runs in, and what it is for, which decides on its variables."""
+    """The generation that a runner runs in, what it is for, which decides on its variables, and the bundle's
+    shared folders.
+    """
 
     generation: str
     purpose: Purpose
+    shared: tuple[str, ...] = ()
 
 
 NOWHERE = RunnerPlace("", Purpose(""))
@@ -220,7 +223,8 @@ def _place(snapshot: Snapshot, bundle: str) -> RunnerPlace:
     """
     try:
         purpose = purpose_of_bundle(snapshot, bundle, os.environ)
-        return RunnerPlace(snapshot.generation(purpose.environment), purpose)
+        shared = tuple(snapshot.table.shared(bundle))
+        return RunnerPlace(snapshot.generation(purpose.environment), purpose, shared)
     except ResolveError:
         return NOWHERE
 

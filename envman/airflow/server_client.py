@@ -93,6 +93,7 @@ class ServerClient:
             "added": [*self._runtime.added],
             "component": sys.argv[1:],
             "credentials": credentials,
+            "shared": self._interpreter.shared,
         }
         return ChildRequest(self, json.dumps(request).encode() + b"\n", descriptors, patience or ANSWER_LIMIT)
 

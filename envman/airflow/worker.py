@@ -43,16 +43,19 @@ STOCK = CoordinatorManager.for_queue
 def finder(bundle: str) -> Callable[[str], BundleInterpreter] | None:
     """How the interpreter of a bundle's workload is found; None where it is this worker's own.
 
-    In a worker of one's own the one look at what is published decides both.
+    In a worker of one's own the one look at what is published decides both; a bundle with shared folders gets
+    a process of its own there, too, as this worker's do not find them.
     """
     if not HOME:
         return of_bundle
     try:
-        environment = look().resolve(bundle).environment
+        snapshot = look()
+        environment = snapshot.resolve(bundle).environment
+        shares = bool(snapshot.table.shared(bundle))
     except EnvmanError as error:
         return refusing(error)
     if environment == HOME:
-        return None
+        return of_bundle if shares else None
     what = f"its environment is '{environment}', this worker is there for '{HOME}' alone"
     remedy = "Look at the task's queue: it is one that only workers of its own environment should serve."
     return refusing(ResolveError(Problem(f"bundle '{bundle}'", what, remedy)))

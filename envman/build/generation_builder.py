@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -41,7 +42,11 @@ from envman.system.files import remove_tree, sync_file_system, write_atomic
 from envman.system.processes import Processes
 from envman.uv.indexes import places_of_files
 from envman.uv.messages import as_warning
-from envman.uv.runner import Uv
+from envman.uv.runner import LocalWheel, Uv
+
+if TYPE_CHECKING:
+    from envman.build.source_builds import SourceBuilds
+    from envman.lock.lockfile import Pin
 
 
 @dataclass(frozen=True)
@@ -135,10 +140,22 @@ class GenerationBuilder:
         folder.chmod(0o755)
         try:
             builds = SourceBuilds(folder, options, with_sources)
-            Installation(plan, environment, folder, tools.uv, self._held, said).run(builds)
+            own = self._own_wheels(plan, builds) if plan.own else {}
+            Installation(plan, environment, folder, tools.uv, self._held, said).run(builds, own)
         finally:
             remove_tree(folder)
         (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
+
+    def _own_wheels(self, plan: Plan, builds: SourceBuilds) -> Mapping[Pin, LocalWheel]:
+        """The wheels of the project's own sources, as uv finds them, and as they are locked."""
+        from envman.build.own_wheels import OwnWheels
+
+        wheels = OwnWheels(self._tools.project, builds).all_from_lock(plan.environment, plan.own)
+        seen = self._tools.processes.seen  # uv may run where the wheels have another place
+        return {
+            pin: LocalWheel(pin.name, pin.version, seen(str(wheel.path)), wheel.sha256)
+            for pin, wheel in wheels.items()
+        }
 
     def compile(self, plan: Plan, environment: VirtualEnvironment) -> None:
         """Put the bytecode of what is installed beside it."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from envman.errors import BuildError, Problem
-from envman.lock.lockfile import Lock, body_digest, parse_lock
+from envman.lock.lockfile import Lock, LockedSource, Pin, body_digest, parse_lock
 from envman.lock.platforms import host_platform
 from envman.spec.project import Environment
 from envman.store.folder import Store
@@ -16,7 +16,10 @@ from envman.store.manifest import BaseInterpreter, generation_identifier, option
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides a generation, and what it will hold; `packages` maps names to versions."""
+    """Everything that decides a generation, and what it will hold; `packages` maps names to versions.
+
+    `own` are the pins that are built from sources of the project, with those.
+    """
 
     environment: Environment
     lock_text: str
@@ -26,6 +29,7 @@ class Plan:
     interpreter: BaseInterpreter
     options: str
     generation: str
+    own: Mapping[Pin, LockedSource] = field(default_factory=dict)
 
 
 def plan_generation(
@@ -53,6 +57,7 @@ def plan_generation(
         interpreter=interpreter,
         options=options,
         generation=store.name_for(identifier, rebuild),
+        own={pin: source for pin, source in lock.own().items() if pin.applies(markers)},
     )
 
 

@@ -98,9 +98,12 @@ def _are_texts(value: object) -> bool:
 
 
 def copy_script(target: Path) -> None:
-    """Write the script that calls a hook in the build's own interpreter, as pyproject-hooks has it."""
+    """Write the script that calls a hook in the build's own interpreter, as pyproject-hooks has it.
+
+    A wheel holds the modes of its files, which must not depend on the builder's umask.
+    """
     script = importlib.resources.files("pyproject_hooks._in_process") / "_in_process.py"
-    target.write_bytes(script.read_bytes())
+    target.write_bytes(b"import os; os.umask(0o022)\n" + script.read_bytes())
 
 
 def call_hook(

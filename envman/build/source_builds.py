@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from packaging.tags import Tag
 
-from envman.build.built_wheel import check_wheel, names_of_result, read_result
+from envman.build.built_wheel import check_wheel, copy_wheel, names_of_result, read_result
 from envman.build.machine import Machine
 from envman.build.quarantine import SANDBOX_REMEDY, Guest, GuestRights, Quarantine, guest_variables
 from envman.build.source_archive import UnfitError, unpack_source
@@ -95,6 +95,19 @@ class SourceTools:
     held: Sequence[int] = ()
 
 
+@dataclass(frozen=True)
+class OwnBuild:
+    """How a project of one's own is built: what it is, and how its files get into an empty folder.
+
+    `constraints` bound what its build asks for, `variables` are those of its build.
+    """
+
+    package: SourceFile
+    fill: Callable[[Path], None]
+    constraints: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass
 class _Bench:
     """One build: below its folder the source, and a folder for each call of a hook. The source is ours until
@@ -105,6 +118,9 @@ class _Bench:
     folder: Path
     given: bool = False
     calls: int = 0
+    constraints: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    built_with: tuple[str, ...] = ()
 
     @property
     def source(self) -> Path:
@@ -125,8 +141,9 @@ class SourceBuilds:
         self._guests = folder / "guests"
         self._options = options
         self._tools = tools
-        self._cache = SourceCache(tools.machine.cache, tools.uv.source)
-        self._environments: dict[tuple[str, ...], VirtualEnvironment] = {}
+        self.cache = SourceCache(tools.machine.cache, tools.uv.source)
+        self.wheelhouse = tools.uv.source.wheelhouse
+        self._environments: dict[tuple[tuple[str, ...], ...], VirtualEnvironment] = {}
         self._tags: frozenset[Tag] | None = None
         self._count = 0
 
@@ -138,35 +155,57 @@ class SourceBuilds:
 
     def kept_wheels(self, pins: Iterable[Pin]) -> dict[Pin, BuiltWheel]:
         """What was built before from a locked source, in the same way; raises OSError, SpecError."""
-        built, found = self._cache.built(), {}
+        built, found = self.cache.built(), {}
         for pin in pins:
             for sha256 in built & {value.removeprefix("sha256:") for value in pin.hashes}:
-                if wheel := self._cache.wheel(self._key(pin.name, sha256)):
+                if wheel := self.cache.wheel(self.key(pin.name, sha256)):
                     found[pin] = wheel
         return found
 
     def wheel(self, file: SourceFile) -> BuiltWheel:
         """The wheel of a source distribution, built unless it is in the cache. Raises BuildError, OSError."""
-        key, settings = self._key(file.name, file.sha256), self._tools.uv.build_settings(file.name)
-        if found := self._cache.wheel(key):
+        key, settings = self.key(file.name, file.sha256), self._tools.uv.build_settings(file.name)
+        if found := self.cache.wheel(key):
             return found
 
         def build(bench: _Bench) -> BuiltWheel:
             result = self._call(bench, lambda hooks, folder: hooks.build_wheel(folder, settings.backend))
             wanted = file.name, file.version
-            return self._cache.keep(
+            return self.cache.keep(
                 key, result, lambda name, content: check_wheel(name, content, wanted, self.tags())
             )
 
         return self._at_bench(file, build)
+
+    def own_wheel(
+        self, own: OwnBuild, target: Path, check: Callable[[str, BinaryIO], None]
+    ) -> tuple[str, tuple[str, ...]]:
+        """Build the wheel of a project of one's own into a folder; returns its name, and what it was built
+        with, as pinned requirements.
+
+        It is built in any case, in a folder that no other build of these has had. Raises BuildError, OSError.
+        """
+
+        def build(bench: _Bench) -> tuple[str, tuple[str, ...]]:
+            settings = self._tools.uv.build_settings(own.package.name)
+            result = self._call(bench, lambda hooks, folder: hooks.build_wheel(folder, settings.backend))
+            return copy_wheel(result, target, check)[0], bench.built_with
+
+        def fill(bench: _Bench) -> None:
+            bench.source.mkdir()
+            bench.source.chmod(0o755)
+            own.fill(bench.source)
+            bench.constraints, bench.variables = own.constraints, own.variables
+
+        return self._at_bench(own.package, build, fill)
 
     def metadata(self, file: SourceFile) -> str:
         """The core metadata of a source distribution: its own where that is static (PEP 643), else what its
         backend makes, or what is in a wheel that it builds. Raises BuildError, OSError.
         """
         settings = self._tools.uv.build_settings(file.name)
-        key = self._key(file.name, file.sha256)
-        if (kept := self._cache.text(key)) is not None:
+        key = self.key(file.name, file.sha256)
+        if (kept := self.cache.text(key)) is not None:
             return kept
 
         def prepare(bench: _Bench) -> str:
@@ -180,14 +219,17 @@ class SourceBuilds:
                 raise UnfitError("its backend made no metadata")
             return read_result(result, (infos[0], "METADATA"), MOST_TEXT).decode("utf-8", errors="replace")
 
-        return self._cache.keep_text(key, self._at_bench(file, prepare))
+        return self.cache.keep_text(key, self._at_bench(file, prepare))
 
     def hashed(self, file: SourceFile) -> SourceFile:
         """A source with its digest, where the index tells none; raises BuildError, OSError."""
-        return self._cache.hashed(file)
+        return self.cache.hashed(file)
 
-    def _key(self, name: str, sha256: str) -> str:
-        """What decides a built wheel, as far as it is known beforehand."""
+    def key(self, name: str, sha256: str, *further: str) -> str:
+        """What decides a built wheel, as far as it is known beforehand; it begins with the digest and a dash.
+
+        `further` decide, too.
+        """
         options, one = self._options, self._options.interpreter
         way = digest(
             [
@@ -195,24 +237,36 @@ class SourceBuilds:
                 f"network={name in options.network}",
                 json.dumps(dict(options.variables), sort_keys=True),
                 json.dumps(astuple(self._tools.uv.build_settings(name)), sort_keys=True),
+                *further,
             ]
         )
         return f"{sha256}-{way.removeprefix('sha256:')}"
 
-    def _at_bench(self, file: SourceFile, work: Callable[[_Bench], ResultT]) -> ResultT:
+    def _unpack(self, bench: _Bench) -> None:
+        """Put a source distribution on a bench."""
         name = self._options.environment
-        self._tools.report(Event(name, Stage.INSTALLING, f"fetching the source of {file}"))
-        archive = self._cache.source(file)
+        self._tools.report(Event(name, Stage.INSTALLING, f"fetching the source of {bench.package}"))
+        archive = self.cache.source(bench.package)
+        with strangers_folder("envman-", self._folder) as unpacked:
+            unpack_source(archive, unpacked).rename(bench.source)
+
+    def _at_bench(
+        self,
+        file: SourceFile,
+        work: Callable[[_Bench], ResultT],
+        fill: Callable[[_Bench], None] | None = None,
+    ) -> ResultT:
+        self._guests.mkdir(mode=0o700, exist_ok=True)
+        bench = _Bench(file, self._new_folder(self._guests, "build"))
         try:
-            with strangers_folder("envman-", self._folder) as unpacked:
-                self._guests.mkdir(mode=0o700, exist_ok=True)
-                bench = _Bench(file, self._new_folder(self._guests, "build"))
-                unpack_source(archive, unpacked).rename(bench.source)
+            (fill or self._unpack)(bench)
             return work(bench)
         except UnfitError as error:
+            otherwise = "lock a version that has a wheel"
+            if fill:
+                otherwise = "state its `version` in `sources`, if it takes that from Git"
             remedy = (
-                "Add what its build needs to the machine, or to [source-builds] of the spec; or lock a "
-                "version that has a wheel."
+                f"Add what its build needs to the machine, or to [source-builds] of the spec; or {otherwise}."
             )
             raise BuildError(Problem(str(file), f"can't be built: {error}", remedy)) from None
 
@@ -229,14 +283,15 @@ class SourceBuilds:
         """
         system, settings = build_system(bench.source), self._tools.uv.build_settings(bench.package.name)
         wanted = requirements([*system.requires, *settings.requires])
-        environment = self._environment(bench.package, wanted)
+        environment = self._environment(bench, wanted)
 
         def asked(hooks: BuildBackendHookCaller, _: str) -> object:
             return hooks.get_requires_for_build_wheel(settings.backend)
 
         further, _ = self._called(bench, system, environment, asked)
         if more := requirements([*wanted, *requirements(further or [])])[len(wanted) :]:
-            environment = self._environment(bench.package, (*wanted, *more))
+            environment = self._environment(bench, (*wanted, *more))
+        bench.built_with = tuple(f"{one.name}=={one.version}" for one in environment.installed())
         return self._called(bench, system, environment, hook)[1]
 
     def _called(
@@ -253,7 +308,7 @@ class SourceBuilds:
 
         def run(name: str, question: Path, further: Mapping[str, str]) -> Path:
             shutil.copyfile(question, call / QUESTION)
-            found, variables = self._quarantine(bench.package, environment, (bench.source, call))
+            found, variables = self._quarantine(bench, environment, (bench.source, call))
             for folder in (call,) if bench.given else (bench.source, call):
                 found.give(folder)
             found.let_in(self._guests)
@@ -274,9 +329,10 @@ class SourceBuilds:
         )
         return said, call / _RESULT
 
-    def _environment(self, package: SourceFile, wanted: tuple[str, ...]) -> VirtualEnvironment:
+    def _environment(self, bench: _Bench, wanted: tuple[str, ...]) -> VirtualEnvironment:
         """A virtual environment with what builds ask for, never with more; several builds may share it."""
-        if wanted not in self._environments:
+        package, key = bench.package, (wanted, bench.constraints)
+        if key not in self._environments:
             folder = self._new_folder(self._folder, "requires")
             made = VirtualEnvironment(folder)
             tools, settings = self._tools, self._tools.uv.build_settings(package.name)
@@ -284,20 +340,21 @@ class SourceBuilds:
             made.create(virtualenv, tools.processes, tools.held)
             if wanted:
                 try:
-                    tools.uv.install_requirements(wanted, settings.constraints, made.python, tools.held)
+                    constraints = (*settings.constraints, *bench.constraints)
+                    tools.uv.install_requirements(wanted, constraints, made.python, tools.held)
                 except BuildError as error:
                     problems = [
                         Problem(f"{package}: {one.where}", one.what, one.remedy) for one in error.problems
                     ]
                     raise BuildError(problems) from None
             copy_script(folder / _SCRIPT)
-            self._environments[wanted] = made
-        return self._environments[wanted]
+            self._environments[key] = made
+        return self._environments[key]
 
     def _quarantine(
-        self, package: SourceFile, environment: VirtualEnvironment, writable: Sequence[Path]
+        self, bench: _Bench, environment: VirtualEnvironment, writable: Sequence[Path]
     ) -> tuple[Quarantine, Mapping[str, str]]:
-        options, tools = self._options, self._tools
+        package, options, tools = bench.package, self._options, self._tools
         guest = Guest(
             environment=options.environment,
             folder=str(environment.folder),
@@ -307,6 +364,7 @@ class SourceBuilds:
             network=package.name in options.network,
         )
         fixed = {"SOURCE_DATE_EPOCH": SAME_TIME, "PYTHONDONTWRITEBYTECODE": "1", **options.variables}
+        fixed |= bench.variables
         variables = guest_variables(str(environment.python.parent), (), fixed)
         found = tools.machine.quarantine(guest, variables)
         if options.sandbox_required:

@@ -47,13 +47,20 @@ class SourceMetadata:
 
 
 @contextmanager
+def source_builds(options: SourceOptions, tools: SourceTools) -> Iterator[SourceBuilds]:
+    """What builds below a folder that goes when the context ends."""
+    with strangers_folder("envman-sources-") as folder:
+        folder.chmod(0o755)  # what runs there may be another user's
+        yield SourceBuilds(folder, options, tools)
+
+
+@contextmanager
 def source_metadata(
     options: SourceOptions, tools: SourceTools, requires_python: str
 ) -> Iterator[SourceMetadata]:
     """What reads metadata, below a folder that goes when the context ends."""
-    with strangers_folder("envman-sources-") as folder:
-        folder.chmod(0o755)  # what runs there may be another user's
-        yield SourceMetadata(SourceBuilds(folder, options, tools), tools, requires_python)
+    with source_builds(options, tools) as builds:
+        yield SourceMetadata(builds, tools, requires_python)
 
 
 def declared(file: SourceFile, text: str) -> KnownMetadata:

@@ -42,7 +42,10 @@ def export_command(
     reporter = Reporter("export", as_json)
     with reporter.errors():
         workspace = require_workspace(project)
-        outcome = export(workspace, environment, to, source(workspace, offline))
+        beside = output.parent if output else Path()
+        outcome = export(workspace, environment, to, source(workspace, offline), beside)
+        if outcome.unsaid:
+            reporter.note(outcome.unsaid)
         if as_json:
             reporter.result(outcome)
         elif output:

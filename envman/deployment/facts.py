@@ -148,6 +148,18 @@ class KeptBack:
 
 
 @dataclass(frozen=True)
+class Unshared:
+    """A shared folder of a bundle that its code does not get: `hidden_by` is what has its name in the
+    environment; empty where the folder is not there.
+    """
+
+    bundle: str
+    place: str
+    folder: str
+    hidden_by: str = ""
+
+
+@dataclass(frozen=True)
 class Facts:
     """A whole deployment.
 
@@ -171,6 +183,7 @@ class Facts:
     confined: tuple[Confined, ...] = ()
     credentials: tuple[CredentialAccess, ...] = ()
     kept_back: tuple[KeptBack, ...] = ()
+    unshared: tuple[Unshared, ...] = ()
     not_handed_on: tuple[str, ...] = ()
     has_pythonpath: bool = False
     policy: str = ""

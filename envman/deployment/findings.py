@@ -48,6 +48,17 @@ def _bundles(facts: Facts) -> Found:
             yield Level.WARNING, Problem(f"bundle '{bundle}'", what, remedy)
 
 
+def _shared(facts: Facts) -> Found:
+    for one in facts.unshared:
+        where, name = f"bundle '{one.bundle}': shared '{one.place}'", one.place.rpartition("/")[2]
+        if one.hidden_by:
+            what = f"'import {name}' gives what is installed in its environment: {one.hidden_by}"
+            yield Level.WARNING, Problem(where, what, "Rename the folder, or take the package out.")
+        else:
+            remedy = "Correct `shared` in envman.toml; paths count from the bundle's own folder."
+            yield Level.ERROR, Problem(where, f"there is no folder {one.folder}", remedy)
+
+
 def _teams(facts: Facts) -> Found:
     bundles, table = facts.airflow.bundles, facts.table
     for bundle, airflow_team in bundles.teams.items():
@@ -307,6 +318,7 @@ def _policy(facts: Facts) -> Found:
 CHECKS: dict[str, Callable[[Facts], Found]] = {
     "published": _published,
     "bundles": _bundles,
+    "shared": _shared,
     "teams": _teams,
     "environments": _environments,
     "interpreters": _probes,

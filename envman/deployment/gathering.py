@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 import time
@@ -12,7 +13,16 @@ from pathlib import Path
 import envman
 from envman.build.stamp import stamp
 from envman.deployment.environment_script import Inside
-from envman.deployment.facts import CORE, SDK, Configured, Confined, EnvironmentFacts, Exposed, KeptBack
+from envman.deployment.facts import (
+    CORE,
+    SDK,
+    Configured,
+    Confined,
+    EnvironmentFacts,
+    Exposed,
+    KeptBack,
+    Unshared,
+)
 from envman.deployment.unread_options import is_unread
 from envman.errors import EnvmanError, Problem, SpecError
 from envman.launch.airflow_configuration import VARIABLE as BUNDLES
@@ -184,6 +194,23 @@ def variables_kept_back(
             names = [name for name in names if name not in handed]
             for variable, file in asked_variables(folder, names).items():
                 yield KeptBack(bundle, purpose.environment, variable, file)
+
+
+def shared_folders_missed(
+    snapshot: Snapshot, configuration: AirflowConfiguration, store: Store
+) -> Iterator[Unshared]:
+    """Shared folders of bundles that are folders of this host, which those bundles' code does not get."""
+    environments = snapshot.answers().environments
+    for bundle, own in configuration.local_folders().items():
+        for place in snapshot.table.shared(bundle):
+            folder, name = os.path.normpath(f"{own}/{place}"), place.rpartition("/")[2]
+            environment = environments.get(bundle)
+            if not Path(folder).is_dir():
+                yield Unshared(bundle, place, folder)
+            elif environment and (generation := store.current(environment)):
+                for found in sorted(store.folder(generation).glob(f"lib/python3*/site-packages/{name}*")):
+                    if found.name == name or found.name.startswith(f"{name}."):
+                        yield Unshared(bundle, place, folder, str(found))
 
 
 def variables_not_handed_on(snapshot: Snapshot, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
 """What a team's interpreter runs for one parse, task, callback or trigger loop, or to list its bundle.
 
-    python run.py child parse bundle_a dag-processor --num-runs 1
+    python run.py child parse bundle_a --shared=../common dag-processor --num-runs 1
 
 It takes over where Airflow's supervisor has forked its own interpreter otherwise: descriptors 0, 1 and 2 are
 the sockets for requests, standard output and standard error, LOG_DESCRIPTOR is the one for structured logs.
-The bundle is for people who read `ps`, what follows are the component's own arguments.
+The bundle is for people who read `ps`; then come its shared folders, and the component's own arguments.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from functools import partial
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
+from envman.inside.bundle_code import share, taken_from
 from envman.inside.dag_files import dag_places
 from envman.inside.protocol import CALL_DESCRIPTOR, LOG_DESCRIPTOR
 from envman.inside.triggers import triggers
@@ -178,9 +179,10 @@ ENTRIES = {"parse": parse, "task": task, "triggers": triggers, "callback": callb
 
 def main(words: list[str]) -> None:
     """Run the entry that the first word names; ends the process."""
-    entry, _, *component = words
+    entry, _, *rest = words
+    shared, component = taken_from(rest)
     lead_group(entry)
-    become(entry, component)
+    become(entry, component, shared)
 
 
 def lead_group(entry: str) -> None:
@@ -190,10 +192,11 @@ def lead_group(entry: str) -> None:
             os.setpgid(0, 0)
 
 
-def become(entry: str, component: list[str]) -> None:
+def become(entry: str, component: list[str], shared: list[str]) -> None:
     """Become the child that Airflow's supervisor expects; ends the process.
 
-    `component` are the arguments that the component's `airflow` command has.
+    `component` are the arguments that the component's `airflow` command has, `shared` the bundle's shared
+    folders. A fork server may serve several bundles, so they are found in its forks alone.
     """
     if entry == "list":  # it has no supervisor
         list_files()
@@ -207,5 +210,6 @@ def become(entry: str, component: list[str]) -> None:
     send_metrics()
     refuse_to_encrypt()
     look_like_a_fork(component)
+    share(shared)
     requests, stdout, stderr = socket(fileno=0), socket(fileno=1), socket(fileno=2)
     _fork_main(requests, stdout, stderr, LOG_DESCRIPTOR, ENTRIES[entry])

@@ -181,7 +181,7 @@ class ForkServer:
                 if request["credentials"]:
                     taken_credentials.take()
                 shared_modules.trace()
-                child_process.become(entry, request["component"])
+                child_process.become(entry, request["component"], request["shared"])
             except BaseException:  # noqa: BLE001  # whatever it is: never back into the server's loop
                 import traceback
 
@@ -314,7 +314,7 @@ def checked(request: dict[str, Any], descriptors: list[int]) -> WorkloadRequest:
     """The request; raises ValueError where a child could not start as it is asked to."""
     kinds = {
         **dict.fromkeys(("entry", "name", "folder"), str),
-        **dict.fromkeys(("added", "component"), list),
+        **dict.fromkeys(("added", "component", "shared"), list),
         "umask": int,
         "credentials": bool,
     }
@@ -334,6 +334,7 @@ def checked(request: dict[str, Any], descriptors: list[int]) -> WorkloadRequest:
         "added": request["added"],
         "component": request["component"],
         "credentials": request["credentials"],
+        "shared": request["shared"],
     }
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envman.inside import plugins, trial
+from envman.inside import bundle_code, plugins, trial
 from envman.inside.answer import answer
 from envman.inside.dag_files import dag_files
 
@@ -45,6 +45,8 @@ def report(request: ParseRequest) -> ParseReport:
     import airflow.dag_processing.processor  # noqa: F401  # once for all forks, as the manager does
 
     trial.end_with_forks()
+    hidden = bundle_code.hidden(request["shared"])
+    bundle_code.share(request["shared"])
     path = os.path.abspath(request["path"])
     folder = path if os.path.isdir(path) else os.path.dirname(path)
     listed = [path] if os.path.isfile(path) else dag_files(folder, request["bundle"])
@@ -52,6 +54,7 @@ def report(request: ParseRequest) -> ParseReport:
         "airflow": _version(),
         "files": [_tried(folder, file, request) for file in listed],
         "plugins": plugins.look()["errors"],
+        "hidden": hidden,
     }
 
 

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
         `entry` is one of `child.ENTRIES`, `name` the bundle or environment, for people who read `ps`; `added`
         are variables of the server's that its children don't have; `component` are the arguments of the
-        component's `airflow` command; `credentials`: the last descriptor is that of its credentials.
+        component's `airflow` command; `credentials`: the last descriptor is that of its credentials; `shared`
+        are the bundle's shared folders.
         """
 
         entry: str
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         added: list[str]
         component: list[str]
         credentials: bool
+        shared: list[str]
 
     class ServerAnswer(TypedDict, total=False):
         """A server's answer to a component: `pid` once a child is there, `status` once it has ended (negative
@@ -101,6 +103,10 @@ CHILD = "child"
 CHILD_WITH_CREDENTIALS = "taken_credentials"
 FORK_SERVER = "fork_server"
 IMPORT_CHECK = "import_check"
+MODULE_WITH_SHARED = "module_with_shared"
+
+SHARED_OPTION = "--shared="
+"""How the words begin that name a bundle's shared folders on the command line of a child."""
 
 # Above the numbers that scripts and service managers count on.
 HELD_DESCRIPTOR = 100

@@ -7,14 +7,16 @@ if TYPE_CHECKING:
     from typing import TypedDict
 
     class ParseRequest(TypedDict):
-        """Of `parse_files`: a folder or file, the bundle's name, seconds for each file (None: Airflow's), and
-        the file that gets the Dags as they were serialized, a line of JSON for each: SerializedReport.
+        """Of `parse_files`: a folder or file, the bundle's name, seconds for each file (None: Airflow's), the
+        file that gets the Dags as they were serialized, a line of JSON for each: SerializedReport; and the
+        bundle's shared folders.
         """
 
         path: str
         bundle: str
         timeout: float | None
         dags: str
+        shared: list[str]
 
     class SerializedReport(TypedDict):
         """A Dag as Airflow's components get it, and its file's path below the bundle's folder."""
@@ -48,11 +50,14 @@ if TYPE_CHECKING:
         registered: list[str]
 
     class ParseReport(TypedDict):
-        """Airflow's version, what each file gave, and why plugins can't be imported."""
+        """Airflow's version, what each file gave, why plugins can't be imported, and what has the names of
+        shared folders, which then can't be.
+        """
 
         airflow: str
         files: list[FileReport]
         plugins: dict[str, str]
+        hidden: dict[str, str]
 
     class ReadRequest(TypedDict):
         """Of `readable`: the Dags as `parse_files` has written them, the environment where they were parsed,

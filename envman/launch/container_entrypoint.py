@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from envman.errors import EnvmanError, ExitCode, Problem, ResolveError, UsageError
+from envman.inside.protocol import MODULE_WITH_SHARED, RUN, SHARED_OPTION
 from envman.launch.command import airflow_bundles
 from envman.launch.process import Addition, replace_process, show_help, tell
 from envman.resolver.inherited import NO_DATABASE, is_of, is_the_components, names_a_team
@@ -58,7 +59,11 @@ def main(arguments: list[str]) -> int:
         forget_secrets(os.environ, lambda: snapshot.team(bundle))
         # the environments need no driver for the components' database
         addition = Addition("container-entrypoint", NO_DATABASE)
-        return replace_process(snapshot, environment, ["python", *arguments[1:]], addition)
+        words = ["python", *arguments[1:]]
+        if shared := snapshot.table.shared(bundle):
+            folders = [f"{SHARED_OPTION}{place}" for place in shared]
+            words = ["python", RUN, MODULE_WITH_SHARED, *folders, *arguments[2:]]
+        return replace_process(snapshot, environment, words, addition)
     except EnvmanError as error:
         for problem in error.problems:
             tell(f"envman container-entrypoint: {problem}\n")

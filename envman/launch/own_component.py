@@ -43,6 +43,8 @@ def own_component(
     team = team or _team_of_all(snapshot, bundles)
     queues = _queues(snapshot, bundles)
     queue = queues[bundles[0]] if len(set(queues.values())) == 1 else ""
+    if component in {"dag-processor", "triggerer"}:
+        _check_shared(snapshot, bundles, component)
     if component == "dag-processor":
         _check_one_queue(queues)
         named = [word for bundle in bundles for word in ("--bundle-name", bundle)]
@@ -118,6 +120,14 @@ def _team_of_all(snapshot: Snapshot, bundles: list[str]) -> str:
 def _queues(snapshot: Snapshot, bundles: list[str]) -> dict[str, str]:
     """The queue of each bundle's tasks that name none; empty where it is Airflow's default queue."""
     return {bundle: snapshot.queue(bundle) for bundle in bundles}
+
+
+def _check_shared(snapshot: Snapshot, bundles: list[str], component: str) -> None:
+    """The stock component knows no shared folders: imports of them would fail."""
+    if sharing := [bundle for bundle in bundles if snapshot.table.shared(bundle)]:
+        what = f"the stock {component} finds no shared folders, and there are some for: {', '.join(sharing)}"
+        remedy = f"Run the shared one: envman launch {component}"
+        raise ResolveError(Problem("envman.toml: shared", what, remedy))
 
 
 def _check_one_queue(queues: dict[str, str]) -> None:

@@ -11,7 +11,6 @@ from envman.errors import LockError, PolicyError, Problem
 from envman.lock.lockfile import parse_header
 from envman.lock.signatures import check_lock, check_project
 from envman.spec.inputs import CORE, changed_inputs
-from envman.spec.load import load_inputs
 from envman.spec.project import Environment
 from envman.spec.workspace import Workspace
 
@@ -102,8 +101,8 @@ def _compared(workspace: Workspace, environment: Environment, text: str) -> Lock
             raise LockError(Problem(file, f"is the lock of the environment '{header.environment}'", remedy))
     except LockError as error:
         return LockState(name, file, LockStatus.DAMAGED, error.problems[0])
-    inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
-    changes = changed_inputs(header.inputs, inputs.digests(fetched=header.inputs))
+    digests = workspace.inputs(environment).digests(fetched=header.inputs)
+    changes = changed_inputs(header.inputs, digests)
     if not changes:
         return LockState(name, file, LockStatus.FRESH, pins=header.pins)
     listed = "; ".join(f"{label} {change.value}" for label, change in changes)

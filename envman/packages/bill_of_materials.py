@@ -36,11 +36,15 @@ _UNNUMBERED = UUID(int=0)
 
 @dataclass(frozen=True)
 class Contents:
-    """An environment's generation: its manifest, its lock's pins, and what is installed in it."""
+    """An environment's generation: its manifest, its lock's pins, and what is installed in it.
+
+    `own` are the names of packages that were built from the project's own sources, and no index's.
+    """
 
     manifest: Manifest
     pins: Sequence[Pin]
     packages: Sequence[Package]
+    own: frozenset[str] = frozenset()
 
 
 def bill_of_materials(contents: Contents, epoch: int) -> bytes:
@@ -77,7 +81,10 @@ def _bill(contents: Contents, epoch: int, serial: UUID) -> Bom:
     environment = _environment(contents.manifest)
     interpreter = _interpreter(contents.manifest.interpreter)
     hashes = _hashes(contents)
-    components = {one.name: _package(one, hashes.get(one.name, ())) for one in contents.packages}
+    components = {
+        one.name: _package(one, hashes.get(one.name, ()), "generic" if one.name in contents.own else "pypi")
+        for one in contents.packages
+    }
     bill = Bom(
         serial_number=serial,
         metadata=_metadata(environment, epoch),
@@ -137,12 +144,13 @@ def _interpreter(interpreter: BaseInterpreter) -> Component:
     )
 
 
-def _package(package: Package, hashes: Iterable[str]) -> Component:
+def _package(package: Package, hashes: Iterable[str], kind: str) -> Component:
+    """A package as a component; `kind` is the type of its URL, by which advisories are looked up."""
     from cyclonedx.contrib.hash.factories import HashTypeFactory
     from cyclonedx.model.component import Component, ComponentType
     from packageurl import PackageURL
 
-    url = PackageURL("pypi", name=package.name, version=package.version)
+    url = PackageURL(kind, name=package.name, version=package.version)
     return Component(
         type=ComponentType.LIBRARY,
         name=package.name,

@@ -16,6 +16,7 @@ line's beginning: sixteen comparisons among ten thousand bundles. It needs neith
     pass         env_a      MY_* OTHER         what its workloads get of a component's variables besides
     preload      env_a      numpy pandas       what its fork server imports beforehand, in this order
     server-idle  env_a      1800               seconds without a workload after which its fork server ends
+    shared       bundle_a   ../common\t...     folders beside the bundle's own that its code imports
     servers      -          memory=4294967296  of all fork servers of a host together: bytes, or a part (25%)
     team         team_b     env_b
     team-queue   team_b     etl_b
@@ -52,7 +53,7 @@ KINDS = {
     **dict.fromkeys(("bundle-queue", "components", "default", "image", "limits", "pass", "preload"), 1),
     **dict.fromkeys(("server-idle", "servers", "team", "team-queue", "trigger", "user", "warm"), 1),
     "bundle": 2,
-    **dict.fromkeys(("credentials", "environment"), 0),
+    **dict.fromkeys(("credentials", "environment", "shared"), 0),
 }
 """The kinds of records, with the number of fields behind the name; 0 for one or more."""
 
@@ -137,6 +138,14 @@ class Table:
     def queue(self, bundle: str, team: str) -> str | None:
         """The queue of a bundle's tasks that name none: its own, else its team's."""
         return self._value("bundle-queue", bundle) or self._value("team-queue", team)
+
+    def shared(self, bundle: str) -> list[str]:
+        """Folders that the bundle's code imports by their names, relative to the bundle's own folder."""
+        fields = self._fields("shared", bundle) or []
+        names = {field.rpartition("/")[2] for field in fields if not field.startswith("/")}
+        if len(names) != len(fields) or not all(name.isidentifier() for name in names):
+            raise self._wrong("shared", bundle)
+        return fields
 
     def image(self, environment: str) -> str | None:
         """The image of the environment's pods."""

@@ -38,7 +38,10 @@ def _parsed(text: str) -> Requirement:
         raise UsageError(Problem(f"'{text}'", what, "Write: envman add env_a 'polars>=1'")) from None
     if requirement.url is not None:
         what = "is given by URL; a lock holds no URL"
-        raise UsageError(Problem(f"'{text}'", what, "Name a version and serve the file from an index."))
+        remedy = (
+            "Name a version and serve the file from an index; a folder of the project is one of `sources`."
+        )
+        raise UsageError(Problem(f"'{text}'", what, remedy))
     return requirement
 
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from envman.spec.own_code import OwnSource
 
 FORMAT = "1"
 
@@ -40,6 +44,8 @@ class Inputs:
     """An environment's requirements with every named file read.
 
     `airflow_version` is None for an environment that opts out, and for a deployment that names none.
+    `sources` are folders with code, by the labels of their inputs; `trees` are the digests of their files,
+    which only what compares or makes a lock reads.
     """
 
     environment: str
@@ -52,6 +58,8 @@ class Inputs:
     exclude_newer: str = ""
     exclude_newer_except: tuple[str, ...] = ()
     no_build: bool = False
+    sources: Mapping[str, OwnSource] = field(default_factory=dict)
+    trees: Mapping[str, str] = field(default_factory=dict)
 
     def digests(self, fetched: Mapping[str, str] | None = None) -> dict[str, str]:
         """Digest of each input, by label; `fetched` maps labels of unread URLs to the digests on record."""
@@ -67,6 +75,9 @@ class Inputs:
                 digests["exclude-newer-except"] = digest(sorted(set(self.exclude_newer_except)))
         if self.no_build:
             digests["no-build"] = digest(["true"])
+        for label, source in self.sources.items():
+            stated = (source.name, source.version, *sorted(source.extras))
+            digests[label] = digest([self.trees[source.path], *stated])
         digests.update({label: digest(sorted(set(lines))) for label, lines in self.requirements.items()})
         for constraint in self.constraints:
             digests.update(_constraint_digests(constraint, fetched or {}))
@@ -85,9 +96,10 @@ def _constraint_digests(constraint: ConstraintSet, fetched: Mapping[str, str]) -
     return digests
 
 
-def fingerprint(digests: Mapping[str, str]) -> str:
-    """One digest over all inputs and the format of locks."""
-    return digest([f"format={FORMAT}", *(f"{label}={value}" for label, value in sorted(digests.items()))])
+def fingerprint(digests: Mapping[str, str], built: Iterable[str] = ()) -> str:
+    """One digest over all inputs and the format of locks; `built` are lines on what was built for one."""
+    inputs = (f"{label}={value}" for label, value in sorted(digests.items()))
+    return digest([f"format={FORMAT}", *inputs, *built])
 
 
 def changed_inputs(recorded: Mapping[str, str], current: Mapping[str, str]) -> list[tuple[str, InputChange]]:

@@ -17,6 +17,7 @@ from envman.names import name_problem, nearest
 from envman.spec.inputs import ConstraintSet, Inputs
 from envman.spec.merge import ENVIRONMENTS, merge, spec_file
 from envman.spec.model import EnvironmentSpec, ProjectSpec
+from envman.spec.own_code import own_sources
 from envman.spec.parse import parse_environment, parse_project
 from envman.spec.project import Environment, Project
 from envman.spec.sources import (
@@ -28,7 +29,7 @@ from envman.spec.sources import (
     read_source,
 )
 from envman.spec.values import memory_bytes
-from envman.system.beneath import open_beneath
+from envman.system.beneath import folder_beneath, open_beneath
 
 LARGEST_FILE = 16 * 2**20
 """Characters of a file of a project: an Airflow's lock has 2 million."""
@@ -43,6 +44,7 @@ class ProjectFiles:
     def __init__(self, directory: Path, edited: Mapping[str, str] | None = None) -> None:
         self.directory = directory
         self._edited = edited or {}
+        self._trees: dict[str, str] = {}
 
     def read(self, path: str) -> str:
         """The text of a file, by its path relative to the project; raises OSError, UnicodeDecodeError.
@@ -64,6 +66,22 @@ class ProjectFiles:
         if len(text) > LARGEST_FILE:
             raise OSError(f"it has more than {LARGEST_FILE:,} characters")
         return text
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder, by its path relative to the project; raises OSError as `read` does."""
+        descriptor = folder_beneath(str(self.directory), path)
+        try:
+            return sorted(os.listdir(descriptor))  # noqa: PTH208
+        finally:
+            os.close(descriptor)
+
+    def tree(self, path: str) -> str:
+        """The digest of a folder with code, which is read once; raises SpecError."""
+        if path not in self._trees:
+            from envman.spec.source_tree import read_tree  # what no other spec needs
+
+            self._trees[path] = read_tree(str(self.directory), path).digest
+        return self._trees[path]
 
     def specs(self) -> list[str]:
         """The names of the specs in environments/, sorted; raises OSError."""
@@ -238,7 +256,7 @@ def _uv_config(files: ProjectFiles, declared: ProjectSpec | None, problems: list
 def load_inputs(
     files: ProjectFiles, environment: Environment, airflow_version: str | None
 ) -> tuple[Inputs, list[Problem]]:
-    """Read the files that decide an environment's lock; constraints URLs stay unread."""
+    """Read the files that decide a lock; constraints URLs and the files of sources stay unread."""
     sources: dict[str, Flattened] = {"dependencies": Flattened([*environment.dependencies])}
     for path in environment.requirements_files:
         sources[_label("requirements-files", path)] = flatten_requirements_file(path, files.read)
@@ -254,6 +272,14 @@ def load_inputs(
     }
     found = [problem for flattened in sources.values() for problem in flattened.problems]
     found += [problem for _, problems in constraints for problem in problems]
+    own, own_problems = own_sources(environment.sources, files)
+    named |= {source.path for source in environment.sources}
+    found += [
+        Problem(f"{environment.file}: sources", problem.what, problem.remedy)
+        if problem.where == "sources"
+        else problem
+        for problem in own_problems
+    ]
     problems = [_named_by(environment, problem) if problem.where in named else problem for problem in found]
     inherited = [
         ConstraintSet(f"{label} -c", None, tuple(flattened.constraints))
@@ -271,8 +297,24 @@ def load_inputs(
         exclude_newer=environment.exclude_newer,
         exclude_newer_except=environment.exclude_newer_except,
         no_build=environment.no_build,
+        sources={_label("sources", source.path): source for source in own},
     )
     return inputs, problems
+
+
+def with_trees(inputs: Inputs, files: ProjectFiles) -> Inputs:
+    """The inputs with the files of every source read; raises SpecError with all problems of them."""
+    trees: dict[str, str] = {}
+    problems: list[Problem] = []
+    for source in inputs.sources.values():
+        try:
+            trees[source.path] = files.tree(source.path)
+        except SpecError as error:
+            by = f"a source of '{inputs.environment}'"
+            problems += (Problem(f"{one.where} ({by})", one.what, one.remedy) for one in error.problems)
+    if problems:
+        raise SpecError(_without_repeats(problems))
+    return replace(inputs, trees=trees)
 
 
 def _named_by(environment: Environment, problem: Problem) -> Problem:

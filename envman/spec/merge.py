@@ -17,7 +17,7 @@ from envman.errors import Problem
 from envman.names import nearest
 from envman.resolver.credential import COMMAND, FILE, Credential
 from envman.spec.image_names import FILE_SCHEMES
-from envman.spec.model import Content, CredentialSpec, EnvironmentSpec, PyprojectSource
+from envman.spec.model import Content, CredentialSpec, EnvironmentSpec, PyprojectSource, SourceFolder
 from envman.spec.project import Environment, ResourceLimits
 from envman.spec.values import DEFAULT_PLATFORMS, memory_bytes, seconds
 
@@ -51,6 +51,10 @@ class SpecLayer:
 
     def pyproject(self, source: PyprojectSource) -> PyprojectSource:
         """The source with its path relative to the project."""
+        return source.model_copy(update={"path": self.path(source.path)})
+
+    def source(self, source: SourceFolder) -> SourceFolder:
+        """The folder with its path relative to the project."""
         return source.model_copy(update={"path": self.path(source.path)})
 
 
@@ -204,6 +208,7 @@ def _merged(name: str, layers: list[SpecLayer]) -> Environment:
         dependencies=_joined(c.dependencies for c in contents),
         requirements_files=_joined([x.path(f) for f in x.content.requirements_files] for x in layers),
         pyprojects=_joined([x.pyproject(p) for p in x.content.pyprojects] for x in layers),
+        sources=_joined([x.source(s) for s in x.content.sources] for x in layers),
         constraints=_joined([x.path(s) for s in x.content.constraints] for x in layers),
         overrides=_joined(c.overrides for c in contents),
         exclude_newer=_last((c.exclude_newer for c in contents), ""),

@@ -6,6 +6,8 @@ requirement strings (PEP 508), version specifiers (PEP 440).
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
 
 from envman.spec.cool_down import CoolDown
@@ -38,6 +40,7 @@ from envman.spec.values import (
     QueueName,
     ReadingCommand,
     RequirementText,
+    SharedFolder,
     SourceText,
     SpecifierText,
     TriggerPattern,
@@ -72,6 +75,37 @@ class PyprojectSource(TomlTable):
         (), description="Extras of project.optional-dependencies (PEP 621)."
     )
     dependency_groups: tuple[StrictStr, ...] = Field((), description="Dependency groups (PEP 735).")
+
+
+def _path_alone(schema: dict[str, Any]) -> None:
+    """Have a JSON Schema say that a path may stand in place of its table."""
+    table = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string"}, table]
+
+
+class SourceFolder(TomlTable):
+    """Code of your own that is built and locked with the rest: a folder with a pyproject.toml or a setup.py,
+    or one with plain modules and packages. A path alone stands for a table with that path.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_path_alone)
+
+    path: PathText = Field(description="The folder, relative to the file that names it.")
+    name: PackageName | None = Field(
+        None, description="Name of the package. Default: the project's own, or the folder's."
+    )
+    version: VersionText | None = Field(
+        None,
+        description="Version of plain modules, or of a project that takes its own from Git. Default: the "
+        "project's own; of modules one that is made from their content.",
+    )
+    extras: tuple[StrictStr, ...] = Field((), description="Extras of the project to install.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: object) -> object:
+        return {"path": value} if isinstance(value, str) else value
 
 
 class Variables(TomlTable):
@@ -186,6 +220,9 @@ class Content(TomlTable):
         (), description="pip requirements files, relative to the file that names them."
     )
     pyprojects: tuple[PyprojectSource, ...] = Field((), description="pyproject.toml files to take from.")
+    sources: tuple[SourceFolder, ...] = Field(
+        (), description="Folders with code of your own, each built to a wheel that is locked and installed."
+    )
     constraints: tuple[SourceText, ...] = Field(
         (), description="Constraints files or URLs, such as Airflow's published ones; read when locking."
     )
@@ -279,6 +316,19 @@ class Bundle(TomlTable):  # type: ignore[no-redef] # pydantic's plugin has **kwa
         alias="kwargs",
         description="Arguments of that class. Never a secret: name a Connection.",
     )
+
+    shared: tuple[SharedFolder, ...] = Field(
+        (),
+        description="Folders relative to the bundle's own that its Dags import by their names, such as "
+        "'../common': in the bundle's version, where it has versions.",
+    )
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Bundle:
+        names = [path.rpartition("/")[2] for path in self.shared]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise WrongValueError(f"two shared folders are named '{twice[0]}'", "Take one of them out.")
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> Bundle:

@@ -137,4 +137,5 @@ def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
 def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     while "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-    return node
+    tables = [one for one in node.get("anyOf", ()) if "properties" in one]
+    return tables[0] if tables else node

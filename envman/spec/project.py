@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # building the model takes longer than what most commands do that see a declared value
     from envman.resolver.credential import Credential
-    from envman.spec.model import Bundle, PyprojectSource, Team
+    from envman.spec.model import Bundle, PyprojectSource, SourceFolder, Team
     from envman.spec.values import Platform
 
 
@@ -40,6 +40,7 @@ class Environment:
     dependencies: tuple[str, ...]
     requirements_files: tuple[str, ...] = ()
     pyprojects: tuple[PyprojectSource, ...] = ()
+    sources: tuple[SourceFolder, ...] = ()
     constraints: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     exclude_newer: str = ""

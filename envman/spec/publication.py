@@ -57,6 +57,7 @@ def project_part(project: Project, names: Collection[str]) -> Project:
 def _records(project: Project) -> list[tuple[str, ...]]:
     records: list[tuple[str, ...]] = [("components", "-", project.airflow_environment or "")]
     records += [("bundle-queue", name, bundle.queue or "") for name, bundle in project.bundles.items()]
+    records += [("shared", name, *bundle.shared) for name, bundle in project.bundles.items() if bundle.shared]
     records += [("team-queue", name, team.queue or "") for name, team in project.teams.items()]
     records += [("image", name, image) for name, image in project.images.items()]
     records += [("trigger", pattern, "-") for pattern in project.allowed_triggers]

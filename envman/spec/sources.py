@@ -128,6 +128,8 @@ def read_source(path: str, read: Read, problems: list[Problem]) -> str | None:
     return None
 
 
+_OWN_CODE = 'sources = ["../libs/warehouse"]'
+
 _KEEP_INSIDE = "Keep the file itself below the folder of envman.toml; a link to it is relative."
 
 
@@ -147,7 +149,7 @@ def _refused(where: str, line: str) -> Problem:
         )
     if option in {"-e", "--editable"}:
         return Problem(
-            where, "an editable install can't be locked", "Build a wheel and serve it from an index."
+            where, "an editable install can't be locked", f"Name its folder in the spec: {_OWN_CODE}"
         )
     named = f"the option '{option}'" if option in _OPTIONS else "an option"
     return Problem(where, f"{named} is not supported", "Take it out of the file.")
@@ -158,11 +160,16 @@ def _requirement_into(target: list[str], result: Flattened, where: str, line: st
     try:
         requirement = parse_requirement(text)
     except InvalidRequirement:
-        remedy = "Write PEP 508: name, version specifier, marker. Local paths and bare URLs can't be locked."
+        remedy = (
+            "Write PEP 508: name, version specifier, marker. Bare URLs can't be locked; a folder of the "
+            f"project is named in the spec: {_OWN_CODE}"
+        )
         result.problems.append(Problem(where, "this line is not a requirement", remedy))  # nor is it shown
         return
     if requirement.url is not None:
         remedy = "A lock holds no URL: name a version and serve the file from an index."
+        if requirement.url.startswith(("file:", ".", "/")):
+            remedy = f"A lock holds no path: name its folder in the spec: {_OWN_CODE}"
         result.problems.append(Problem(where, f"'{requirement.name}' is given by URL", remedy))
         return
     target.append(str(requirement))

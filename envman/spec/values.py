@@ -6,6 +6,7 @@ A checked value is kept as it is written; `memory_bytes` reads a size, `seconds`
 from __future__ import annotations
 
 import math
+import posixpath
 import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -73,7 +74,10 @@ def _requirement(text: str) -> str:
         raise WrongValueError(what, "Write one such as 'pandas>=2.2,<3'.") from None
     if requirement.url is not None:
         what = f"'{requirement.name}' is given by URL, and a lock holds none"
-        raise WrongValueError(what, "Name a version, and serve the file from an index.")
+        remedy = (
+            "Name a version, and serve the file from an index; a folder of the project is one of `sources`."
+        )
+        raise WrongValueError(what, remedy)
     return text
 
 
@@ -140,6 +144,17 @@ def _path(text: str) -> str:
     if not text or not text.isprintable():
         raise WrongValueError("the path is empty or holds characters that can't be printed", "Name a file.")
     return text
+
+
+def _shared(text: str) -> str:
+    """A folder relative to a bundle's, whose name can be imported."""
+    path = posixpath.normpath(_path(text))
+    remedy = "Write a path from the bundle's own folder, such as '../common'."
+    if path.startswith("/"):
+        raise WrongValueError(f"'{text}' is an absolute path", remedy)
+    if not posixpath.basename(path).isidentifier():
+        raise WrongValueError(f"'{text}' has no name that could be imported", remedy)
+    return path
 
 
 def _variable(text: str) -> str:
@@ -349,6 +364,7 @@ SpecifierText = Annotated[StrictStr, AfterValidator(_specifier)]
 VersionText = Annotated[StrictStr, AfterValidator(_version)]
 Name = Annotated[StrictStr, AfterValidator(_name)]
 PathText = Annotated[StrictStr, AfterValidator(_path)]
+SharedFolder = Annotated[StrictStr, AfterValidator(_shared)]
 SourceText = Annotated[StrictStr, AfterValidator(_source)]
 VariableName = Annotated[StrictStr, AfterValidator(_variable)]
 VariableValue = Annotated[StrictStr, AfterValidator(_value)]

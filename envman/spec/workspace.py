@@ -8,7 +8,8 @@ from pathlib import Path
 
 from envman.errors import Problem, UsageError
 from envman.names import nearest
-from envman.spec.load import ProjectFiles, load_answers, load_project
+from envman.spec.inputs import Inputs
+from envman.spec.load import ProjectFiles, load_answers, load_inputs, load_project, with_trees
 from envman.spec.project import Environment, Project
 from envman.spec.publication import answers_table, project_part, project_table
 from envman.system.processes import Processes
@@ -42,6 +43,11 @@ class Workspace:
     def lock_path(self, environment: Environment) -> Path:
         """Where the environment's lock stands."""
         return self.files.directory / environment.lock_file
+
+    def inputs(self, environment: Environment) -> Inputs:
+        """What decides an environment's lock, constraints URLs unread; raises SpecError."""
+        inputs, _ = load_inputs(self.files, environment, self.project.airflow_version)
+        return with_trees(inputs, self.files)
 
     def table(self) -> str:
         """The table that a build publishes."""

@@ -57,6 +57,14 @@ def open_beneath(folder: str, path: str, reader: Reader | None = None) -> int:
     raise PermissionError(errno.EACCES, "it is no file that may be read", path)
 
 
+def folder_beneath(folder: str, path: str) -> int:
+    """A descriptor of a folder, by its path relative to another; a link out of that is an error.
+
+    Raises OSError where it can't be opened, lies elsewhere, or is none.
+    """
+    return _opened(folder, path, RESOLVE_BENEATH, os.O_DIRECTORY)
+
+
 def read_in_root(root: str, path: str, most: int) -> bytes:
     """A regular file of an unpacked image, up to `most` bytes, as a process with that root would read it.
 

@@ -59,8 +59,9 @@ def audit(
 ) -> AuditOutcome:
     """Ask a vulnerability database about the locks of environments; all where none is named.
 
-    Every package is asked about once, with every version that a lock holds for any platform. Nothing has to
-    be built. Raises UsageError, LockError, and EnvmanError where the database gives no answer.
+    Every package is asked about once, with every version that a lock holds for any platform; but those that
+    come from the project's own sources, whose names are nobody's business. Nothing has to be built. Raises
+    UsageError, LockError, and EnvmanError where the database gives no answer.
     """
     chosen = workspace.choose(names)
     users = _users(workspace, chosen)
@@ -95,7 +96,7 @@ def _users(workspace: Workspace, environments: Sequence[Environment]) -> dict[Pi
             problems.append(Problem(file, what, f"Run: envman lock {name}"))
             continue
         try:
-            pins = parse_lock(text, file, name).pins
+            pins = parse_lock(text, file, name).indexed()
         except LockError as error:
             problems += error.problems
             continue

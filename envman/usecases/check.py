@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +87,8 @@ class CheckOutcome:
     """All files that the Dag processor would parse, and where they were parsed.
 
     `plugins` are those of Airflow's that can't be imported there. `unread` is why nobody looked whether
-    Airflow's components can read the Dags; empty where somebody did, or nobody has to.
+    Airflow's components can read the Dags; empty where somebody did, or nobody has to. `shared` are shared
+    folders of the bundle that its code does not get.
     """
 
     bundle: str
@@ -100,6 +101,7 @@ class CheckOutcome:
     plugins: tuple[FileError, ...] = ()
     variables: tuple[AskedVariable, ...] = ()
     unread: str = ""
+    shared: tuple[FileError, ...] = ()
 
     def problems(self) -> list[Problem]:
         """What would be an import error in Airflow; and a bundle without any Dag."""
@@ -108,6 +110,7 @@ class CheckOutcome:
             for file in self.files
             for error in file.errors
         ]
+        found += [Problem(f"shared '{one.file}'", one.text, one.remedy) for one in self.shared]
         if not found and not any(file.dags for file in self.files):
             what = f"no file gives a Dag; {len(self.files)} look as if they could"
             remedy = "Pass the bundle's folder; a file counts that has the words 'airflow' and 'dag' in it."
@@ -170,6 +173,7 @@ def check(
                 "bundle": request.bundle,
                 "timeout": request.timeout,
                 "dags": str(dags),
+                "shared": snapshot.table.shared(request.bundle),
             }
             answer: ParseReport = inside.ask(processes, SCRIPT, asked, on_line=on_line)
             names = kept_back(inside.variables, environ)
@@ -192,12 +196,28 @@ def check(
         plugins=tuple(FileError(name, text) for name, text in answer["plugins"].items()),
         variables=tuple(AskedVariable(*one) for one in asked_variables(_folder(request.path), names).items()),
         unread=unread,
+        shared=tuple(_unshared(_folder(request.path), asked["shared"], answer["hidden"])),
     )
 
 
 def _in_generation(snapshot: Snapshot, generation: str) -> Snapshot:
     """The same look at the world, but that every environment is in this generation."""
     return Snapshot(snapshot.root, snapshot.table, snapshot.airflow, lambda _: generation)
+
+
+def _unshared(folder: str, places: Iterable[str], hidden: Mapping[str, str]) -> Iterator[FileError]:
+    """The shared folders that the bundle's code can't import, or does not get."""
+    for place in places:
+        name = place.rpartition("/")[2]
+        own = [path for path in (Path(folder, name), Path(folder, f"{name}.py")) if path.exists()]
+        if not Path(folder, place).is_dir():
+            remedy = (
+                "Correct `shared` of the bundle in envman.toml; paths count from the bundle's own folder."
+            )
+            yield FileError(place, f"there is no such folder beside {folder}", remedy)
+        elif place != name and (place in hidden or own):
+            what = f"'import {name}' gives something else: {hidden.get(place) or own[0]}"
+            yield FileError(place, what, "Rename the folder, or the other one.")
 
 
 def _unreadable(

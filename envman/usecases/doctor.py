@@ -20,6 +20,7 @@ from envman.deployment.gathering import (
     confined,
     environment_facts,
     exposed,
+    shared_folders_missed,
     variables_kept_back,
     variables_not_handed_on,
 )
@@ -119,6 +120,7 @@ class Doctor:
             has_pythonpath=bool(self.environ.get("PYTHONPATH")),
             credentials=tuple(credential_access(self.store, self.table)),
             kept_back=tuple(variables_kept_back(self.snapshot, self.configuration, self.environ)),
+            unshared=tuple(shared_folders_missed(self.snapshot, self.configuration, self.store)),
             not_handed_on=variables_not_handed_on(self.snapshot, self.environ),
         )
         try:

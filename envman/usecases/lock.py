@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from envman.errors import LockError, Problem, UnsatisfiableError
 from envman.lock.changes import PackageChange, package_changes, unfounded
@@ -19,20 +21,23 @@ from envman.lock.lock_state import (
     check_locks,
     read_lock_text,
 )
-from envman.lock.lockfile import Lock, Pin, parse_header, parse_pins, render, versions
+from envman.lock.lockfile import Lock, Pin, parse_lock, parse_pins, pins_text, render, versions
 from envman.lock.platforms import lowest_python
 from envman.lock.signatures import signature_file
 from envman.lock.source_only import SourceOnly, source_only
 from envman.spec.inputs import Inputs
-from envman.spec.load import load_inputs, with_fetched
+from envman.spec.load import with_fetched
+from envman.spec.own_code import twice_problem
 from envman.spec.project import Environment
 from envman.spec.workspace import Workspace
 from envman.system.events import Event, Report, Stage
 from envman.system.files import write_atomic
 from envman.system.side_by_side import Outcomes, side_by_side
-from envman.uv.runner import Source, SourceNeededError, Upgrade, Uv
+from envman.uv.runner import LocalWheel, Source, SourceNeededError, Upgrade, Uv
 
 if TYPE_CHECKING:
+    from envman.build.own_wheels import OwnWheel
+    from envman.build.source_builds import SourceOptions, SourceTools
     from envman.build.source_metadata import SourceMetadata
 
 
@@ -81,16 +86,16 @@ def lock(
         environment = environments[name]
         report(Event(name, Stage.RESOLVING))
         text = read_lock_text(workspace, environment)
-        old = _pins(text, environment)
-        inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
-        inputs = with_fetched(inputs, _fetched)
-        previous = text if old else ""
-        resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
+        old = _there(text, environment)
+        inputs = with_fetched(workspace.inputs(environment), _fetched)
+        resolved = bool(options.upgrade) or old.inputs != inputs.digests()
+        new: Lock = old
+        without_wheel: tuple[SourceOnly, ...] = ()
         resolution = _Resolution(workspace, environment, uv, report, workspace.project.sandbox_required)
-        pins, without_wheel = (
-            _resolved(resolution, inputs, previous, options.upgrade) if resolved else (old, ())
-        )
-        rendered = render(Lock(name, inputs.digests(), pins), environment.file)
+        if resolved:
+            new, without_wheel = _resolved(resolution, inputs, old, options.upgrade)
+        pins = new.pins
+        rendered = render(new, environment.file)
         if rendered != text:
             write_atomic(workspace.lock_path(environment), rendered)
             (workspace.files.directory / signature_file(environment.lock_file)).unlink(missing_ok=True)
@@ -98,9 +103,9 @@ def lock(
             environment=name,
             file=environment.lock_file,
             resolved=resolved,
-            first=not old,
+            first=not old.pins,
             packages=len(pins),
-            changes=package_changes(versions(old), versions(pins)),
+            changes=package_changes(versions(old.pins), versions(pins)),
             seconds=time.monotonic() - started,
             source_only=without_wheel,
             dev_packages=_lock_dev(resolution, pins, options.upgrade),
@@ -133,16 +138,13 @@ def check_by_resolving(
             return state
         report(Event(name, Stage.RESOLVING))
         text = read_lock_text(workspace, environment)
-        pins = parse_pins(text, environment.lock_file, name)
-        inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
-        inputs = with_fetched(inputs, _fetched)
-        if _answers(text, environment, inputs):
-            wanted = "".join(
-                f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins
-            )
+        lock = parse_lock(text, environment.lock_file, name)
+        pins = lock.pins
+        inputs = with_fetched(workspace.inputs(environment), _fetched)
+        if lock.inputs == inputs.digests():
             resolution = _Resolution(workspace, environment, uv, report, sandbox_required=True)
-            resolved = parse_pins(_text(resolution, inputs, wanted, Upgrade()), environment.lock_file, name)
-            wrong = list(unfounded(pins, resolved))
+            resolved, _ = _resolved(resolution, inputs, lock, Upgrade(), believed=False)
+            wrong = list(unfounded(pins, resolved.pins))
         else:
             wrong = ["what a constraints URL leads to was changed"]
         report(Event(name, Stage.DONE, f"{len(pins)} packages"))
@@ -177,49 +179,103 @@ class _Resolution:
 
 
 def _resolved(
-    resolution: _Resolution, inputs: Inputs, previous: str, upgrade: Upgrade
-) -> tuple[tuple[Pin, ...], tuple[SourceOnly, ...]]:
-    """The pins, and those of them that have no wheel."""
-    uv = resolution.uv
-    text = _text(resolution, inputs, previous, upgrade)
-    pins = parse_pins(text, f"what uv resolved for '{inputs.environment}'", inputs.environment)
-    files = uv.files_of(text, inputs.requires_python)
-    return pins, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
+    resolution: _Resolution, inputs: Inputs, old: Lock, upgrade: Upgrade, believed: bool = True
+) -> tuple[Lock, tuple[SourceOnly, ...]]:
+    """The lock, whose versions are those of the old one as far as they fit, and the pins that have no wheel.
+
+    Of an old one that is not believed no hash is taken over, and no wheel is looked for.
+    """
+    uv, name = resolution.uv, inputs.environment
+    with ExitStack() as stack:
+        own = _own_wheels(resolution, inputs, old if not upgrade.everything else None, stack)
+        kept = [pin for pin in old.pins if pin.name not in own]
+        bare = (f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in kept)
+        previous = pins_text(kept) if believed else "".join(bare)
+        text = _text(resolution, inputs, (previous, upgrade), own, stack)
+    pins = parse_pins(text, f"what uv resolved for '{name}'", name)
+    for wheel in own.values():
+        if any(pin.name == wheel.pin.name and pin.hashes != wheel.pin.hashes for pin in pins):
+            what = f"'{wheel.pin.name}' is not taken from {wheel.source.path}"
+            raise LockError(Problem(f"environment '{name}'", what, "Report this, with uv's version."))
+    lock = Lock(name, inputs.digests(), pins, tuple(sorted(wheel.locked for wheel in own.values())))
+    if not believed:
+        return lock, ()
+    files = uv.files_of(lock.indexed(), inputs.requires_python)
+    return lock, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
 
 
-def _text(resolution: _Resolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
+def _own_wheels(
+    resolution: _Resolution, inputs: Inputs, old: Lock | None, stack: ExitStack
+) -> dict[str, OwnWheel]:
+    """The wheels of the project's own sources, by name; raises LockError for two of one name, or a name that
+    an override would take from an index.
+    """
+    if not inputs.sources:
+        return {}
+    from envman.build.own_wheels import OwnWheels  # which no other environment needs
+    from envman.build.source_metadata import source_builds
+
+    builds = stack.enter_context(source_builds(*_building(resolution)))
+    wheels = OwnWheels(resolution.workspace.project.directory, builds)
+    known = {one.path: one for one in old.sources} if old else {}
+    found: dict[str, OwnWheel] = {}
+    problems: list[Problem] = []
+    overridden = {canonicalize_name(Requirement(text).name) for text in inputs.overrides}
+    for label, source in inputs.sources.items():
+        same = old is not None and old.inputs.get(label) == inputs.digests()[label]
+        locked = known.get(source.path) if same else None
+        wheel = wheels.for_lock(source, inputs.trees[source.path], locked)
+        name = wheel.pin.name
+        resolution.report(
+            Event(inputs.environment, Stage.RESOLVING, f"{name} {wheel.pin.version} from {source.path}")
+        )
+        if name in found:
+            problems.append(twice_problem(name, (source.path, found[name].source.path)))
+        if name in overridden:
+            what, remedy = f"{source.path} is its source", "Take the override out."
+            problems.append(Problem(f"override of '{name}'", what, remedy))
+        found[name] = wheel
+    if problems:
+        raise LockError(
+            Problem(f"environment '{inputs.environment}': {p.where}", p.what, p.remedy) for p in problems
+        )
+    return found
+
+
+def _text(
+    resolution: _Resolution,
+    inputs: Inputs,
+    kept: tuple[str, Upgrade],
+    own: Mapping[str, OwnWheel],
+    stack: ExitStack,
+) -> str:
     """What uv resolves, which is told what it would have to build sources for, one after the other."""
     reader: SourceMetadata | None = None
-    with ExitStack() as stack:
-        while True:
-            try:
-                return resolution.uv.resolve(inputs, previous, upgrade, reader.known if reader else ())
-            except SourceNeededError as needed:
-                reader = reader or stack.enter_context(_reader(resolution, inputs))
-                reader.read(needed.package, needed.version)
+    wheels = [
+        LocalWheel(one.pin.name, one.pin.version, str(one.wheel.path), one.wheel.sha256, one.source.extras)
+        for one in own.values()
+    ]
+    while True:
+        try:
+            return resolution.uv.resolve(inputs, *kept, reader.known if reader else (), wheels)
+        except SourceNeededError as needed:
+            reader = reader or stack.enter_context(_reader(resolution, inputs))
+            reader.read(needed.package, needed.version)
 
 
 def _reader(resolution: _Resolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
     """What reads the metadata of sources; raises BuildError where no interpreter fits the environment."""
-    from envman.build.machine import ThisMachine  # which only a source needs
-    from envman.build.source_builds import SourceOptions, SourceTools
-    from envman.build.source_metadata import source_metadata
-    from envman.uv.indexes import places_of_files
+    from envman.build.source_metadata import source_metadata  # which only a source needs
 
-    workspace, environment, machine = resolution.workspace, resolution.environment, ThisMachine()
-    source, caches = resolution.uv.source, (machine.cache, resolution.uv.cache_folder())
-    hidden = [workspace.project.root, workspace.project.directory, source.wheelhouse or ""]
-    hidden += [str(cache) for cache in caches if cache]
-    options = SourceOptions(
-        environment=environment.name,
-        interpreter=machine.choose(environment),
-        network=environment.build_network,
-        variables=environment.build_variables,
-        hidden=(*hidden, *places_of_files(os.environ, source.config)),
-        sandbox_required=resolution.sandbox_required,
-    )
-    tools = SourceTools(workspace.processes, resolution.uv, machine, resolution.report)
-    return source_metadata(options, tools, inputs.requires_python)
+    return source_metadata(*_building(resolution), inputs.requires_python)
+
+
+def _building(resolution: _Resolution) -> tuple[SourceOptions, SourceTools]:
+    """For whom sources are built, and what with; raises BuildError where no interpreter fits."""
+    from envman.build.own_builds import building_of
+
+    workspace, environment = resolution.workspace, resolution.environment
+    return building_of(workspace, environment, resolution.uv, resolution.report, resolution.sandbox_required)
 
 
 def _lock_dev(resolution: _Resolution, pins: tuple[Pin, ...], upgrade: Upgrade) -> int:
@@ -235,14 +291,14 @@ def _lock_dev(resolution: _Resolution, pins: tuple[Pin, ...], upgrade: Upgrade) 
         text = read_dev_lock(workspace, environment)
     except LockError:
         text = ""
-    old = _pins(text, environment)
+    old = _there(text, environment)
     inputs = dev_inputs(environment, pins)
-    if _answers(text, environment, inputs) and not upgrade:
-        return len(old)
+    if old.inputs == inputs.digests() and not upgrade:
+        return len(old.pins)
     try:
-        resolved = parse_pins(
-            _text(resolution, inputs, text if old else "", upgrade), "dev", environment.name
-        )
+        with ExitStack() as stack:
+            kept = pins_text(old.pins), upgrade
+            resolved = parse_pins(_text(resolution, inputs, kept, {}, stack), "dev", environment.name)
     except UnsatisfiableError as error:
         what = f"does not fit what {environment.lock_file} holds: {error.problems[0].what}"
         remedy = "Ask for other versions in [dev], or upgrade the environment: envman lock -P PACKAGE"
@@ -252,20 +308,20 @@ def _lock_dev(resolution: _Resolution, pins: tuple[Pin, ...], upgrade: Upgrade) 
     return len(new)
 
 
-def _pins(text: str, environment: Environment) -> tuple[Pin, ...]:
-    """The pins of the lock that is there, none where it can't be read: locking is what mends it."""
-    try:
-        return parse_pins(text, environment.lock_file, environment.name)
-    except LockError:
-        return ()
+def _there(text: str, environment: Environment) -> Lock:
+    """The lock that is there, an empty one where it can't be read: locking is what mends it.
 
-
-def _answers(text: str, environment: Environment, inputs: Inputs) -> bool:
+    Pins are taken from under a header that can't be read, too.
+    """
+    file, name = environment.lock_file, environment.name
     try:
-        header = parse_header(text, environment.lock_file, environment.name)
+        return parse_lock(text, file, name)
     except LockError:
-        return False
-    return header.inputs == inputs.digests()
+        pass
+    try:
+        return Lock(name, {}, parse_pins(text, file, name))
+    except LockError:
+        return Lock(name, {}, ())
 
 
 def _summary(outcome: LockOutcome) -> str:

@@ -43,4 +43,5 @@ def generation_bill(manifest: Manifest, lock_text: str, folder: Path, epoch: int
     """
     lock = parse_lock(lock_text, str(folder / layout.LOCK_COPY), manifest.environment)
     packages = read_packages(site_packages(folder))
-    return bill_of_materials(Contents(manifest, lock.pins, packages), epoch)
+    own = frozenset(source.name for source in lock.sources)
+    return bill_of_materials(Contents(manifest, lock.pins, packages, own), epoch)

@@ -15,10 +15,12 @@ from virtualenv.seed.wheels.embed import get_embed_wheel
 
 from envman.build.installation import sources_of
 from envman.build.interpreters import discover
+from envman.build.own_builds import building_of
 from envman.build.source_archive import UnfitError, unpack_source
 from envman.build.source_backend import build_system
 from envman.build.source_builds import tags_of
 from envman.build.source_cache import SourceCache
+from envman.build.source_metadata import source_builds
 from envman.errors import BuildError, LockError, Problem
 from envman.lock.lock_state import fresh_lock_text
 from envman.lock.lockfile import Pin, parse_lock, pins_text
@@ -48,17 +50,28 @@ def fill_wheelhouse(
 
     Files are taken as the index has them: a package without a wheel stays a source distribution, as a wheel
     built from it would not have the locked hash; with it come the wheels that its build asks for. Wheels are
-    downloaded by pip, run by the environment's interpreter, sources by envman: pip would run their code.
+    downloaded by pip, run by the environment's interpreter, sources by envman: pip would run their code. Of
+    code of one's own the wheels are built.
     Raises LockError, BuildError.
     """
     environment = workspace.choose([name])[0]
     text = fresh_lock_text(workspace, environment)
     interpreter = discover(python, os.environ).choose(name, environment.requires_python)
     lock = parse_lock(text, environment.lock_file, name)
-    pins = [pin for pin in lock.pins if pin.applies(interpreter.marker_environment())]
+    markers = interpreter.marker_environment()
+    pins = [pin for pin in lock.indexed() if pin.applies(markers)]
+    own = {pin: source for pin, source in lock.own().items() if pin.applies(markers)}
     folder.mkdir(parents=True, exist_ok=True)
     report(Event(name, Stage.INSTALLING, f"downloading into {folder}"))
     uv = Uv(workspace.processes, Source(config=config))
+    if own:
+        from envman.build.own_wheels import OwnWheels  # which no other environment needs
+
+        required = workspace.project.sandbox_required
+        with source_builds(*building_of(workspace, environment, uv, report, required, interpreter)) as builds:
+            wheels = OwnWheels(workspace.project.directory, builds).all_from_lock(environment, own)
+        for wheel in wheels.values():
+            shutil.copyfile(wheel.path, folder / wheel.path.name)
     tags = tags_of(interpreter.executable, workspace.processes)
     sources: dict[Pin, SourceFile] = {}
     with suppress(LockError):  # where pip alone knows the index

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 from uv import find_uv_bin
 
 from envman.errors import BuildError, LockError, Problem
-from envman.lock.lockfile import parse_pins
+from envman.lock.lockfile import Pin, pins_text
 from envman.lock.platforms import environment_markers, lowest_python
 from envman.spec.inputs import CORE, Inputs
 from envman.system.child_process import Finished
@@ -77,6 +78,26 @@ class KnownMetadata:
         return table
 
 
+@dataclass(frozen=True)
+class LocalWheel:
+    """A wheel that uv takes from its place, and asks no index for; `extras` are those that are wanted."""
+
+    name: str
+    version: str
+    path: str
+    sha256: str
+    extras: tuple[str, ...] = ()
+
+    def requirement(self) -> str:
+        """The same as a line of a requirements file, without the hash."""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        return f"{self.name}{extras} @ {Path(self.path).as_uri()}"
+
+    def locked(self) -> str:
+        """The same with the hash."""
+        return f"{self.requirement()} \\\n    --hash=sha256:{self.sha256}"
+
+
 class SourceNeededError(Exception):
     """uv has to know what a source distribution declares, and would have to build it: name and version."""
 
@@ -135,17 +156,25 @@ class Uv:
         return self._kept_cache
 
     def resolve(
-        self, inputs: Inputs, previous: str, upgrade: Upgrade, known: Sequence[KnownMetadata] = ()
+        self,
+        inputs: Inputs,
+        previous: str,
+        upgrade: Upgrade,
+        known: Sequence[KnownMetadata] = (),
+        wheels: Sequence[LocalWheel] = (),
     ) -> str:
         """Resolve an environment for all its platforms; returns pinned requirements with hashes.
 
         `previous` is the lock that is there (may be empty): its versions are kept where they still fit.
+        `wheels` are required, and win over what an index has by their names, which is not asked for them.
         Nothing is built: SourceNeededError says which source distribution's metadata has to be `known`.
         Raises UnsatisfiableError where no set of versions fits, LockError for any other failure.
         """
         markers = environment_markers(inputs.requires_python, inputs.platforms)
         with uv_folder(self.source.config, markers, known=[one.table() for one in known]) as folder:
             _write_inputs(folder, inputs, previous)
+            with (folder / "requirements.in").open("a", encoding="utf-8") as stream:
+                stream.writelines(f"{wheel.requirement()}\n" for wheel in wheels)
             command = ["pip", "compile", "requirements.in", "--output-file", "lock.txt", "--quiet"]
             command += ["--constraints", "constraints.txt", "--overrides", "overrides.txt"]
             command += [*_UNIVERSAL, "--python-version", lowest_python(inputs.requires_python)]
@@ -158,12 +187,15 @@ class Uv:
                 raise SourceNeededError(*wanted)
             if finished.exit_code:
                 raise resolution_error(inputs, finished)
-            return _with_hashes((folder / "lock.txt").read_text(encoding="utf-8"), known)
+            text = (folder / "lock.txt").read_text(encoding="utf-8")
+            return _with_hashes(_with_versions(text, wheels), known)
 
-    def export_pylock(self, lock_file: str, requires_python: str) -> str:
-        """The lock as PEP 751 text, with the files' addresses at the configured index; raises LockError."""
-        pins = parse_pins(Path(lock_file).read_text(encoding="utf-8"), lock_file, "ENV")
-        return self._pylock(lock_file, [(pin.name, pin.version) for pin in pins], requires_python)
+    def pylock(self, pins: Sequence[Pin], requires_python: str) -> str:
+        """Pins as PEP 751 text, with the files' addresses at the configured index; raises LockError."""
+        with tempfile.TemporaryDirectory(prefix="envman-pins-") as folder:
+            file = Path(folder) / "pins.txt"
+            file.write_text(pins_text(pins), encoding="utf-8")
+            return self._pylock(str(file), [(pin.name, pin.version) for pin in pins], requires_python)
 
     def _pylock(self, file: str, versions: Iterable[tuple[str, str]], requires_python: str) -> str:
         """Pinned requirements as PEP 751 text; raises LockError."""
@@ -178,12 +210,9 @@ class Uv:
             raise LockError(Problem(file, what, remedy_for(finished)))
         return finished.stdout
 
-    def files_of(self, pins: str, requires_python: str) -> Mapping[str, Any]:
-        """The files that the index has of pinned requirements, as PEP 751 has them; raises LockError."""
-        with tempfile.TemporaryDirectory(prefix="envman-pins-") as folder:
-            file = Path(folder) / "pins.txt"
-            file.write_text(pins, encoding="utf-8")
-            return tomllib.loads(self.export_pylock(str(file), requires_python))
+    def files_of(self, pins: Sequence[Pin], requires_python: str) -> Mapping[str, Any]:
+        """The files that the index has of pins, as PEP 751 has them; raises LockError."""
+        return tomllib.loads(self.pylock(pins, requires_python))
 
     def files_of_version(self, name: str, version: str, requires_python: str) -> Mapping[str, Any]:
         """The same of one version of a package, which nobody has locked yet; raises LockError."""
@@ -347,6 +376,14 @@ def _cool_down(inputs: Inputs) -> Iterator[str]:
         yield from ("--exclude-newer", inputs.exclude_newer)
         for package in inputs.exclude_newer_except:
             yield from ("--exclude-newer-package", f"{package}=false")
+
+
+def _with_versions(text: str, wheels: Iterable[LocalWheel]) -> str:
+    """Pinned requirements in which wheels are named by their versions, not by their places."""
+    for wheel in wheels:
+        bare = re.escape(f"{wheel.name} @ {Path(wheel.path).as_uri()}")
+        text = re.sub(rf"^{bare}(?=\s|$)", f"{wheel.name}=={wheel.version}", text, flags=re.MULTILINE)
+    return text
 
 
 def _with_hashes(text: str, known: Iterable[KnownMetadata]) -> str:

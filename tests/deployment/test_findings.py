@@ -19,6 +19,7 @@ from envman.deployment.facts import (
     KeptBack,
     Probed,
     TeamTriggers,
+    Unshared,
 )
 from envman.deployment.finding import Finding, Level
 from envman.deployment.findings import CHECKS, judge
@@ -391,3 +392,14 @@ def test_a_user_that_cannot_be_taken_is_an_error() -> None:
 def test_errors_come_before_warnings_and_those_before_information() -> None:
     levels = [item.level for item in judge(replace(confined(refusal="a; b"), components=None))]
     assert levels == [Level.ERROR, Level.WARNING, Level.INFORMATION]
+
+
+def test_a_shared_folder_that_is_not_there_or_is_hidden_is_told() -> None:
+    gone, hidden = (
+        Unshared("bundle_a", "../common", "/dags/common"),
+        Unshared("bundle_a", "../six", "/six", "/s/six.py"),
+    )
+    finding = only(replace(SOUND, unshared=(gone,)), Level.ERROR)
+    assert (finding.check, finding.what) == ("shared", "there is no folder /dags/common")
+    finding = only(replace(SOUND, unshared=(hidden,)), Level.WARNING)
+    assert "'import six' gives what is installed in its environment: /s/six.py" in finding.what

@@ -50,6 +50,7 @@ def _make_process_nondumpable():
 
 def _fork_main(requests, stdout, stderr, log_descriptor, target):
     names = sys.argv[1:]
+    sys.path += os.environ.get("BUNDLE", "").split()
     before = signal.getsignal(signal.SIGSEGV)
     python_importer.set_handlers(lambda *_: None)
     told = {
@@ -98,12 +99,12 @@ def stand_in(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def child(stand_in: Path, entry: str, **variables: str) -> tuple[dict[str, Any], list[bytes]]:
+def child(stand_in: Path, entry: str, *shared: str, **variables: str) -> tuple[dict[str, Any], list[bytes]]:
     """Start the child as the component does; what it told, and what came over its other descriptors."""
     pairs = [socketpair() for _ in range(4)]
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-S", RUN, CHILD, entry, "bundle_a", *NAMES],
+        [sys.executable, "-S", RUN, CHILD, entry, "bundle_a", *shared, *NAMES],
         {"PATH": os.environ["PATH"], "PYTHONPATH": str(stand_in), **variables},
         file_actions=[
             (os.POSIX_SPAWN_DUP2, theirs.fileno(), number)
@@ -155,6 +156,16 @@ def test_nothing_of_envman_is_importable_in_a_teams_interpreter(
     assert told["loaded"] == []
     assert str(stand_in) in told["path"]
     assert str(INSIDE) not in told["path"]
+
+
+@pytest.mark.parametrize("entry", ["parse", "task", "triggers", "callback"])
+def test_a_bundles_shared_folders_are_found_and_are_no_arguments(
+    stand_in: Path, tmp_path: Path, entry: str
+) -> None:
+    (tmp_path / "repository/dags").mkdir(parents=True)
+    (tmp_path / "repository/capacity").mkdir()
+    told, _ = child(stand_in, entry, "--shared=../capacity", BUNDLE=f"{tmp_path}/repository/dags")
+    assert told["found"] == ["capacity"]
 
 
 def test_nothing_else_leaves_the_path(stand_in: Path) -> None:

@@ -236,6 +236,25 @@ def test_each_child_draws_numbers_of_its_own(server: ForkServer) -> None:
     assert len({numpys[0] for _, numpys in drawn}) == 3
 
 
+def test_each_child_finds_the_shared_folders_of_its_own_bundle(server: ForkServer, tmp_path: Path) -> None:
+    for bundle in "ab":
+        (tmp_path / bundle / "dags").mkdir(parents=True)
+        (tmp_path / bundle / "common").mkdir()
+        (tmp_path / bundle / "common/who.py").write_text(f"WHO = {bundle!r}\n")
+    for bundle, shared in (("a", ["../common"]), ("b", ["../common"]), ("a", [])):
+        code = f"""
+            import sys
+            sys.path.append({f"{tmp_path}/{bundle}/dags"!r})
+            try:
+                from common.who import WHO
+            except ImportError:
+                WHO = "nobody's"
+            tell([WHO, [one for one in sys.path if "common" in one]])
+        """
+        with server.workload(shared=shared) as child:
+            assert child.run(code) == [bundle if shared else "nobody's", []]
+
+
 def test_what_a_child_imports_and_changes_is_gone_with_it(server: ForkServer, tmp_path: Path) -> None:
     (tmp_path / "one_dag.py").write_text("value = 1\n")
     code = f"""
@@ -371,7 +390,7 @@ COMPONENT = """
 import json, socket, sys
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(sys.argv[1])
-request = {"entry": "task", "name": "b", "umask": 18, "folder": "/", "added": [], "component": [], "credentials": False}
+request = {"entry": "task", "name": "b", "umask": 18, "folder": "/", "added": [], "component": [], "credentials": False, "shared": []}
 pairs = [socket.socketpair() for _ in range(4)]
 theirs = [pair[1].fileno() for pair in pairs]
 socket.send_fds(connection, [json.dumps(request).encode() + b"\\n"], theirs)
@@ -581,6 +600,7 @@ WHOLE: dict[str, Any] = {
     "added": [],
     "component": [],
     "credentials": False,
+    "shared": [],
 }
 
 

@@ -159,7 +159,7 @@ class Warm:
     def start(self, descriptors: list[int]) -> tuple[int, Any]:
         request = {"entry": "parse", "name": "bundle_a", "umask": 0o022, "folder": "/", "added": []}
         connection = self.server.connect()
-        line = json.dumps({**request, "component": [], "credentials": True}).encode() + b"\n"
+        line = json.dumps({**request, "component": [], "credentials": True, "shared": []}).encode() + b"\n"
         socket.send_fds(connection, [line], descriptors)
         answer = json.loads(connection.makefile().readline())
         assert "pid" in answer, (answer, self.server.words())

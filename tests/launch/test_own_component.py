@@ -270,3 +270,12 @@ def test_a_bundle_that_runs_nowhere_has_no_work_to_take(monkeypatch: pytest.Monk
     monkeypatch.setenv(BUNDLE_LIST, json.dumps([{"name": "homeless", "team_name": "no_environment"}]))
     published = table(QUEUE, ("team-queue", "no_environment", "etl"))
     assert own(published, "worker", "a")[0] == "env_a"
+
+
+@pytest.mark.parametrize(("component", "words"), [("dag-processor", ""), ("triggerer", "")])
+def test_a_stock_component_of_a_bundle_with_shared_folders_is_refused(component: str, words: str) -> None:
+    published = table(("shared", "a", "../common"), QUEUE)
+    problem = refusal(published, component, "a", words=words)
+    assert "finds no shared folders, and there are some for: a" in problem.what
+    assert own(published, "worker", "a")[0] == "env_a"
+    assert own(published, "dag-processor", "lone")[0] == "env_a"

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from envman.errors import LockError
 from envman.lock.lockfile import (
     Lock,
+    LockedSource,
     Pin,
     body_digest,
     parse_header,
@@ -193,3 +194,56 @@ def test_a_lock_survives_being_written_and_read(inputs: dict[str, str], drawn: l
 @pytest.mark.parametrize("marker", MARKERS[1:])
 def test_the_markers_of_the_law_above_are_written_as_they_are_parsed(marker: str) -> None:
     assert str(Marker(marker)) == marker
+
+
+OWN = Lock(
+    "env_a",
+    {"sources libs/b c": ZEROS},
+    (Pin("own", "1.0", "", (ZEROS,)), Pin("six", "1.17.0", "", (ONES,))),
+    (LockedSource("own", "libs/b c", ("hatchling==1.27.0", "pluggy==1.5+x")),),
+)
+
+
+def test_a_lock_says_what_is_built_from_a_folder_and_with_what() -> None:
+    text = render(OWN, "environments/env_a.toml")
+    assert "# source own: libs/b%20c\n# built-with own: hatchling==1.27.0,pluggy==1.5+x\n" in text
+    read = parse_lock(text, FILE, "env_a")
+    assert read == OWN
+    assert [pin.name for pin in read.indexed()] == ["six"]
+    assert {pin.name: source.path for pin, source in read.own().items()} == {"own": "libs/b c"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("# source own: libs/b%20c\n", "", "fingerprint"),
+        ("# source own: libs/b%20c", "# source own: libs/d", "fingerprint"),
+        ("# built-with own: hatchling==1.27.0", "# built-with own: hatchling==1.0", "fingerprint"),
+    ],
+)
+def test_a_package_can_not_be_made_an_indexs_by_an_edit(old: str, new: str, word: str) -> None:
+    text = render(OWN, "environments/env_a.toml")
+    assert old in text
+    with pytest.raises(LockError, match=word):
+        parse_lock(text.replace(old, new), FILE, "env_a")
+
+
+@pytest.mark.parametrize("line", ["--index-url=x", "a==1 --hash=x", "a>=1", "a @ file:///x"])
+def test_what_a_source_was_built_with_are_versions_alone(line: str) -> None:
+    text = render(
+        Lock(
+            "env_a",
+            OWN.inputs,
+            OWN.pins,
+            (LockedSource("own", "libs/a", (line.replace(" ", "\N{NO-BREAK SPACE}"),)),),
+        ),
+        "x",
+    )
+    with pytest.raises(LockError):
+        parse_lock(text, FILE, "env_a")
+
+
+def test_a_source_without_its_package_is_no_lock() -> None:
+    text = render(Lock("env_a", OWN.inputs, OWN.pins[1:], OWN.sources), "x")
+    with pytest.raises(LockError, match="a source of 'own', and no such package"):
+        parse_lock(text, FILE, "env_a")

@@ -61,6 +61,7 @@ def test_a_table_of_all_kinds_is_read() -> None:
 
 
 WRONG = {
+    "shared": ("", "/etc", "..", "a b", "../x\ty/x"),
     "limits": (
         *(
             "memory=abc",
@@ -153,6 +154,7 @@ ASKED = {
     "environment": Table.environment,
     "team": Table.team,
     "image": Table.image,
+    "shared": Table.shared,
     "bundle": Table.bundle,
 }
 

@@ -356,3 +356,16 @@ def test_a_look_up_reads_a_few_lines_however_many_there_are() -> None:
         counts[size] = Counted.searches
     assert 0 < counts[10_000] <= 4 * counts[10]
     assert counts[10_000] <= 2 * 22
+
+
+def test_a_bundles_shared_folders_are_told_one_by_one() -> None:
+    table = Table(render_table({}, {}, {}, None, [("shared", "b", "../common", "../my libs/lib")]))
+    assert table.shared("b") == ["../common", "../my libs/lib"]
+    assert table.shared("a") == []
+
+
+@pytest.mark.parametrize("fields", [[""], ["/etc/common"], [".."], ["a-b"], ["../x", "y/x"], ["../x", ""]])
+def test_a_shared_folder_that_envman_would_not_write_is_refused(fields: list[str]) -> None:
+    table = Table(render_table({}, {}, {}, None, [("shared", "b", *fields)]))
+    with pytest.raises(TableFormatError, match="its record 'shared' of 'b'"):
+        table.shared("b")

@@ -84,6 +84,7 @@ class Running:
             "added": [],
             "component": [],
             "credentials": False,
+            "shared": [],
         }
         ours, theirs = zip(*(socket.socketpair() for _ in range(4)), strict=True)
         with socket.socket(socket.AF_UNIX) as connection:

@@ -9,7 +9,7 @@ import pytest
 
 from envman.resolver.credential import Credential
 from envman.spec.declared import project_digest, spec_digest
-from envman.spec.model import Bundle, PyprojectSource, Team
+from envman.spec.model import Bundle, PyprojectSource, SourceFolder, Team
 from envman.spec.project import Environment, Project, ResourceLimits
 
 ENVIRONMENT = Environment("env_a", "environments/env_a.toml", "==3.12.*", ("linux-x86_64",), ("frame",))
@@ -20,6 +20,7 @@ OTHERWISE: dict[str, Any] = {
     "platforms": ("linux-aarch64",),
     "dependencies": ("grid",),
     "requirements_files": ("a.txt",),
+    "sources": (SourceFolder.model_validate("libs/own"),),
     "pyprojects": (PyprojectSource.model_validate({"path": "pyproject.toml"}),),
     "constraints": ("c.txt",),
     "overrides": ("frame==1",),

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from envman.errors import EnvmanError, LockError
+from envman.lock.lockfile import Pin
 from envman.spec.inputs import Inputs
 from envman.system.processes import Processes
 from envman.uv import cache_without_builds as module
@@ -114,7 +115,7 @@ def test_what_is_known_of_a_source_counts(tmp_path: Path, files: Path, trace: Pa
 
 @pytest.mark.usefixtures("cache")
 def test_files_of_a_lock_are_found_without_a_build(tmp_path: Path, files: Path, trace: Path) -> None:
-    pins = "".join(f"{name}==1.0 \\\n    --hash=sha256:{'0' * 64}\n" for name in ("grid", "old", "sly"))
+    pins = [Pin(name, "1.0", "", (f"sha256:{'0' * 64}",)) for name in ("grid", "old", "sly")]
     found = uv_with(tmp_path, files).files_of(pins, ">=3.11")["packages"]
     assert [(package["name"], "sdist" in package) for package in found] == [
         ("grid", False),

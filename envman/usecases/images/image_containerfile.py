@@ -16,6 +16,7 @@ from envman.oci.skopeo import Skopeo
 from envman.spec.image_names import FILE_SCHEMES, Reference
 from envman.spec.load import PROJECT_FILE, ProjectFiles, load_project
 from envman.spec.merge import ENVIRONMENTS
+from envman.spec.own_code import IGNORES, own_sources
 from envman.spec.project import Environment
 from envman.spec.workspace import Workspace
 from envman.system.source_date import source_date
@@ -106,6 +107,25 @@ class _Noted(ProjectFiles):
         return super().read(path)
 
 
+def _own_code(workspace: Workspace) -> set[str]:
+    """The folders of the project's own sources, and what says which of their files count.
+
+    Raises UsageError where that is the folder of the project itself, in which specs and locks are.
+    """
+    found: set[str] = set()
+    for environment in workspace.project.environments.values():
+        for source in own_sources(environment.sources, workspace.files)[0]:
+            if source.path == ".":
+                what = "the project's folder is a source, and a Containerfile copies parts of it alone"
+                remedy = "Move the code into a folder of its own, or use: envman image build"
+                raise UsageError(Problem(environment.file, what, remedy))
+            parts = source.path.split("/")
+            above = ["/".join([*parts[:count], IGNORES]) for count in range(len(parts))]
+            found |= {path for path in above if (workspace.files.directory / path).is_file()}
+            found.add(source.path)
+    return found
+
+
 def context_files(workspace: Workspace) -> tuple[str, ...]:
     """What a build needs of a project, relative to its folder: specs, locks and the files that specs name.
 
@@ -116,6 +136,8 @@ def context_files(workspace: Workspace) -> tuple[str, ...]:
     paths = {os.path.normpath(path) for path in noted.paths}
     if config := workspace.project.uv_config:
         paths.add(os.path.relpath(config, workspace.project.directory))
+    own = _own_code(workspace)
+    paths = {path for path in paths if not path.startswith(tuple(f"{folder}/" for folder in own))} | own
     others = sorted(
         path for path in paths - {PROJECT_FILE} if not path.startswith(f"{ENVIRONMENTS}/") and path != "."
     )

@@ -168,6 +168,7 @@ def ask(path: str) -> str:
             "added": [],
             "component": [],
             "credentials": False,
+            "shared": [],
         }
         pairs = [socket.socketpair() for _ in range(4)]
         descriptors = [pair[0].fileno() for pair in pairs]
