@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from envman.adoption.live_airflow import LiveAirflow, LiveFolder
+from envman.adoption.found_airflow import FoundAirflow, FoundFolder
 from envman.adoption.project_text import bundle_sources, counted, platform_of
 from envman.adoption.start_commands import ChangedFile
 from envman.adoption.start_diff import shows_secrets
@@ -13,7 +13,7 @@ from envman.adoption.todays_versions import TodaysVersions
 _SHOWN = 5
 
 
-def notes(live: LiveAirflow, today: TodaysVersions, starts: Iterable[ChangedFile]) -> tuple[str, ...]:
+def notes(live: FoundAirflow, today: TodaysVersions, starts: Iterable[ChangedFile]) -> tuple[str, ...]:
     """Sentences, each with what was found and what to do about it."""
     return (
         *_of_versions(live, today),
@@ -24,7 +24,7 @@ def notes(live: LiveAirflow, today: TodaysVersions, starts: Iterable[ChangedFile
     )
 
 
-def _of_versions(live: LiveAirflow, today: TodaysVersions) -> Iterator[str]:
+def _of_versions(live: FoundAirflow, today: TodaysVersions) -> Iterator[str]:
     for one in today.contradictions:
         there = f"{one.installed} is installed" if one.installed else "it is not installed"
         yield f"{one.package} asks for {one.requirement}: {there}. An override keeps it so."
@@ -40,7 +40,7 @@ def _of_versions(live: LiveAirflow, today: TodaysVersions) -> Iterator[str]:
         yield f"pip has its indexes from {places}: if one is the company's, put it in uv.toml."
 
 
-def _of_configuration(live: LiveAirflow) -> Iterator[str]:
+def _of_configuration(live: FoundAirflow) -> Iterator[str]:
     if live.problem:
         place = live.configuration or "airflow.cfg"
         yield f"{place} can't be read: {live.problem}. Run this as a user who can, or mend it."
@@ -61,7 +61,7 @@ def _of_configuration(live: LiveAirflow) -> Iterator[str]:
         yield f"[secrets] backend is {backend}: workloads ask it themselves only where you say so."
 
 
-def _of_folder(folder: LiveFolder) -> Iterator[str]:
+def _of_folder(folder: FoundFolder) -> Iterator[str]:
     where = folder.folder
     if not folder.is_there:
         yield f"{where} is not on this machine: its Dags were not looked at."
@@ -83,7 +83,7 @@ def _of_folder(folder: LiveFolder) -> Iterator[str]:
         yield f"{where}: it has more files than are looked at; what is said of it is not all."
 
 
-def _of_everybodys_code(live: LiveAirflow) -> Iterator[str]:
+def _of_everybodys_code(live: FoundAirflow) -> Iterator[str]:
     if live.plugins:
         yield f"{live.plugins_folder}: plugins, which each environment imports: {_listed(live.plugins)}."
     if live.local_settings:

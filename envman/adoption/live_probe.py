@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import envman
-from envman.adoption.live_airflow import LiveAirflow, WrongAnswerError, read_answer
+from envman.adoption.found_airflow import FoundAirflow, WrongAnswerError, read_answer
 from envman.errors import EnvmanError, Problem, UsageError
 from envman.system.processes import Processes
 
@@ -38,7 +38,7 @@ class LiveAirflowError(EnvmanError):
 
 def ask_live_airflow(
     processes: Processes, python: Path, variables: Mapping[str, str], beside: Sequence[Path]
-) -> LiveAirflow:
+) -> FoundAirflow:
     """What a live Airflow consists of. Nothing is written there, and nothing of it is imported.
 
     `variables` are its components', `beside` folders to look for requirements files in. Raises UsageError for

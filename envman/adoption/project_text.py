@@ -10,7 +10,7 @@ from packaging.version import Version
 from pydantic import ValidationError
 
 from envman.adoption.airflow_stage import AirflowStage
-from envman.adoption.live_airflow import LiveAirflow, LiveBundle, LivePython
+from envman.adoption.found_airflow import FoundAirflow, FoundBundle, FoundPython
 from envman.adoption.start_commands import ChangedFile, StartKind
 from envman.adoption.todays_versions import TodaysVersions
 from envman.names import name_problem
@@ -33,7 +33,7 @@ class AdoptedProject:
     """What a project is written from. `root` is as envman.toml has it, `published` the whole path."""
 
     interpreter: str
-    live: LiveAirflow
+    live: FoundAirflow
     stage: AirflowStage
     today: TodaysVersions
     root: str
@@ -55,7 +55,7 @@ def project_files(project: AdoptedProject) -> dict[str, str]:
     return files
 
 
-def platform_of(python: LivePython) -> str:
+def platform_of(python: FoundPython) -> str:
     """The platform of an interpreter by the name that a spec uses; empty where a spec has none for it."""
     system = _SYSTEMS.get(python.markers.get("sys_platform", ""), "")
     name = f"{system}-{python.markers.get('platform_machine', '').lower().replace('amd64', 'x86_64')}"
@@ -92,7 +92,7 @@ def _project_file(project: AdoptedProject) -> str:
     lines += [f'airflow-environment = "{ENVIRONMENT}"\n']
     lines += [f'default-environment = "{ENVIRONMENT}"    # of bundles that are not listed below\n']
     if stage.has_bundles:
-        lines += ["\n[bundles]\n", *_bundles(live.bundles)]
+        lines += ["\n[bundles]\n", *_bundles(live.bundles), *_examples(live.examples)]
         teams = dict.fromkeys(one.team for one in live.bundles if one.team and not name_problem(one.team))
         if teams:
             lines += [
@@ -102,14 +102,22 @@ def _project_file(project: AdoptedProject) -> str:
     return "".join(lines)
 
 
-def _bundles(bundles: Iterable[LiveBundle]) -> Iterator[str]:
+def _bundles(bundles: Iterable[FoundBundle]) -> Iterator[str]:
     for name, source, note in bundle_sources(bundles):
         yield _comment(f"{name}: {note}") if note else ""
         if source is not None:
             yield f"{_quoted(name)} = {{ {', '.join([*source, f'environment = {_quoted(ENVIRONMENT)}'])} }}\n"
 
 
-def bundle_sources(bundles: Iterable[LiveBundle]) -> Iterator[tuple[str, list[str] | None, str]]:
+def _examples(names: Iterable[str]) -> Iterator[str]:
+    """Airflow's own bundles, which it adds to those of its configuration."""
+    usable = [name for name in names if not name_problem(name)]
+    if usable:
+        yield _comment("Airflow adds these while [core] load_examples is on:")
+    yield from (f"{_quoted(name)} = {{ environment = {_quoted(ENVIRONMENT)} }}\n" for name in usable)
+
+
+def bundle_sources(bundles: Iterable[FoundBundle]) -> Iterator[tuple[str, list[str] | None, str]]:
     """Each bundle's keys in envman.toml (None: it can't be there), and what is to be said of it."""
     seen: set[str] = set()
     for one in bundles:
@@ -125,7 +133,7 @@ def bundle_sources(bundles: Iterable[LiveBundle]) -> Iterator[tuple[str, list[st
         seen.add(one.name)
 
 
-def _source(one: LiveBundle) -> tuple[list[str], str]:
+def _source(one: FoundBundle) -> tuple[list[str], str]:
     """Where a bundle's Dags are, as keys of envman.toml; none where these can't say it."""
     stated = {"path": one.path} if one.path else {"classpath": one.classpath, "kwargs": one.arguments}
     team = {"team": one.team} if one.team else {}

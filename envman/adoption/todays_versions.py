@@ -14,7 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from envman.adoption.live_airflow import LiveDistribution, LivePython
+from envman.adoption.found_airflow import FoundDistribution, FoundPython
 from envman.spec.requirement_text import LONGEST, parse_requirement
 
 NEVER = "python_version < '0'"
@@ -63,7 +63,7 @@ class TodaysVersions:
     wrong_python: tuple[str, ...]
 
 
-def todays_versions(installed: Mapping[str, LiveDistribution], python: LivePython) -> TodaysVersions:
+def todays_versions(installed: Mapping[str, FoundDistribution], python: FoundPython) -> TodaysVersions:
     """The requirements for what is installed, by normalized name."""
     left_out = [away for name, one in installed.items() if (away := _left_out(name, one))]
     names = {one.name for one in left_out}
@@ -87,7 +87,7 @@ def todays_versions(installed: Mapping[str, LiveDistribution], python: LivePytho
     )
 
 
-def _left_out(name: str, one: LiveDistribution) -> LeftOut | None:
+def _left_out(name: str, one: FoundDistribution) -> LeftOut | None:
     pin = f"{name}=={one.version}"
     if len(one.version) > LONGEST or not _is_version(one.version):
         what = f"its version '{one.version[:60]}' is none (PEP 440)"
@@ -101,7 +101,7 @@ def _left_out(name: str, one: LiveDistribution) -> LeftOut | None:
     return None
 
 
-def _doubt(name: str, one: LiveDistribution) -> Doubt | None:
+def _doubt(name: str, one: FoundDistribution) -> Doubt | None:
     if local := Version(one.version).local:
         why = f"'+{local}' is a version of one index: name that index in uv.toml"
         return Doubt(name, one.version, why)
@@ -126,7 +126,7 @@ def _admits(specifier: str, version: str) -> bool:
         return True
 
 
-def _contradictions(pinned: Mapping[str, LiveDistribution], python: LivePython) -> Iterator[Contradiction]:
+def _contradictions(pinned: Mapping[str, FoundDistribution], python: FoundPython) -> Iterator[Contradiction]:
     """What distributions ask for in vain, extras of what they ask for among it."""
     parsed = {name: [*_requirements(one.requires)] for name, one in pinned.items()}
     waiting = [(name, "") for name in pinned]
@@ -165,7 +165,7 @@ def _applies(requirement: Requirement, markers: Mapping[str, str]) -> bool:
         return True
 
 
-def _applies_elsewhere(requirement: Requirement, python: LivePython, extra: str) -> bool:
+def _applies_elsewhere(requirement: Requirement, python: FoundPython, extra: str) -> bool:
     """Whether it applies to another Python that the lock is for: it holds for a whole minor version."""
     pypy = {"platform_python_implementation": "PyPy", "implementation_name": "pypy"}
     later = {"python_full_version": f"{python.markers.get('python_version', '')}.99"}
@@ -180,7 +180,7 @@ def _name(requirement: str) -> str:
 
 
 @dataclass(frozen=True)
-class Difference:
+class VersionDifference:
     """A package whose version in the environment is not today's: empty where it is not there."""
 
     package: str
@@ -189,21 +189,21 @@ class Difference:
     why: str
 
 
-def expected_differences(left_out: Iterable[LeftOut]) -> tuple[Difference, ...]:
+def expected_differences(left_out: Iterable[LeftOut]) -> tuple[VersionDifference, ...]:
     """What the environment will lack, as far as that is known before it is locked."""
-    return tuple(Difference(one.name, one.version, "", one.origin) for one in left_out)
+    return tuple(VersionDifference(one.name, one.version, "", one.origin) for one in left_out)
 
 
 def differences(
     pins: Iterable[str], left_out: Sequence[LeftOut], locked: Mapping[str, str]
-) -> tuple[Difference, ...]:
+) -> tuple[VersionDifference, ...]:
     """What differs between today's set and the packages of a lock that apply here."""
     today = dict(pin.split("==", 1) for pin in pins)
     found = [*expected_differences(left_out)]
     for name in sorted(today.keys() | locked.keys()):
         then, now = today.get(name, ""), locked.get(name, "")
         if not _is_same(then, now):
-            found.append(Difference(name, then, now, "" if then else "is not in today's set"))
+            found.append(VersionDifference(name, then, now, "" if then else "is not in today's set"))
     return tuple(found)
 
 

@@ -38,17 +38,19 @@ def report(request: AdoptionRequest) -> AdoptionReport:
     told, withheld = settings.told([(section, option) for section, option in request["options"]])
     bundles = settings.bundles()
     folders = [bundle["path"] for bundle in bundles if bundle["path"]]
+    installed = _installed()
     plugins = settings.path("core", "plugins_folder") or os.path.join(settings.home, "plugins")
     searched = [os.path.join(settings.home, "config"), plugins, *folders, *_python_path()]
     return {
         "python": _python(),
-        "distributions": _installed(),
+        "distributions": installed,
         "home": settings.home,
         "configuration": settings.file if os.path.exists(settings.file) else "",
         "problem": settings.problem,
         "settings": told,
         "withheld": withheld,
         "bundles": bundles,
+        "examples": _examples(installed) if settings.is_on("core", "load_examples", otherwise=True) else [],
         "folders": [adoption_folders.look(folder) for folder in dict.fromkeys(folders)],
         "plugins_folder": plugins,
         "plugins": adoption_folders.modules_in(plugins),
@@ -103,6 +105,21 @@ def _installed() -> list[DistributionReport]:
         if told is not None and len(found) < MOST:
             found.setdefault(told["name"].lower().replace("_", "-").replace(".", "-"), told)
     return list(found.values())
+
+
+def _examples(installed: list[DistributionReport]) -> list[str]:
+    """The bundles with example Dags that Airflow adds to those of its configuration, as it names them."""
+    found = []
+    for one in installed:
+        name, begin = one["name"], "apache-airflow-providers-"
+        if name == "apache-airflow-core" and os.path.isdir(
+            os.path.join(one["folder"], "airflow/example_dags")
+        ):
+            found.append("example_dags")
+        below = name[len(begin) :].replace("-", "/") if name.startswith(begin) else ""
+        if below and os.path.isdir(os.path.join(one["folder"], "airflow/providers", below, "example_dags")):
+            found.append(f"{name}-example-dags")
+    return sorted(found)
 
 
 def _user_site() -> list[str]:

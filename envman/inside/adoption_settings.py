@@ -78,6 +78,13 @@ class Settings:
         value, _ = self._option(section, option)
         return os.path.abspath(_expanded(value)) if value else ""
 
+    def is_on(self, section: str, option: str, otherwise: bool) -> bool:
+        """Whether a switch is on; `otherwise` is what counts where it is set nowhere."""
+        value, _ = self._option(section, option)
+        if value is None:
+            return otherwise
+        return value.split("#")[0].strip().lower() in {"t", "true", "1", "on", "yes"}
+
     def _option(self, section: str, option: str) -> tuple[str | None, str]:
         name = _variable(section, option)
         if name in self._environ:

@@ -214,6 +214,7 @@ if TYPE_CHECKING:
         settings: list[SettingReport]
         withheld: list[SettingReport]
         bundles: list[LiveBundleReport]
+        examples: list[str]
         folders: list[FolderReport]
         plugins_folder: str
         plugins: list[str]

@@ -15,7 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from envman.adoption.airflow_stage import airflow_stage, changed_components
 from envman.adoption.findings_of_adoption import notes
-from envman.adoption.live_airflow import LiveAirflow
+from envman.adoption.found_airflow import FoundAirflow
 from envman.adoption.live_probe import LiveAirflowError, ask_live_airflow
 from envman.adoption.project_text import ENVIRONMENT, AdoptedProject, project_files
 from envman.adoption.start_commands import PLAIN, ChangedFile, NewCommand, StartKind, changed_file
@@ -23,9 +23,9 @@ from envman.adoption.start_diff import start_diff
 from envman.adoption.start_files import StartFile, WantedStarts, given_files, unit_variables, usual_files
 from envman.adoption.todays_versions import (
     Contradiction,
-    Difference,
     Doubt,
     LeftOut,
+    VersionDifference,
     differences,
     expected_differences,
     todays_versions,
@@ -78,7 +78,7 @@ class AdoptOutcome:
     root: str
     pins: tuple[str, ...]
     overrides: tuple[str, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[VersionDifference, ...]
     left_out: tuple[LeftOut, ...]
     doubts: tuple[Doubt, ...]
     contradictions: tuple[Contradiction, ...]
@@ -131,7 +131,7 @@ def _refuse_a_folder_in_use(folder: Path) -> None:
         )
 
 
-def _refuse_what_is_no_airflow(live: LiveAirflow, interpreter: Path) -> None:
+def _refuse_what_is_no_airflow(live: FoundAirflow, interpreter: Path) -> None:
     where = f"--airflow {interpreter}"
     if not live.airflow:
         what = f"has no Airflow, among {len(live.distributions)} packages in {live.python.prefix}"
@@ -147,7 +147,7 @@ def _refuse_what_is_no_airflow(live: LiveAirflow, interpreter: Path) -> None:
         raise LiveAirflowError(Problem(where, what, "Pass another interpreter.")) from None
 
 
-def _refuse_a_folder_of_dags(folder: Path, live: LiveAirflow) -> None:
+def _refuse_a_folder_of_dags(folder: Path, live: FoundAirflow) -> None:
     """Airflow reads what is in these folders."""
     real = Path(os.path.realpath(folder))
     for place in (live.plugins_folder, *(one.folder for one in live.folders)):

@@ -28,7 +28,7 @@ class _Checked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LivePython(_Checked):
+class FoundPython(_Checked):
     """An interpreter; `markers` are what markers (PEP 508) compare with."""
 
     executable: Text
@@ -43,7 +43,7 @@ class LivePython(_Checked):
         return self.markers.get("python_full_version", "")
 
 
-class LiveDistribution(_Checked):
+class FoundDistribution(_Checked):
     """An installed distribution; `origin` is empty where it came from an index, as far as it says."""
 
     name: Text
@@ -66,7 +66,7 @@ class LiveDistribution(_Checked):
             return ""
 
 
-class LiveSetting(_Checked):
+class FoundSetting(_Checked):
     """An option of Airflow's, its value (empty where it is not told) and where it is set."""
 
     section: Text
@@ -75,7 +75,7 @@ class LiveSetting(_Checked):
     place: Text
 
 
-class LiveBundle(_Checked):
+class FoundBundle(_Checked):
     """A Dag bundle: `path` of one that is a folder, else its class's arguments, without secrets."""
 
     name: Text
@@ -87,7 +87,7 @@ class LiveBundle(_Checked):
     place: Text
 
 
-class LiveFolder(_Checked):
+class FoundFolder(_Checked):
     """A bundle's folder. `beside` are modules of its own that its files import, by how many do."""
 
     folder: Text
@@ -100,18 +100,19 @@ class LiveFolder(_Checked):
     truncated: StrictBool
 
 
-class LiveAirflow(_Checked):
+class FoundAirflow(_Checked):
     """What a live Airflow consists of."""
 
-    python: LivePython
-    distributions: Annotated[tuple[LiveDistribution, ...], Field(max_length=_MANY)]
+    python: FoundPython
+    distributions: Annotated[tuple[FoundDistribution, ...], Field(max_length=_MANY)]
     home: Text
     configuration: Text
     problem: Text
-    settings: Annotated[tuple[LiveSetting, ...], Field(max_length=_MANY)]
-    withheld: Annotated[tuple[LiveSetting, ...], Field(max_length=_MANY)]
-    bundles: Annotated[tuple[LiveBundle, ...], Field(max_length=_MANY)]
-    folders: Annotated[tuple[LiveFolder, ...], Field(max_length=_MANY)]
+    settings: Annotated[tuple[FoundSetting, ...], Field(max_length=_MANY)]
+    withheld: Annotated[tuple[FoundSetting, ...], Field(max_length=_MANY)]
+    bundles: Annotated[tuple[FoundBundle, ...], Field(max_length=_MANY)]
+    examples: Texts
+    folders: Annotated[tuple[FoundFolder, ...], Field(max_length=_MANY)]
     plugins_folder: Text
     plugins: Texts
     local_settings: Texts
@@ -119,7 +120,7 @@ class LiveAirflow(_Checked):
     python_path: Texts
     pip_configuration: Texts
 
-    def installed(self) -> dict[str, LiveDistribution]:
+    def installed(self) -> dict[str, FoundDistribution]:
         """The distributions by their normalized names, without those that have none."""
         return {one.key: one for one in self.distributions if one.key}
 
@@ -140,10 +141,10 @@ class WrongAnswerError(ValueError):
     """An answer that is none; the text says what is wrong with it."""
 
 
-def read_answer(text: str) -> LiveAirflow:
+def read_answer(text: str) -> FoundAirflow:
     """The probe's answer; raises WrongAnswerError."""
     try:
-        return LiveAirflow.model_validate_json(text, strict=True)
+        return FoundAirflow.model_validate_json(text, strict=True)
     except _ValidationError as error:
         raise WrongAnswerError(_first(error.errors(include_url=False, include_input=False))) from None
 
