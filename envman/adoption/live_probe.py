@@ -37,7 +37,11 @@ class LiveAirflowError(EnvmanError):
 
 
 def ask_live_airflow(
-    processes: Processes, python: Path, variables: Mapping[str, str], beside: Sequence[Path]
+    processes: Processes,
+    python: Path,
+    variables: Mapping[str, str],
+    beside: Sequence[Path],
+    patience: float = PATIENCE,
 ) -> FoundAirflow:
     """What a live Airflow consists of. Nothing is written there, and nothing of it is imported.
 
@@ -49,7 +53,7 @@ def ask_live_airflow(
     request = {"options": [list(one) for one in OPTIONS], "beside": [str(folder) for folder in beside]}
     words = [str(python), "-I", "-B", "-X", "utf8", RUN, "adoption_probe", json.dumps(request)]
     try:
-        finished = processes.run(words, variables, os.sep, timeout=PATIENCE)
+        finished = processes.run(words, variables, os.sep, timeout=patience)
     except OSError as error:
         raise UsageError(Problem(where, f"can't be run: {error.strerror or error}", _INTERPRETER)) from None
     try:
@@ -58,7 +62,7 @@ def ask_live_airflow(
         lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()]
         if finished.exit_code and not finished.stdout.strip():
             what = f"gave no answer (exit status {finished.exit_code})"
-            what += f": {lines[-1][:_TOLD]}" if lines else f", within {PATIENCE:.0f} s"
+            what += f": {lines[-1][:_TOLD]}" if lines else f", within {patience:g} s"
         else:
             what = f"gave an answer that can't be used: {str(error)[:_TOLD]}"
         raise LiveAirflowError(Problem(where, what, _INTERPRETER)) from None

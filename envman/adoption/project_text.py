@@ -152,8 +152,8 @@ def _inline(value: object) -> str:
         return f"{{ {', '.join(pairs)} }}"
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
-    if value is None:
-        raise ValueError("TOML has no null")
+    if value is None or (isinstance(value, str) and "://****@" in value):
+        raise ValueError("TOML has no null; and what hides credentials is no address")
     return json.dumps(value, ensure_ascii=False)
 
 

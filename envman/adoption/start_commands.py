@@ -123,8 +123,15 @@ class _Editor:
             if line.lstrip().startswith(("#", ";")) or not (entry or continued):
                 continue
             begin, command = (entry["begin"], entry["command"]) if entry else ("", line.rstrip("\n"))
-            self.lines[number] = f"{begin}{self._replaced(command, number)}\n"
+            self._put(number, f"{begin}{self._replaced(command, number)}")
             continued = line.rstrip().endswith("\\")
+
+    def _replace_in(self, number: int) -> None:
+        self._put(number, self._replaced(self.lines[number].rstrip("\n"), number))
+
+    def _put(self, number: int, text: str) -> None:
+        """A line's new text; the last one of a file may have no end."""
+        self.lines[number] = text + ("\n" if self.lines[number].endswith("\n") else "")
 
     def _replaced(self, text: str, number: int) -> str:
         """A command of a shell or of systemd with Airflow's replaced."""
@@ -156,7 +163,7 @@ class _Editor:
                 self._block_list(items, self._has_entrypoint(number, key))
             else:
                 for below in self._below(number, len(key["indent"])):
-                    self.lines[below] = self._replaced(self.lines[below].rstrip("\n"), below) + "\n"
+                    self._replace_in(below)
 
     def _inline(self, number: int, key: re.Match[str], value: str) -> None:
         if value.startswith("[") and value.endswith("]"):
@@ -164,7 +171,7 @@ class _Editor:
         else:
             words = value.strip("\"'").split()
         if words[:1] and words[0] in _SHELLS:
-            self.lines[number] = self._replaced(self.lines[number].rstrip("\n"), number) + "\n"
+            self._replace_in(number)
             return
         if new := self._of_words(words, number, self._has_entrypoint(number, key)):
             shown = f'["bash", "-c", "{new}"]' if value.startswith("[") else f'bash -c "{new}"'
@@ -222,7 +229,7 @@ class _Editor:
         words = [item["value"].strip("\"'") for _, item in items]
         if words[0] in _SHELLS:
             for number, _ in items:
-                self.lines[number] = self._replaced(self.lines[number].rstrip("\n"), number) + "\n"
+                self._replace_in(number)
             return
         first, item = items[0]
         if new := self._of_words(words, first, has_entrypoint):
@@ -261,7 +268,7 @@ class _Editor:
             return
         before = list(self.lines)
         for number in (args[0], *self._below(args[0], len(indent))):
-            self.lines[number] = self._replaced(self.lines[number].rstrip("\n"), number) + "\n"
+            self._replace_in(number)
         if self.lines == before:
             self.by_hand.append(f"{CHART[name]}.args")
 

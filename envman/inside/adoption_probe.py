@@ -29,7 +29,7 @@ MOST = 20_000
 
 def main(words: list[str]) -> None:
     """Answer the request."""
-    answer(report, words)
+    answer(lambda request: _sayable(report(request)), words)
 
 
 def report(request: AdoptionRequest) -> AdoptionReport:
@@ -59,6 +59,17 @@ def report(request: AdoptionRequest) -> AdoptionReport:
         "python_path": _python_path(),
         "pip_configuration": _pip_configuration(),
     }
+
+
+def _sayable(value: Any) -> Any:
+    """The answer with what is no text replaced: names of files may be any bytes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_sayable(item) for item in value]
+    if isinstance(value, dict):
+        return {_sayable(key): _sayable(item) for key, item in value.items()}
+    return value
 
 
 def _python() -> PythonReport:
