@@ -12,6 +12,7 @@ from envman.adoption.start_files import WantedStarts
 from envman.cli.options import JsonOption, OfflineOption, source
 from envman.cli.output import Reporter
 from envman.cli.progress import progress
+from envman.errors import EnvmanError
 from envman.system.processes import Processes
 from envman.usecases.adopt_init import AdoptOutcome, AdoptRequest, adopt_init, with_lock
 
@@ -70,11 +71,16 @@ def adopt_init_command(
         if not as_json:
             _show(reporter, outcome)
         if lock:
-            outcome = _locked(reporter, outcome, offline)
+            try:
+                outcome = _locked(reporter, outcome, offline)
+            except EnvmanError:
+                if not as_json:
+                    _show_differences(reporter, outcome, is_locked=False)
+                raise
         if as_json:
             reporter.result(outcome)
             return
-        _show_differences(reporter, outcome, lock)
+        _show_differences(reporter, outcome, is_locked=lock)
 
 
 def _locked(reporter: Reporter, outcome: AdoptOutcome, offline: bool) -> AdoptOutcome:
@@ -109,7 +115,7 @@ def _show(reporter: Reporter, outcome: AdoptOutcome) -> None:
         reporter.say(f"wrote {outcome.folder}/{name}")
 
 
-def _show_differences(reporter: Reporter, outcome: AdoptOutcome, is_locked: bool) -> None:
+def _show_differences(reporter: Reporter, outcome: AdoptOutcome, *, is_locked: bool) -> None:
     rows = [(one.package, one.today or "-", one.locked or "-", one.why) for one in outcome.differences]
     if rows:
         reporter.table(("package", "today", "locked" if is_locked else "expected", "why"), rows)
