@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -106,6 +107,22 @@ def _read(path: Path, kind: StartKind) -> StartFile:
         return StartFile(str(path.absolute()), kind, data.decode())
     except UnicodeDecodeError:
         raise ValueError("it is no text in UTF-8") from None
+
+
+def stated_executor(files: Iterable[StartFile]) -> str:
+    """The executors that a Compose file or Helm values state: containers get them from there."""
+    for file in files:
+        if (form := _EXECUTOR.get(file.kind)) and (match := form.search(file.text)):
+            return match[1]
+    return ""
+
+
+_EXECUTOR = {
+    StartKind.COMPOSE: re.compile(
+        r"""^\s*-?\s*AIRFLOW__CORE__EXECUTOR\s*[:=]\s*["']?([\w.,;=:]+)""", re.MULTILINE
+    ),
+    StartKind.HELM: re.compile(r"""^executor:\s*["']?([\w.,;=:]+)""", re.MULTILINE),
+}
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,8 @@ def adopt_init_command(
 ) -> None:
     """Read a live Airflow, and write a project with an environment of exactly today's versions.
 
-    Nothing of what runs is changed, imported or run. The project has envman.toml, one spec, the changed start
-    commands as a diff, and the way back.
+    Nothing of what runs is changed, and nothing of it is imported. The project has envman.toml, one spec, the
+    changed start commands as a diff, and the way back.
 
     Examples: envman adopt init --airflow /opt/airflow/bin/python --lock ·
     envman adopt init --airflow /opt/airflow/bin/python --systemd /etc/systemd/system ~/deployment

@@ -20,7 +20,14 @@ from envman.adoption.live_probe import LiveAirflowError, ask_live_airflow
 from envman.adoption.project_text import ENVIRONMENT, AdoptedProject, project_files
 from envman.adoption.start_commands import PLAIN, ChangedFile, NewCommand, StartKind, changed_file
 from envman.adoption.start_diff import start_diff
-from envman.adoption.start_files import StartFile, WantedStarts, given_files, unit_variables, usual_files
+from envman.adoption.start_files import (
+    StartFile,
+    WantedStarts,
+    given_files,
+    stated_executor,
+    unit_variables,
+    usual_files,
+)
 from envman.adoption.todays_versions import (
     Contradiction,
     Doubt,
@@ -93,20 +100,20 @@ def adopt_init(request: AdoptRequest, environ: Mapping[str, str], processes: Pro
 
     Raises UsageError, LiveAirflowError, OSError.
     """
-    folder = request.folder.absolute()
+    folder, interpreter = _absolute(request.folder), _absolute(request.interpreter)
     _refuse_a_folder_in_use(folder)
     files = given_files(request.starts) or usual_files([Path.cwd()])
     of_units = unit_variables(files)
     variables = {**environ, **of_units.variables}
-    live = ask_live_airflow(processes, request.interpreter.absolute(), variables, [folder.parent])
-    _refuse_what_is_no_airflow(live, request.interpreter)
+    live = ask_live_airflow(processes, interpreter, variables, [folder.parent])
+    _refuse_what_is_no_airflow(live, interpreter)
     _refuse_a_folder_of_dags(folder, live)
     stage = airflow_stage(live.airflow)
     root, published = _root(request, folder, files)
-    components = changed_components(live.setting("core", "executor"))
+    components = changed_components(stated_executor(files) or live.setting("core", "executor"))
     starts = _changed(files, NewCommand(request.program, published, ENVIRONMENT, stage.way, components))
     project = AdoptedProject(
-        interpreter=str(request.interpreter.absolute()),
+        interpreter=str(interpreter),
         live=live,
         stage=stage,
         today=todays_versions(live.installed(), live.python),
@@ -117,6 +124,11 @@ def adopt_init(request: AdoptRequest, environ: Mapping[str, str], processes: Pro
     )
     told = (*of_units.notes, *notes(live, project.today, starts), *stage.notes)
     return _written(project_files(project), _outcome(project, folder, told))
+
+
+def _absolute(path: Path) -> Path:
+    """A path without `..`; a link stays one, as the interpreter of a virtual environment is one."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _refuse_a_folder_in_use(folder: Path) -> None:
@@ -159,8 +171,8 @@ def _refuse_a_folder_of_dags(folder: Path, live: FoundAirflow) -> None:
 def _root(request: AdoptRequest, folder: Path, files: Sequence[StartFile]) -> tuple[str, str]:
     """The root folder as envman.toml has it, and its whole path."""
     if request.root:
-        root = str(Path(request.root).absolute())
-    elif any(one.kind in _IN_CONTAINERS for one in files) and request.starts:
+        root = str(_absolute(Path(request.root)))
+    elif files and all(one.kind in _IN_CONTAINERS for one in files):
         root = ROOT_IN_IMAGES
     else:
         return ".venvs", str(folder / ".venvs")

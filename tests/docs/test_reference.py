@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from envman.adoption.todays_versions import Contradiction, Doubt, LeftOut, VersionDifference
 from envman.errors import ExitCode
 from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
 from envman.resolver.table import Table
 from envman.store.manifest import Manifest
+from envman.usecases.adopt_init import AdoptOutcome, ChangedStart
 from envman.usecases.images.image_catalog import (
     ImageDiffOutcome,
     InspectOutcome,
@@ -134,8 +136,9 @@ IMAGES: dict[str, tuple[type, ...]] = {
     "image stage": (StageOutcome,),
     "image engines": (EngineState,),
     "prune": (PruneOutcome, Unused),
+    "adopt init": (AdoptOutcome, VersionDifference, LeftOut, Doubt, Contradiction, ChangedStart),
 }
-"""Results about images and the cache, by the heading of their section; they have no example."""
+"""Results about images, the cache and the live Airflow, by the heading of their section; they have no example."""
 
 
 @pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)

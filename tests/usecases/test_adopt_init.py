@@ -189,6 +189,20 @@ def test_each_airflow_gets_what_can_be_done_with_it(
     )
 
 
+def test_what_starts_containers_says_the_executor_and_has_the_root_of_images(tmp_path: Path) -> None:
+    compose = tmp_path / "compose.yaml"
+    compose.write_text(
+        "services:\n  a:\n    environment:\n      AIRFLOW__CORE__EXECUTOR: CeleryExecutor\n"
+        "    command: airflow scheduler\n  b:\n    command: celery worker\n"
+    )
+    outcome = adopt(tmp_path, that_says(tmp_path, answer([CORE])))  # found, as it is here
+    assert outcome.root == "/venv"
+    diff = (tmp_path / "project/start-commands.diff").read_text()
+    assert [line for line in diff.splitlines() if line.startswith("+ ")] == [
+        '+    command: bash -c "exec /opt/envman/bin/envman launch worker --root /venv"'
+    ]
+
+
 def test_all_start_files_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "none").mkdir()
@@ -237,7 +251,7 @@ def live(tmp_path: Path) -> Path:
     direct = {"url": "file:///src/rules", "dir_info": {"editable": True}}
     installed(site, "rules", "1.4", direct_url_json=json.dumps(direct))
     (site / "airflow/example_dags").mkdir(parents=True)
-    (site / "runs.pth").write_text("")
+    (site / "airflow/__init__.py").write_text("raise SystemExit('Airflow was imported')\n")
     home = tmp_path / "home"
     for file, text in {
         "airflow.cfg": CONFIGURATION.format(home=home),
