@@ -45,7 +45,8 @@ def airflow_stage(version: str) -> AirflowStage:
         return AirflowStage(version, Way.INSIDE, True, (_INSIDE, _OWN, _THEN_3_3))
     if release >= (3,):
         return AirflowStage(version, Way.INSIDE, True, (_INSIDE, _THEN_3_3))
-    return AirflowStage(version, Way.INSIDE, False, (_INSIDE, _NO_BUNDLES, _THEN_3))
+    before = () if release >= (2, 11) else (_THEN_2_11,)
+    return AirflowStage(version, Way.INSIDE, False, (_INSIDE, _NO_BUNDLES, *before, _THEN_3))
 
 
 _INSIDE = (
@@ -64,9 +65,10 @@ _THEN_3_3 = (
 _NO_BUNDLES = (
     "Airflow 2 has no Dag bundles: all Dags run in one environment, which can't be split before Airflow 3."
 )
+_THEN_2_11 = "First: upgrade to Airflow 2.11, the last one before 3, whose warnings say what 3 removes."
 _THEN_3 = (
-    "First: upgrade to Airflow 2.11, mend what its warnings and `ruff check --select AIR` say, then to 3.3 "
-    "or newer. Each of these is a change of the lock, built beside what runs. Then adopt again."
+    "First: mend what the warnings of Airflow 2.11 and `ruff check --select AIR` say, then upgrade to 3.3 or "
+    "newer: a change of the lock, built beside what runs. Then adopt again."
 )
 
 

@@ -1,7 +1,7 @@
 """From a live interpreter to an environment with exactly its versions, through the command line.
 
-The interpreter and its packages are real, and so are uv and the build. Airflow is a small wheel of that name: what a real
-one has is in tests/e2e/test_adopt.py.
+The interpreter is real, and so are uv and the build. Airflow is a small wheel of that name, as the real one with all that
+it needs takes minutes to lock and to build.
 """
 
 from __future__ import annotations

@@ -166,7 +166,8 @@ def test_a_folder_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
         ("3.3.2", "launch", "Airflow is where it was"),
         ("3.2.1", "exec", "upgrade to Airflow 3.3"),
         ("3.0.6", "exec", "upgrade to Airflow 3.3"),
-        ("2.11.0", "exec", "upgrade to Airflow 2.11"),
+        ("2.11.0", "exec", "then upgrade to 3.3"),
+        ("2.7.3", "exec", "upgrade to Airflow 2.11"),
         ("3.7.0", "launch", "has not been run with this Airflow"),
     ],
 )
