@@ -35,6 +35,9 @@ def _of_versions(live: FoundAirflow, today: TodaysVersions) -> Iterator[str]:
         yield f"{sentence}: no lock can hold it. Take it out, or choose a version for Python {here}."
     if not platform_of(live.python):
         yield f"A spec has no name for the platform {live.python.platform}: the lock is for the usual ones."
+    if live.requirements:
+        places = _listed(live.requirements)
+        yield f"Requirements are stated in {places}: the spec has what is installed, which may be more."
     if live.pip_configuration:
         places = _listed(live.pip_configuration)
         yield f"pip has its indexes from {places}: if one is the company's, put it in uv.toml."
@@ -86,6 +89,8 @@ def _of_folder(folder: FoundFolder) -> Iterator[str]:
 def _of_everybodys_code(live: FoundAirflow) -> Iterator[str]:
     if live.plugins:
         yield f"{live.plugins_folder}: plugins, which each environment imports: {_listed(live.plugins)}."
+    if packages := (*live.that_provide("airflow.plugins"), *live.that_provide("airflow.policy")):
+        yield f"Plugins and policies of packages: {_listed(packages)}."
     if live.local_settings:
         places = _listed(live.local_settings)
         yield f"airflow_local_settings, which each process of Airflow imports: {places}."

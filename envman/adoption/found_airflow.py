@@ -55,6 +55,7 @@ class FoundDistribution(_Checked):
     has_record: StrictBool
     origin: Text
     commit: Text
+    provides: Texts
     editable: StrictBool
 
     @property
@@ -128,6 +129,11 @@ class FoundAirflow(_Checked):
         """An option's value; empty where it is set nowhere."""
         found = (one.value for one in self.settings if (one.section, one.option) == (section, option))
         return next(found, "")
+
+    def that_provide(self, group: str) -> tuple[str, ...]:
+        """The distributions with entry points of one of Airflow's groups, each with its version."""
+        found = self.installed().items()
+        return tuple(sorted(f"{name}=={one.version}" for name, one in found if group in one.provides))
 
     @property
     def airflow(self) -> str:

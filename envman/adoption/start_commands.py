@@ -44,6 +44,9 @@ _KEY = re.compile(r"^(?P<indent>\s*)(?P<key>[\w-]+):(?P<space>\s*)(?P<value>.*)$
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
 _ITEM = re.compile(r"^(?P<indent>\s*)-\s+(?P<value>.*?)\s*$")
 _SHELLS = ("bash", "sh", "/bin/bash", "/bin/sh", "/usr/bin/bash")
+LONGEST_LINE = 4000
+"""Characters of a command that is looked at."""
+
 PLAIN = re.compile(r"[\w@+=:,./-]+")
 """Paths that need no quotes, wherever a command stands."""
 
@@ -144,6 +147,9 @@ class _Editor:
             return self._command.text(component, match["rest"])
 
         if re.search(r"\benvman\b", text):
+            return text
+        if len(text) > LONGEST_LINE:
+            self.by_hand.append(f"line {number + 1}")
             return text
         replaced = _COMMAND.sub(new, text)
         if _COMMAND.search(text) is None and _UNCLEAR.search(text):

@@ -101,6 +101,8 @@ def _locked(reporter: Reporter, outcome: AdoptOutcome, offline: bool) -> AdoptOu
 def _show(reporter: Reporter, outcome: AdoptOutcome) -> None:
     reporter.say(f"Airflow {outcome.airflow} on Python {outcome.python}: {outcome.interpreter}")
     found = outcome.found
+    count = len(found["distributions"])
+    reporter.say(f"{count} packages are installed, {len(outcome.providers)} of them providers")
     bundles = [(one["name"], one["path"] or one["classpath"], one["team"] or "-") for one in found["bundles"]]
     reporter.table(("bundle", "Dags", "team"), bundles)
     starts = [

@@ -23,6 +23,8 @@ from envman.inside.answer import answer
 if TYPE_CHECKING:
     from envman.inside.reports import AdoptionReport, AdoptionRequest, DistributionReport, PythonReport
 
+GROUPS = {"apache_airflow_provider", "airflow.plugins", "airflow.policy"}
+
 MOST = 20_000
 """Distributions that are told: more than anybody has."""
 
@@ -158,11 +160,19 @@ def _distribution(one: Distribution) -> DistributionReport | None:
             "has_record": one.read_text("RECORD") is not None,
             "origin": adoption_settings.shown(str(direct.get("url") or "")),
             "commit": _text_of(direct.get("vcs_info"), "commit_id"),
+            "provides": _airflows_groups(one.read_text("entry_points.txt") or ""),
             "editable": _is_on(direct.get("dir_info"), "editable")
             or (is_egg_link and _is_source(str(one.locate_file("")))),
         }
     except Exception:  # noqa: BLE001  # metadata is strangers', and may be anything
         return None
+
+
+def _airflows_groups(text: str) -> list[str]:
+    """The groups of entry points by which a distribution is a provider, a plugin or a policy."""
+    lines = (line.strip() for line in text.splitlines())
+    groups = {line[1:-1].strip() for line in lines if line.startswith("[") and line.endswith("]")}
+    return sorted(groups & GROUPS)
 
 
 def _is_source(folder: str) -> bool:

@@ -170,6 +170,7 @@ if TYPE_CHECKING:
         has_record: bool
         origin: str
         commit: str
+        provides: list[str]
         editable: bool
 
     class SettingReport(TypedDict):

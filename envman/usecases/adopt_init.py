@@ -83,6 +83,7 @@ class AdoptOutcome:
     way: str
     environment: str
     root: str
+    providers: tuple[str, ...]
     pins: tuple[str, ...]
     overrides: tuple[str, ...]
     differences: tuple[VersionDifference, ...]
@@ -209,6 +210,7 @@ def _outcome(project: AdoptedProject, folder: Path, told: Sequence[str]) -> Adop
         way=project.stage.way.value,
         environment=ENVIRONMENT,
         root=project.published,
+        providers=live.that_provide("apache_airflow_provider"),
         pins=today.pins,
         overrides=today.overrides,
         differences=expected_differences(today.left_out),

@@ -32,6 +32,7 @@ def distribution(name: str, version: str, *requires: str, **more: Any) -> dict[s
         "has_record": True,
         "origin": "",
         "commit": "",
+        "provides": [],
         "editable": False,
         **more,
     }

@@ -70,6 +70,12 @@ def test_what_is_not_understood_is_named() -> None:
     assert (found.new, found.by_hand) == (found.old, ("line 2",))
 
 
+def test_a_line_without_end_is_left_to_a_person_at_once() -> None:
+    line = "ExecStart=/bin/sh -c ':" + "a:" * 400_000 + " airflow scheduler'\n"
+    found = changed(StartKind.SYSTEMD, line)
+    assert (found.new, found.by_hand) == (line, ("line 1",))
+
+
 COMPOSE = """\
 x-airflow-common: &airflow-common
   image: ${AIRFLOW_IMAGE_NAME:-apache/airflow:3.3.2}

@@ -239,7 +239,7 @@ def installed(site: Path, name: str, version: str, **files: str) -> None:
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     for file, text in {"RECORD": "", "INSTALLER": "pip\n", **files}.items():
-        (info / file.replace("_json", ".json")).write_text(text)
+        (info / file.replace("_json", ".json").replace("_txt", ".txt")).write_text(text)
 
 
 @pytest.fixture
@@ -248,7 +248,8 @@ def live(tmp_path: Path) -> Path:
     venv.create(tmp_path / "live", with_pip=False, symlinks=True)
     (site,) = (tmp_path / "live").glob("lib/python*/site-packages")
     installed(site, "apache-airflow-core", "3.3.2")
-    installed(site, "Frame_Two", "1.5")
+    groups = "[console_scripts]\na = a:b\n[apache_airflow_provider]\nprovider_info = a:b\n[airflow.plugins]\n"
+    installed(site, "Frame_Two", "1.5", entry_points_txt=groups)
     direct = {"url": "file:///src/rules", "dir_info": {"editable": True}}
     installed(site, "rules", "1.4", direct_url_json=json.dumps(direct))
     (site / "airflow/example_dags").mkdir(parents=True)
@@ -305,6 +306,8 @@ def test_a_live_airflow_is_read_and_not_changed(tmp_path: Path, live: Path) -> N
     for word in ("common (2 files)", "old.zip", "link.py", "broken.py", "p.py", "airflow_local_settings.py"):
         assert word in told
     assert "my_logs.CONFIG" in told
+    assert "of packages: frame-two==1.5" in told
+    assert outcome.providers == ("frame-two==1.5",)
     assert outcome.found["requirements"] == [f"{tmp_path}/home/requirements.txt"]
     assert outcome.found["examples"] == ["example_dags"]
     written = "".join(path.read_text() for path in (tmp_path / "project").rglob("*") if path.is_file())
