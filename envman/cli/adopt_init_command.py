@@ -21,7 +21,7 @@ def adopt_init_command(
     airflow: Annotated[
         Path, typer.Option("--airflow", metavar="PYTHON", help="The interpreter that Airflow runs in.")
     ],
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's new folder.")] = Path(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's new folder.")] = Path(
         "adopted"
     ),
     systemd: Annotated[

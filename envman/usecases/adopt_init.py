@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -239,7 +240,7 @@ def _written(files: Mapping[str, str], outcome: AdoptOutcome) -> AdoptOutcome:
             write_atomic(beside / name, text)
         open_workspace(beside)  # what the interpreter said may have made it wrong
         beside.chmod(0o755)
-        beside.rename(folder)
+        _put(beside, folder)
     except SpecError as error:
         what = f"says something that no spec can hold: {error.problems[0].what}"
         where = f"--airflow {outcome.interpreter}"
@@ -248,6 +249,16 @@ def _written(files: Mapping[str, str], outcome: AdoptOutcome) -> AdoptOutcome:
         if beside.exists():
             remove_tree(beside)
     return outcome
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Give the project its name, unless somebody has put something there; raises UsageError."""
+    try:
+        made.rename(folder)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            raise
+        raise UsageError(Problem(str(folder), "is there by now", "Name a new folder.")) from None
 
 
 def with_lock(outcome: AdoptOutcome, pins: Sequence[Pin]) -> AdoptOutcome:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -202,3 +206,17 @@ def test_a_secret_in_a_line_that_changes_keeps_the_file_out_of_the_diff() -> Non
     assert secret.new != secret.old
     assert shows_secrets(secret)
     assert start_diff([secret]) == ""
+
+
+PAGE = (Path(__file__).parents[2] / "docs/how-to/from-airflow.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", StartKind)
+def test_the_page_shows_what_is_written(kind: StartKind) -> None:
+    section = re.split(rf"### Switch: {kind.value}\n", PAGE, flags=re.IGNORECASE)[1]
+    shown = section.partition("```diff\n")[2].partition("```")[0]
+    old = "".join(f"{line[1:]}\n" for line in shown.splitlines() if line[:1] in " -")
+    new = "".join(f"{line[1:]}\n" for line in shown.splitlines() if line[:1] in " +")
+    root = re.search(r"--root ([^\s\"]+)", new)
+    assert root is not None
+    assert changed(kind, old, replace(COMMAND, root=root[1], components=("dag-processor",))).new == new
