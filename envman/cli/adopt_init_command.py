@@ -16,6 +16,30 @@ from envman.errors import EnvmanError
 from envman.system.processes import Processes
 from envman.usecases.adopt_init import AdoptOutcome, AdoptRequest, adopt_init, with_lock
 
+SystemdOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="DIR", help="Folder with systemd units, or a unit. Repeatable. Default: the system's."
+    ),
+]
+ComposeOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Compose file. Repeatable. Default: the one in this folder."),
+]
+HelmOption = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE", help="Values of the Helm chart. Repeatable.")
+]
+ProgramOption = Annotated[
+    str,
+    typer.Option("--envman", metavar="PATH", help="envman's path in start commands. Default: this one's."),
+]
+NewRootOption = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR", help="Root folder of the environments. Default: .venvs in DIR; in images, /venv."
+    ),
+]
+
 
 def adopt_init_command(
     airflow: Annotated[
@@ -24,31 +48,11 @@ def adopt_init_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's new folder.")] = Path(
         "adopted"
     ),
-    systemd: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="DIR", help="Folder with systemd units, or a unit. Repeatable. Default: the system's."
-        ),
-    ] = None,
-    compose: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Compose file. Repeatable. Default: the one in this folder."),
-    ] = None,
-    helm_values: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Values of the Helm chart. Repeatable.")
-    ] = None,
-    program: Annotated[
-        str,
-        typer.Option(
-            "--envman", metavar="PATH", help="envman's path in start commands. Default: this one's."
-        ),
-    ] = "",
-    root: Annotated[
-        str,
-        typer.Option(
-            metavar="DIR", help="Root folder of the environments. Default: .venvs in DIR; in images, /venv."
-        ),
-    ] = "",
+    systemd: SystemdOption = None,
+    compose: ComposeOption = None,
+    helm_values: HelmOption = None,
+    program: ProgramOption = "",
+    root: NewRootOption = "",
     lock: Annotated[
         bool, typer.Option("--lock", help="Lock it at once, and compare the lock with what is installed.")
     ] = False,
@@ -71,16 +75,11 @@ def adopt_init_command(
         if not as_json:
             _show(reporter, outcome)
         if lock:
-            try:
-                outcome = _locked(reporter, outcome, offline)
-            except EnvmanError:
-                if not as_json:
-                    _show_differences(reporter, outcome, is_locked=False)
-                raise
+            outcome = _locked(reporter, outcome, offline)
         if as_json:
             reporter.result(outcome)
-            return
-        _show_differences(reporter, outcome, is_locked=lock)
+        else:
+            _show_differences(reporter, outcome, is_locked=lock)
 
 
 def _locked(reporter: Reporter, outcome: AdoptOutcome, offline: bool) -> AdoptOutcome:
@@ -91,8 +90,13 @@ def _locked(reporter: Reporter, outcome: AdoptOutcome, offline: bool) -> AdoptOu
     from envman.uv.runner import Upgrade
 
     workspace = open_workspace(Path(outcome.folder))
-    with progress(reporter) as report:
-        lock(workspace, (), LockOptions(Upgrade(), source(workspace, offline), 1), report).raise_errors()
+    try:
+        with progress(reporter) as report:
+            lock(workspace, (), LockOptions(Upgrade(), source(workspace, offline), 1), report).raise_errors()
+    except EnvmanError:
+        if not reporter.as_json:
+            _show_differences(reporter, outcome, is_locked=False)
+        raise
     (environment,) = workspace.choose([outcome.environment])
     path = workspace.lock_path(environment)
     return with_lock(outcome, parse_pins(path.read_text(encoding="utf-8"), str(path), environment.name))
