@@ -33,6 +33,7 @@ LANES = {
     "unit": Lane(
         (
             *(
+                "adoption",
                 "airflow",
                 "deployment",
                 "door",

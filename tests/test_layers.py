@@ -39,17 +39,18 @@ ARROWS = {
     "release": "build errors image inside lock names oci resolver spec store system",
     "build": "confine errors inside lock names packages resolver signing spec store system uv",
     "launch": "errors inside resolver signing store system",
+    "adoption": "errors names spec system",
     "deployment": "build confine errors launch lock release resolver spec store system",
     "confine": "errors launch system",
     "door": "inside",
     "airflow": "confine door errors inside launch resolver store system",
     "inside": "",
     "usecases": (
-        "build deployment errors image inside launch lock names oci packages release resolver servers signing "
+        "adoption build deployment errors image inside launch lock names oci packages release resolver servers signing "
         "spec store system uv"
     ),
     "cli": (
-        "build deployment errors image launch lock oci packages resolver servers signing spec store system usecases uv"
+        "adoption build deployment errors image launch lock oci packages resolver servers signing spec store system usecases uv"
     ),
     "__main__": "cli launch",
     "image_main": "__main__",
@@ -70,6 +71,9 @@ PURE = {
     "servers": "figures preloads",
     "deployment": "editor_settings facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group markdown registry stage_words terminal",
+    "deployment": "facts finding findings queue_findings render service_files settings unread_options",
+    "adoption": "airflow_stage findings_of_adoption found_airflow project_text start_commands start_diff todays_versions",
+    "cli": "lazy_group registry stage_words terminal",
     "door": "breach frames lines listing log_lines msgpack_values parse_result requests rules server_answer",
     "airflow": "bundle_version capacity parse_order suspects upstream upstream_name upstream_triggerer",
     "inside": "protocol reports",

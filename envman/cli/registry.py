@@ -163,3 +163,10 @@ IMAGE_COMMANDS = (
     CommandEntry("diff", "Say what differs between two images: base, environments, packages.", "image"),
     CommandEntry("list", "List the images in envman's cache.", "image"),
 )
+ADOPT_COMMANDS = (
+    CommandEntry(
+        "init",
+        "Read a live Airflow, and write a project with an environment of exactly today's versions.",
+        "adopt",
+    ),
+)

@@ -12,6 +12,9 @@ from envman.resolver.table import Table
 EXAMPLES = "example_dags"
 """The bundle of Airflow's own example Dags."""
 
+EXAMPLES_OF_PROVIDERS = "-example-dags"
+"""How the names of the bundles with providers' example Dags end."""
+
 BUNDLE_LIST = ("dag_processor", "dag_bundle_config_list")
 _REGISTER = (
     "Say in envman.toml where it is, by its path or classpath; or add it to Airflow's list of bundles."
@@ -128,7 +131,7 @@ def _with_teams(
     problems += [
         Problem(f"bundle '{name}'", "is in envman.toml, but not in Airflow's list of bundles", _REGISTER)
         for name in table.names("bundle")
-        if name not in known
+        if name not in known and name != EXAMPLES and not name.endswith(EXAMPLES_OF_PROVIDERS)
     ]
     return listed, problems
 

@@ -186,3 +186,83 @@ if TYPE_CHECKING:
         errors: dict[str, str]
         state: str
         tasks: list[TaskReport]
+    class AdoptionRequest(TypedDict):
+        """Of `adoption_probe`: options that may be told, and folders to look for requirements files in."""
+
+        options: list[list[str]]
+        beside: list[str]
+
+    class PythonReport(TypedDict):
+        """An interpreter, its base, and what markers (PEP 508) compare with."""
+
+        executable: str
+        base: str
+        prefix: str
+        platform: str
+        markers: dict[str, str]
+
+    class DistributionReport(TypedDict):
+        """An installed distribution; `origin` is empty where it came from an index, as far as it says."""
+
+        name: str
+        version: str
+        requires: list[str]
+        requires_python: str
+        folder: str
+        installer: str
+        has_record: bool
+        origin: str
+        commit: str
+        provides: list[str]
+        editable: bool
+
+    class SettingReport(TypedDict):
+        """An option of Airflow's, its value (empty where it is not told) and where it is set."""
+
+        section: str
+        option: str
+        value: str
+        place: str
+
+    class LiveBundleReport(TypedDict):
+        """A Dag bundle: `path` of one that is a folder, else its class's arguments, without secrets."""
+
+        name: str
+        classpath: str
+        path: str
+        arguments: dict[str, object]
+        withheld: list[str]
+        team: str
+        place: str
+
+    class FolderReport(TypedDict):
+        """A bundle's folder. `beside` are modules of its own that its files import, by how many do."""
+
+        folder: str
+        is_there: bool
+        files: int
+        archives: list[str]
+        links: list[str]
+        beside: dict[str, int]
+        unreadable: dict[str, str]
+        truncated: bool
+
+    class AdoptionReport(TypedDict):
+        """What a live Airflow consists of."""
+
+        python: PythonReport
+        distributions: list[DistributionReport]
+        home: str
+        configuration: str
+        problem: str
+        settings: list[SettingReport]
+        withheld: list[SettingReport]
+        bundles: list[LiveBundleReport]
+        examples: list[str]
+        folders: list[FolderReport]
+        plugins_folder: str
+        plugins: list[str]
+        local_settings: list[str]
+        requirements: list[str]
+        python_path: list[str]
+        pip_configuration: list[str]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
+from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS
 from tests.conftest import Deployment
 
 SPEC = "annotated_types packaging pydantic pydantic_core tomli typing_extensions typing_inspection"
@@ -77,6 +77,7 @@ MAY_LOAD = {
     "airflow-config": (SPEC, f"{PUBLISHED} deployment launch", "airflow_config"),
     "units": ("", f"{PUBLISHED} deployment launch", "units"),
     "schema": (SPEC, PUBLISHED, ""),
+    "adopt init": (SPEC, f"{DECLARED} adoption", "adopt_init"),
     "image containerfile": (f"{SPEC} python_discovery uv", BUILT_IMAGES, "images.image_containerfile"),
     "image stage": (f"{SPEC} python_discovery uv", BUILT_IMAGES, "images.image_stage"),
     "image engines": ("", IMAGES, "images.image_engines"),
@@ -181,7 +182,7 @@ def run(deployment: Deployment, words: str, **variables: str) -> set[str]:
 
 
 def test_every_command_has_its_row() -> None:
-    assert set(MAY_LOAD) == {entry.words for entry in (*COMMANDS, *IMAGE_COMMANDS)}
+    assert set(MAY_LOAD) == {entry.words for entry in (*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS)}
 
 
 @pytest.mark.parametrize("words", MAY_LOAD)

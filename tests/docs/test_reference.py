@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from envman.adoption.todays_versions import Contradiction, Doubt, LeftOut, VersionDifference
 from envman.errors import ExitCode
 from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
@@ -19,6 +20,7 @@ from envman.resolver.table import Table
 from envman.store.manifest import Manifest
 from envman.usecases.bisect import BisectOutcome, BisectStep
 from envman.usecases.dag_diff import DagDifference, DagDifferences
+from envman.usecases.adopt_init import AdoptOutcome, ChangedStart
 from envman.usecases.images.image_catalog import (
     ImageDiffOutcome,
     InspectOutcome,
@@ -151,6 +153,9 @@ IMAGES: dict[str, tuple[type, ...]] = {
     "bisect": (BisectOutcome, BisectStep, Moved),
 }
 """Results about images, the cache and changes, by the heading of their section; they have no example."""
+    "adopt init": (AdoptOutcome, VersionDifference, LeftOut, Doubt, Contradiction, ChangedStart),
+}
+"""Results about images, the cache and the live Airflow, by the heading of their section; they have no example."""
 
 
 @pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)
