@@ -145,3 +145,10 @@ IMAGE_COMMANDS = (
     CommandEntry("diff", "Say what differs between two images: base, environments, packages.", "image"),
     CommandEntry("list", "List the images in envman's cache.", "image"),
 )
+ADOPT_COMMANDS = (
+    CommandEntry(
+        "prove",
+        "Parse every file in the live Airflow and in its bundle's environment, and say what differs.",
+        "adopt",
+    ),
+)

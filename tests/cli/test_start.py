@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
+from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS
 from tests.conftest import Deployment
 
 SPEC = "annotated_types packaging pydantic pydantic_core tomli typing_extensions typing_inspection"
@@ -64,6 +64,7 @@ MAY_LOAD = {
     "sbom": (SPEC, f"{DECLARED} packages", "sbom"),
     "doctor": (SPEC, f"{DECLARED} build confine deployment image inside launch release", "doctor"),
     "check": ("", f"{PUBLISHED} confine deployment inside launch", "check"),
+    "adopt prove": (SPEC, f"{DECLARED} adoption confine deployment inside launch", "adopt_prove"),
     "preload": ("", f"{PUBLISHED} confine deployment inside launch servers", "preload"),
     "top": ("psutil", f"{LAUNCH} servers usecases", "top"),
     "airflow-config": (SPEC, f"{PUBLISHED} deployment launch", "airflow_config"),
@@ -173,7 +174,7 @@ def run(deployment: Deployment, words: str, **variables: str) -> set[str]:
 
 
 def test_every_command_has_its_row() -> None:
-    assert set(MAY_LOAD) == {entry.words for entry in (*COMMANDS, *IMAGE_COMMANDS)}
+    assert set(MAY_LOAD) == {entry.words for entry in (*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS)}
 
 
 @pytest.mark.parametrize("words", MAY_LOAD)

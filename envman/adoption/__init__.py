@@ -1,0 +1,1 @@
+"""How a deployment of stock Airflow comes to environments: what is proved of it."""

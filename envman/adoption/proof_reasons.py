@@ -1,0 +1,238 @@
+"""Why two parses of a file differ, as far as that can be said. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from envman.adoption.proof import VersionChange, ProofDifference
+from envman.adoption.proof_gaps import ABSENT, DAG, ERROR, PYTHON_WARNING, ProofGap, gaps
+from envman.adoption.proof_parse import FileParse
+
+REASONS = {
+    # word: whether what it explains is harmless
+    "itself": True,
+    "path": True,
+    "traceback": True,
+    "variable": False,
+    "module": False,
+    "missing file": False,
+    "package": False,
+    "python": False,
+    "error": False,
+    "listing": False,
+    "": False,
+}
+"""What a difference may come from; the empty one: nobody knows."""
+
+LONGEST = 2_000
+"""Characters of a value that a report shows."""
+
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
+_NO_NAME = re.compile(r"cannot import name '\w+' from '([\w.]+)'")
+_NO_FILE = re.compile(r"(?:FileNotFoundError|PermissionError|NotADirectoryError): .*?'([^'\n]+)'")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+_LIBRARY = re.compile(r"/lib(?:64)?/python3\.\d+t?/")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a file besides its two first parses.
+
+    Of the live interpreter: `again` are more parses, `narrow` is one with the variables of the environment;
+    `versions` are those of the packages that differ, `owners` the packages that have modules, `outside` the
+    modules' files. `variables` are those that differ and that the file reads, `changes` the packages that
+    differ and that it loads; `folders` are what a path may begin with on either side, and the word for it.
+    """
+
+    again: Sequence[FileParse] = ()
+    narrow: FileParse | None = None
+    variables: Sequence[str] = ()
+    folders: Mapping[str, str] = field(default_factory=dict)
+    changes: Sequence[VersionChange] = ()
+    pythons: tuple[str, str] = ("", "")
+    versions: Mapping[str, str] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    outside: Mapping[str, str] = field(default_factory=dict)
+    environment: str = ""
+    whole: bool = True
+
+
+def explained(old: FileParse, new: FileParse, evidence: Evidence) -> tuple[ProofDifference, ...]:
+    """All differences of two parses, each with its reason."""
+    found = gaps(old, new, evidence.whole)
+    unsteady = {gap.place for other in evidence.again for gap in gaps(old, other, evidence.whole)}
+    narrow = (
+        None if evidence.narrow is None else {gap.place for gap in gaps(evidence.narrow, new, evidence.whole)}
+    )
+    errors = any(gap.kind == ERROR and gap.new != ABSENT for gap in found)
+    ids_vary = _ids_vary(old, new, evidence.again)
+    told = []
+    for gap in found:
+        if gap.place in unsteady or (gap.kind == DAG and ids_vary):
+            told.append(difference(gap, "itself", f"it differs from one parse to the next: {_nature(gap)}"))
+        elif words := _path(gap, evidence.folders):
+            told.append(difference(gap, "path", words))
+        elif narrow is not None and gap.place not in narrow:
+            told.append(_variable(gap, evidence))
+        elif gap.kind == DAG and gap.new == ABSENT and errors:
+            told.append(difference(gap, "error", "the file has an import error there"))
+        else:
+            told.append(_error(gap, evidence) or _version(gap, evidence))
+    return tuple(told)
+
+
+def missing_modules(errors: Iterable[str]) -> set[str]:
+    """The modules that import errors say are not there."""
+    return {found for text in errors for find in (_NO_MODULE, _NO_NAME) for found in find.findall(text)}
+
+
+def difference(gap: ProofGap, reason: str, why: str, remedy: str = "") -> ProofDifference:
+    """A difference with its reason."""
+    return ProofDifference(
+        kind=gap.kind,
+        dag=gap.dag,
+        path=gap.path.lstrip("/"),
+        old=shown(gap.old),
+        new=shown(gap.new),
+        reason=reason,
+        why=why,
+        harmless=REASONS[reason],
+        remedy=remedy,
+    )
+
+
+def shown(value: Any) -> str:
+    """A value as a report has it."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
+
+
+def _ids_vary(old: FileParse, new: FileParse, again: Sequence[FileParse]) -> bool:
+    """Whether the file gives Dags of other names each time, and as many of them on both sides."""
+    return len(old.dags) == len(new.dags) and any(
+        other.dags.keys() != old.dags.keys() and len(other.dags) == len(old.dags) for other in again
+    )
+
+
+def _nature(gap: ProofGap) -> str:
+    """What kind of a value it looks like."""
+    old, new = gap.old, gap.new
+    if isinstance(old, list) and isinstance(new, list) and _sorted(old) == _sorted(new):
+        return "the order of a set"
+    if all(isinstance(one, str) and _TIME.search(one) for one in (old, new)):
+        return "a time"
+    if all(isinstance(one, (int, float)) and one > 1e9 for one in (old, new)):
+        return "a time"
+    return "a random value, a time, or the order of a set"
+
+
+def _sorted(values: list[Any]) -> list[str]:
+    return sorted(json.dumps(one, sort_keys=True, default=str) for one in values)
+
+
+def _path(gap: ProofGap, folders: Mapping[str, str]) -> str:
+    """Whether it is the same but for where things are: where the bundle is, or the interpreter."""
+    if gap.path.endswith("/relative_fileloc"):
+        return "a path: it counts from the bundle's folder"
+    if not isinstance(gap.old, str) or not isinstance(gap.new, str) or gap.kind == DAG:
+        return ""
+    (old, _), (new, words) = _placed(gap.old, folders), _placed(gap.new, folders)
+    if old != new:
+        return ""
+    return f"a path: {', '.join(sorted(words))}"
+
+
+def _placed(text: str, folders: Mapping[str, str]) -> tuple[str, set[str]]:
+    words = set()
+    for folder, word in sorted(folders.items(), key=lambda one: -len(one[0])):
+        if folder in text:
+            text = text.replace(folder, f"<{word}>")
+            words.add(word)
+    return _LIBRARY.sub("/lib/python/", text), words
+
+
+def _variable(gap: ProofGap, evidence: Evidence) -> ProofDifference:
+    names = list(evidence.variables)
+    if not names:
+        what = "the variables of the environment: with those it is the same in the live interpreter"
+        return difference(
+            gap, "variable", what, "Compare: envman check names variables that workloads do not get."
+        )
+    listed = ", ".join(names)
+    plural = "variables" if len(names) > 1 else "variable"
+    why = f"the {plural} {listed}, which workloads of {evidence.environment} do not get as it is set here"
+    spec = f"environments/{evidence.environment}.toml"
+    passed = ", ".join(f'"{name}"' for name in names)
+    return difference(gap, "variable", why, f"To hand it on, in {spec}: [variables] pass = [{passed}]")
+
+
+def _error(gap: ProofGap, evidence: Evidence) -> ProofDifference | None:
+    """What an import error that only the environment has says of itself."""
+    if gap.kind != ERROR or gap.new == ABSENT:
+        return None
+    old, new = _last(gap.old), _last(gap.new)
+    if gap.old != ABSENT and _placed(old, evidence.folders)[0] == _placed(new, evidence.folders)[0]:
+        return difference(gap, "traceback", "the same error, by way of other lines of libraries")
+    for module in sorted(missing_modules([new])):
+        return _module(gap, module, evidence)
+    found = _NO_FILE.search(new)
+    if found:
+        remedy = (
+            "Put the file where both find it, such as into the bundle, or into a package of the environment."
+        )
+        return difference(gap, "missing file", f"the file {found[1]} can't be opened there", remedy)
+    return None
+
+
+def _module(gap: ProofGap, module: str, evidence: Evidence) -> ProofDifference:
+    owner = evidence.owners.get(module, "")
+    if owner:
+        version = evidence.versions.get(owner)
+        pinned = f"{owner}=={version}" if version else owner
+        why = f"the module {module} is not there; the live interpreter has it from {pinned}"
+        return difference(gap, "module", why, f"Run: envman add {evidence.environment} '{pinned}'")
+    if file := evidence.outside.get(module):
+        why = f"the module {module} is not there; the live interpreter finds it at {file}"
+        remedy = (
+            "Put it into the bundle's folder, into the plugins folder, or into a package of the environment."
+        )
+        return difference(gap, "module", why, remedy)
+    remedy = f"Add the package that has it: envman add {evidence.environment} PACKAGE"
+    return difference(gap, "module", f"the module {module} is not there", remedy)
+
+
+def _version(gap: ProofGap, evidence: Evidence) -> ProofDifference:
+    changes = sorted(evidence.changes, key=lambda one: (not _named(one, gap), one.package))
+    if changes:
+        listed = ", ".join(
+            f"{one.package} {one.old or '(none)'} -> {one.new or '(none)'}" for one in changes[:5]
+        )
+        more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
+        why = f"packages of other versions that the file loads: {listed}{more}"
+        first = changes[0]
+        remedy = "Look at it, and keep it if it is meant"
+        if first.old:
+            remedy += f"; or pin: envman add {evidence.environment} '{first.package}=={first.old}'"
+        return difference(gap, "package", why, f"{remedy}.")
+    old, new = evidence.pythons
+    if old.split(".")[:2] != new.split(".")[:2]:
+        remedy = "Look at it, and keep it if it is meant; or change requires-python."
+        return difference(gap, "python", f"perhaps another Python: {old} -> {new}", remedy)
+    return difference(gap, "", "", "Parse the file by hand on both sides, and look at what it depends on.")
+
+
+def _named(change: VersionChange, gap: ProofGap) -> bool:
+    """Whether a difference speaks of a package."""
+    name = change.package.lower().replace("-", "_")
+    text = f"{gap.path} {shown(gap.old)} {shown(gap.new)}" if gap.kind != PYTHON_WARNING else shown(gap.path)
+    return name in text.lower().replace("-", "_").replace(".", "_")
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    return lines[-1]
