@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from envman.adoption.proof import VersionChange, ProofDifference, ProvedBundle, ProvedFile, verdict
+from envman.adoption.proof import ProofDifference, ProvedBundle, ProvedFile, VersionChange, verdict
 from envman.adoption.proof_gaps import ABSENT, ERROR, FILE, PLUGIN, PRESENT, ProofGap, gaps
 from envman.adoption.proof_parse import FileParse
 from envman.adoption.proof_reasons import Evidence, difference, explained, missing_modules
-from envman.adoption.proof_runs import SEEDS, ProofAsk, ProofSide, ProofRun, needless_below
+from envman.adoption.proof_runs import SEEDS, ProofAsk, ProofRun, ProofSide, needless_below
 
 Ask = Callable[[ProofSide, ProofAsk], ProofRun]
 

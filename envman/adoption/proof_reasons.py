@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from envman.adoption.proof import VersionChange, ProofDifference
+from envman.adoption.proof import ProofDifference, VersionChange
 from envman.adoption.proof_gaps import ABSENT, DAG, ERROR, PYTHON_WARNING, ProofGap, gaps
 from envman.adoption.proof_parse import FileParse
 

@@ -67,9 +67,8 @@ def adopt_prove_command(
     """Parse every file in the live Airflow and in its bundle's environment, and say what differs.
 
     As the Dag processor would, on both sides, without a database: serialized Dags, import errors and
-    warnings are compared, and what differs is explained where it can be. Ends with 0 where all is as before,
-    or differs harmlessly (times, random values, paths), and with 1 otherwise. What the files print goes to
-    standard error.
+    warnings are compared, and what differs is explained where it can be. Ends with 0 where all is as before
+    or differs harmlessly (times, random values, paths), else with 1. What files print goes to standard error.
 
     Examples: envman adopt prove --airflow /opt/airflow/bin/python --report proof.html · envman adopt prove
     --bundle sales --json

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from envman.adoption.proof import Proof
 from envman.adoption.proof_bundles import ProofPair, proved_bundle
-from envman.adoption.proof_runs import ProofAsk, ProofSide, ProofRun, run_side
+from envman.adoption.proof_runs import ProofAsk, ProofRun, ProofSide, run_side
 from envman.adoption.proof_sides import (
     LiveAirflow,
     check_live,
