@@ -100,8 +100,9 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing differs but what is harmless."""
-        return not self.problems()
+        """Whether there are files, and nothing differs but what is harmless."""
+        harmful = any(_harmful(bundle) for bundle in self.bundles)
+        return not harmful and not self.left_out and self.files() > 0
 
     def count(self, verdict: str) -> int:
         """How many files have a verdict."""
@@ -121,6 +122,7 @@ class Proof:
             Problem(f"{bundle.bundle}: {where}", headline(one), one.remedy)
             for bundle in self.bundles
             for where, one in _harmful(bundle)
+            if one.reason != "error"  # told of by the import error itself
         ]
         remedy = (
             "Give a bundle the folder it is in, or add a bundle; or leave it out, if it is no longer needed."

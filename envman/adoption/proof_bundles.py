@@ -61,8 +61,8 @@ def proved_bundle(pair: ProofPair, old: ProofRun, new: ProofRun, ask: Ask) -> Pr
     found = _differences(pair, runs, ask)
     return ProvedBundle(
         bundle=pair.bundle,
-        folder=pair.new.within,
-        old_folder=pair.old.folder,
+        folder=pair.new.place.within,
+        old_folder=pair.old.place.folder,
         environment=pair.environment,
         generation=pair.generation,
         python=new.facts.python,
@@ -71,7 +71,7 @@ def proved_bundle(pair: ProofPair, old: ProofRun, new: ProofRun, ask: Ask) -> Pr
         files=tuple(_file(file, runs, found[file]) for file in runs.files()),
         plugins=found[""],
         packages=changes,
-        needless=needless_below(pair.new.within),
+        needless=needless_below(pair.new.place.within),
     )
 
 
@@ -173,7 +173,7 @@ def _evidence(file: str, pair: ProofPair, runs: _Runs, again: ProofRun) -> Evide
 def _folders(pair: ProofPair, runs: _Runs) -> dict[str, str]:
     """What paths may begin with on either side, and the word for it."""
     own = {folder: "the interpreter" for run in (runs.old, runs.new) for folder in run.facts.folders}
-    bundles = dict.fromkeys((pair.old.within, pair.new.within), "the bundle's folder")
+    bundles = dict.fromkeys((pair.old.place.within, pair.new.place.within), "the bundle's folder")
     return {
         folder: word for folder, word in {**own, **bundles}.items() if folder.rstrip("/") not in _EVERYBODYS
     }

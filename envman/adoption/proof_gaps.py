@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -69,11 +70,20 @@ def differing(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, An
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted(old.keys() | new.keys()):
             yield from differing(old.get(name, ABSENT), new.get(name, ABSENT), f"{path}/{name}")
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new) and not reordered(old, new):
         for number, (one, other) in enumerate(zip(old, new, strict=True)):
             yield from differing(one, other, f"{path}/{number}")
     elif old != new or type(old) is not type(new):
         yield path, old, new
+
+
+def reordered(old: list[Any], new: list[Any]) -> bool:
+    """Whether two lists have the same items in another order."""
+    return old != new and Counter(map(_as_text, old)) == Counter(map(_as_text, new))
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def core_of(data: Any) -> Any:

@@ -39,21 +39,43 @@ class FileParse:
         return ", ".join(sorted(versions - {""}))
 
 
-def file_parse(line: Mapping[str, Any], home: str, inner: str = "") -> FileParse:
-    """Read it; `home` is the throw-away AIRFLOW_HOME, whose path is read as that word, `inner` how names of
-    files begin that are below the bundle's folder, where the interpreter's bundle is a folder above.
+@dataclass(frozen=True)
+class ParsePlace:
+    """Where files were parsed: the throw-away AIRFLOW_HOME, whose path is read as that word; the folder
+    that is a bundle's there; and the part of it that counts, from which files are named.
+    """
+
+    home: str
+    folder: str
+    within: str
+
+    @property
+    def inner(self) -> str:
+        """How names begin, from the bundle's folder, of the files that count."""
+        return f"{self.within.removeprefix(self.folder).strip('/')}/".lstrip("/")
+
+    def named(self, key: str, text: str) -> str:
+        """A text of a serialized Dag; where it says which file the Dag is of, from the part that counts."""
+        if key == "fileloc":
+            return text.removeprefix(f"{self.within.rstrip('/')}/")
+        return text.removeprefix(self.inner) if key == "relative_fileloc" else plain_text(text, self.home)
+
+
+def file_parse(line: Mapping[str, Any], place: ParsePlace) -> FileParse:
+    """Read it.
 
     What has another shape than that which was asked for is left out: a file's code may have written it.
     """
+    home = place.home
     dags: dict[str, Any] = {}
     for data in _list(line.get("dags")):
-        dags[_text(_dict(_dict(data).get("dag")).get("dag_id"))] = plain(data, home)
+        dags[_text(_dict(_dict(data).get("dag")).get("dag_id"))] = plain(data, place)
     return FileParse(
         seconds=_number(line.get("seconds")),
         ended=_text(line.get("ended")),
         dags=dags,
         errors={
-            file.removeprefix(inner): plain_text(_text(text), home)
+            file.removeprefix(place.inner): plain_text(_text(text), home)
             for file, text in _dict(line.get("errors")).items()
         },
         warnings=tuple(sorted(_dag_warning(one, home) for one in _list(line.get("warnings")))),
@@ -102,16 +124,16 @@ def _named_texts(value: Any, home: str) -> dict[str, str]:
     return {plain_text(name, home): plain_text(_text(text), home) for name, text in _dict(value).items()}
 
 
-def plain(value: Any, home: str, depth: int = 0) -> Any:
+def plain(value: Any, place: ParsePlace, key: str = "", depth: int = 0) -> Any:
     """A value of JSON without what is another for each process; tasks by their IDs, not by their places."""
     if isinstance(value, str):
-        return plain_text(value, home)
+        return place.named(key, value)
     if depth >= DEEPEST:
         return "(deeper than is looked)" if isinstance(value, (dict, list)) else value
     if isinstance(value, list):
-        return [plain(one, home, depth + 1) for one in value]
+        return [plain(one, place, "", depth + 1) for one in value]
     if isinstance(value, dict):
-        return {str(name): plain(_by_id(name, one), home, depth + 1) for name, one in value.items()}
+        return {str(name): plain(_by_id(name, one), place, name, depth + 1) for name, one in value.items()}
     return value
 
 

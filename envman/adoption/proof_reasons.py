@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envman.adoption.proof import ProofDifference, VersionChange
-from envman.adoption.proof_gaps import ABSENT, DAG, ERROR, PYTHON_WARNING, ProofGap, gaps
+from envman.adoption.proof_gaps import ABSENT, DAG, ERROR, PYTHON_WARNING, WARNING, ProofGap, gaps, reordered
 from envman.adoption.proof_parse import FileParse
 
 REASONS = {
@@ -35,6 +35,8 @@ _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _NO_NAME = re.compile(r"cannot import name '\w+' from '([\w.]+)'")
 _NO_FILE = re.compile(r"(?:FileNotFoundError|PermissionError|NotADirectoryError): .*?'([^'\n]+)'")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+_SECONDS = re.compile(r"1\d{9}(\.\d+)?")
+_SECRET = re.compile("pass|secret|token|key|credential", re.IGNORECASE)
 _LIBRARY = re.compile(r"/lib(?:64)?/python3\.\d+t?/")
 
 
@@ -68,11 +70,11 @@ def explained(old: FileParse, new: FileParse, evidence: Evidence) -> tuple[Proof
     narrow = (
         None if evidence.narrow is None else {gap.place for gap in gaps(evidence.narrow, new, evidence.whole)}
     )
-    errors = any(gap.kind == ERROR and gap.new != ABSENT for gap in found)
+    errors = any(gap.kind == ERROR and gap.old == ABSENT for gap in found)
     ids_vary = _ids_vary(old, new, evidence.again)
     told = []
     for gap in found:
-        if gap.place in unsteady or (gap.kind == DAG and ids_vary):
+        if gap.place in unsteady or (ids_vary and _is_of_one(gap, old, new)):
             told.append(difference(gap, "itself", f"it differs from one parse to the next: {_nature(gap)}"))
         elif words := _path(gap, evidence.folders):
             told.append(difference(gap, "path", words))
@@ -119,20 +121,22 @@ def _ids_vary(old: FileParse, new: FileParse, again: Sequence[FileParse]) -> boo
     )
 
 
+def _is_of_one(gap: ProofGap, old: FileParse, new: FileParse) -> bool:
+    """Whether it is about a Dag that only one side has."""
+    dag = gap.dag if gap.kind == DAG else gap.path.partition(": ")[0] if gap.kind == WARNING else ""
+    return dag in old.dags.keys() ^ new.dags.keys()
+
+
 def _nature(gap: ProofGap) -> str:
     """What kind of a value it looks like."""
     old, new = gap.old, gap.new
-    if isinstance(old, list) and isinstance(new, list) and _sorted(old) == _sorted(new):
+    if isinstance(old, list) and isinstance(new, list) and reordered(old, new):
         return "the order of a set"
     if all(isinstance(one, str) and _TIME.search(one) for one in (old, new)):
         return "a time"
-    if all(isinstance(one, (int, float)) and one > 1e9 for one in (old, new)):
+    if all(_SECONDS.fullmatch(str(one)) for one in (old, new)):
         return "a time"
     return "a random value, a time, or the order of a set"
-
-
-def _sorted(values: list[Any]) -> list[str]:
-    return sorted(json.dumps(one, sort_keys=True, default=str) for one in values)
 
 
 def _path(gap: ProofGap, folders: Mapping[str, str]) -> str:
@@ -168,7 +172,10 @@ def _variable(gap: ProofGap, evidence: Evidence) -> ProofDifference:
     why = f"the {plural} {listed}, which workloads of {evidence.environment} do not get as it is set here"
     spec = f"environments/{evidence.environment}.toml"
     passed = ", ".join(f'"{name}"' for name in names)
-    return difference(gap, "variable", why, f"To hand it on, in {spec}: [variables] pass = [{passed}]")
+    remedy = f"To hand it on, in {spec}: [variables] pass = [{passed}]"
+    if any(map(_SECRET.search, names)):
+        remedy += "; a secret better comes as a credential of the environment"
+    return difference(gap, "variable", why, f"{remedy}.")
 
 
 def _error(gap: ProofGap, evidence: Evidence) -> ProofDifference | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from envman.adoption.proof import NeedlessUse
 from envman.adoption.proof_needless import needless_uses
-from envman.adoption.proof_parse import FileParse, ProofInterpreter, file_parse, interpreter_facts
+from envman.adoption.proof_parse import FileParse, ParsePlace, ProofInterpreter, file_parse, interpreter_facts
 from envman.deployment.environment_script import Inside, InsideError
 from envman.errors import Problem
 from envman.inside.protocol import RUN
@@ -37,21 +37,11 @@ _NOT_LINKED = (".cfg", ".db", ".log", ".out", ".err", ".pid", ".generated", "-jo
 
 @dataclass(frozen=True)
 class ProofSide:
-    """One of the two interpreters for a bundle: the folder that is a bundle's there, its name, the part of it
-    that counts, and the throw-away AIRFLOW_HOME.
-    """
+    """One of the two interpreters for a bundle: the bundle's name there, and where its files are."""
 
     inside: Inside
-    folder: str
     bundle: str
-    within: str
-    home: str
-
-    @property
-    def inner(self) -> str:
-        """How names begin, from the bundle's folder, of the files that count."""
-        path = os.path.relpath(self.within, self.folder)
-        return "" if path == os.curdir else f"{path}/"
+    place: ParsePlace
 
 
 @dataclass(frozen=True)
@@ -99,15 +89,15 @@ def run_side(
                 left = _after(error, _take(out, run, side), left, run, side)
                 continue
             _take(out, run, side)
-            run.facts = interpreter_facts(answer, side.home)
+            run.facts = interpreter_facts(answer, side.place.home)
             return run
 
 
 def _request(side: ProofSide, asked: ProofAsk, files: list[str] | None, out: Path) -> ProofRequest:
     return {
-        "folder": side.folder,
+        "folder": side.place.folder,
         "bundle": side.bundle,
-        "within": side.within,
+        "within": side.place.within,
         "files": files,
         "times": asked.times,
         "timeout": asked.timeout,
@@ -133,7 +123,7 @@ def _take(out: Path, run: ProofRun, side: ProofSide) -> str:
             begun = line["begun"]
         elif isinstance(line.get("file"), str):
             begun = ""
-            parse = file_parse(line, side.home, side.inner)
+            parse = file_parse(line, side.place)
             run.parses.setdefault(_shown(line["file"], side), []).append(parse)
     return begun
 
@@ -157,17 +147,17 @@ def _after(
     files = [_whole(file, side) for file in run.listed] if left is None else left
     if begun not in files:
         raise error
-    ended = f"Parsing it ended the process that parses: {error.problems[0].what}"
+    ended = "Parsing it ended the process that parses"
     run.parses.setdefault(_shown(begun, side), []).append(FileParse(ended=ended))
     return files[files.index(begun) + 1 :]
 
 
 def _whole(file: str, side: ProofSide) -> str:
-    return str(Path(side.within, file))
+    return str(Path(side.place.within, file))
 
 
 def _shown(file: str, side: ProofSide) -> str:
-    return os.path.relpath(file, side.within)
+    return os.path.relpath(file, side.place.within)
 
 
 def link_home(live: str, home: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from envman.adoption.proof_parse import ProofInterpreter
+from envman.adoption.proof_parse import ParsePlace, ProofInterpreter
 from envman.adoption.proof_runs import ProofSide, link_home
 from envman.deployment.environment_script import Inside, inside_environment, without_database
 from envman.errors import Problem, UsageError
@@ -56,7 +56,7 @@ class LiveAirflow:
         if above:
             below = os.path.relpath(os.path.realpath(folder), os.path.realpath(above))
             within = os.path.normpath(Path(above, below))
-        return ProofSide(inside, above or folder, name or bundle, within, str(home))
+        return ProofSide(inside, name or bundle, ParsePlace(str(home), above or folder, within))
 
 
 def live_airflow(airflow: Path | None, dags: Sequence[Path], environ: Mapping[str, str]) -> LiveAirflow:
@@ -123,7 +123,7 @@ def environments_side(
     link_home(str(Path(AirflowConfiguration(environ).module_folders()[0]).parent), home)
     purpose = purpose_of_bundle(snapshot, bundle, environ)
     with inside_environment(snapshot, purpose, environ, str(home)) as inside:
-        yield ProofSide(inside, folder, bundle, folder, str(home))
+        yield ProofSide(inside, bundle, ParsePlace(str(home), folder, folder))
 
 
 def is_within(path: str, folder: str) -> bool:
