@@ -8,9 +8,6 @@ from typing import Any
 
 from envman.errors import Problem
 
-FORMAT = 1
-"""Of the document, besides the envelope's."""
-
 EQUAL, HARMLESS, DIFFERS = "equal", "harmless", "differs"
 
 
@@ -139,7 +136,7 @@ class Proof:
         """The same as values that JSON has."""
         counts = {name: self.count(name) for name in (EQUAL, HARMLESS, DIFFERS)}
         summary = {"files": self.files(), **counts, "same_errors": self.same_errors()}
-        return {"format": FORMAT, "holds": self.holds, "summary": summary, **asdict(self)}
+        return {**asdict(self), "summary": summary}
 
 
 def verdict(differences: Iterable[ProofDifference]) -> str:

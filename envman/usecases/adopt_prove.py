@@ -67,8 +67,9 @@ def prove(
     """
     started = time.monotonic()
     live = live_airflow(request.airflow, request.dags, environ)
-    snapshot = take_snapshot(store.root, AirflowConfiguration(environ).bundles)
-    folders, skipped = _folders(snapshot, request, live)
+    configuration = AirflowConfiguration(environ)
+    snapshot = take_snapshot(store.root, configuration.bundles)
+    folders, skipped = _folders(snapshot, request, configuration.local_folders())
 
     def ask(side: ProofSide, asked: ProofAsk) -> ProofRun:
         return run_side(side, asked, processes, on_line)
@@ -102,16 +103,16 @@ def prove(
 
 
 def _folders(
-    snapshot: Snapshot, request: ProveRequest, live: LiveAirflow
+    snapshot: Snapshot, request: ProveRequest, configured: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
     """The folder of each bundle that is proved; and those that have none on this host."""
     declared = _declared(request.project) if request.project else {}
-    names = request.bundles or tuple(declared) or tuple(snapshot.table.names("bundle")) or tuple(live.folders)
+    names = request.bundles or tuple(declared) or tuple(snapshot.table.names("bundle")) or tuple(configured)
     found: dict[str, str] = {}
     skipped = []
     for name in dict.fromkeys(names):
         snapshot.resolve(name)
-        folder = declared.get(name) or live.folders.get(name, "")
+        folder = declared.get(name) or configured.get(name, "")
         if folder and Path(folder).is_dir():
             found[name] = folder
         elif not request.bundles:

@@ -11,6 +11,14 @@ from typing import Any
 
 import pytest
 
+from envman.adoption.proof import (
+    NeedlessUse,
+    Proof,
+    ProofDifference,
+    ProvedBundle,
+    ProvedFile,
+    VersionChange,
+)
 from envman.errors import ExitCode
 from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
@@ -125,6 +133,8 @@ def test_a_field_that_is_missing_in_an_example_is_found() -> None:
     assert not agree(shape({"a": [{"b": 1}]}), shape({"a": {"b": 1}}))
 
 
+PROOF = (Proof, ProvedBundle, ProvedFile, ProofDifference, VersionChange, NeedlessUse)
+
 IMAGES: dict[str, tuple[type, ...]] = {
     "image build": (ImageOutcome, LayerOutcome),
     "image push": (PushOutcome,),
@@ -134,12 +144,15 @@ IMAGES: dict[str, tuple[type, ...]] = {
     "image stage": (StageOutcome,),
     "image engines": (EngineState,),
     "prune": (PruneOutcome, Unused),
+    "adopt prove": PROOF,
 }
-"""Results about images and the cache, by the heading of their section; they have no example."""
+"""Results about images, the cache and proofs, by the heading of their section; they have no example."""
 
 
 @pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)
-def test_every_field_of_results_about_images_is_on_the_page(heading: str, types: tuple[type, ...]) -> None:
+def test_every_field_of_results_without_an_example_is_on_the_page(
+    heading: str, types: tuple[type, ...]
+) -> None:
     section = page("json.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     listed = {words.rpartition(".")[2] for words in re.findall(r"`([^`]+)`", section)}
     assert {field.name for one in types for field in fields(one)} - {"facts"} <= listed
