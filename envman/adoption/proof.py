@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -115,12 +115,7 @@ class Proof:
 
     def problems(self) -> list[Problem]:
         """What differs and is not harmless; and a proof of nothing."""
-        found = [
-            Problem(f"{bundle.bundle}: {where}", headline(one), one.remedy)
-            for bundle in self.bundles
-            for where, one in _harmful(bundle)
-            if one.reason != "error"  # told of by the import error itself
-        ]
+        found = [problem for bundle in self.bundles for problem in _problems(bundle)]
         remedy = (
             "Give a bundle the folder it is in, or add a bundle; or leave it out, if it is no longer needed."
         )
@@ -157,6 +152,17 @@ def headline(one: ProofDifference) -> str:
     """A difference in a line."""
     what = f"{place(one)}: {_line(one.old)} -> {_line(one.new)}"
     return f"{what}: {one.why}" if one.why else f"{what}: not explained"
+
+
+def _problems(bundle: ProvedBundle) -> Iterator[Problem]:
+    """What is harmful in a bundle: of a file and a cause the first difference, and how many more."""
+    alike: dict[tuple[str, str, str], list[ProofDifference]] = {}
+    for where, one in _harmful(bundle):
+        if one.reason != "error":  # that is told of by the import error itself
+            alike.setdefault((where, one.why, one.remedy), []).append(one)
+    for (where, _, remedy), (first, *more) in alike.items():
+        others = f" (and {len(more)} more such differences)" if more else ""
+        yield Problem(f"{bundle.bundle}: {where}", headline(first) + others, remedy)
 
 
 def _harmful(bundle: ProvedBundle) -> list[tuple[str, ProofDifference]]:

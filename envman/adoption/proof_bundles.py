@@ -113,29 +113,33 @@ def _differences(pair: ProofPair, runs: _Runs, ask: Ask) -> dict[str, tuple[Proo
         timeout=pair.timeout,
     )
     again = ask(pair.old, asked) if differing or asked.modules else ProofRun(runs.old.facts)
-    known = {file: _evidence(file, pair, runs, again) for file in [*differing, ""]}
+    pairs |= _second_chances(pair, [file for file in differing if pairs[file][1].ended], pairs, ask)
+    known = {file: _evidence(pair, runs, again, file) for file in [*differing, ""]}
     found = {file: explained(*pairs[file], known[file]) for file in differing}
-    open_files = [file for file in differing if _is_open(found[file])]
+    open_files = [file for file in differing if any(not one.harmless for one in found[file])]
+    for file, parse in _narrow(pair, open_files, ask).items():
+        found[file] = explained(*pairs[file], replace(known[file], narrow=parse))
+    found[""] = tuple(replace(one, kind=PLUGIN) for one in explained(*plugins, known[""]))
+    single = {file: _one_side(file, runs) for file in runs.files() if file not in pairs}
+    return dict.fromkeys(runs.files(), ()) | single | found
+
+
+def _second_chances(
+    pair: ProofPair, files: list[str], pairs: Mapping[str, tuple[FileParse, FileParse]], ask: Ask
+) -> dict[str, tuple[FileParse, FileParse]]:
+    """Parses of files that ended in the environment, once more: the machine may have been busy."""
+    run = ask(pair.new, ProofAsk(files=tuple(files), timeout=pair.timeout)) if files else None
+    return {file: (pairs[file][0], run.parses[file][0]) for file in files if run and file in run.parses}
+
+
+def _narrow(pair: ProofPair, files: list[str], ask: Ask) -> dict[str, FileParse]:
+    """Parses in the live interpreter with the variables that the environment's workloads get."""
     variables = _variables_of_the_environment(pair)
-    if open_files and variables != {**pair.old.inside.variables}:
-        narrow = replace(pair.old, inside=replace(pair.old.inside, variables=variables))
-        run = ask(narrow, ProofAsk(files=tuple(open_files), timeout=pair.timeout))
-        for file in open_files:
-            if file in run.parses:
-                evidence = replace(known[file], narrow=run.parses[file][0])
-                found[file] = explained(*pairs[file], evidence)
-    told = explained(*plugins, known[""])
-    found[""] = tuple(replace(one, kind=PLUGIN) for one in told)
-    return (
-        dict.fromkeys(runs.files(), ())
-        | {file: _one_side(file, runs) for file in runs.files() if file not in pairs}
-        | found
-    )
-
-
-def _is_open(found: Iterable[ProofDifference]) -> bool:
-    """Whether there may be a variable behind it."""
-    return any(not one.harmless for one in found)
+    if not files or variables == dict(pair.old.inside.variables):
+        return {}
+    narrow = replace(pair.old, inside=replace(pair.old.inside, variables=variables))
+    run = ask(narrow, ProofAsk(files=tuple(files), timeout=pair.timeout))
+    return {file: run.parses[file][0] for file in files if file in run.parses}
 
 
 def _one_side(file: str, runs: _Runs) -> tuple[ProofDifference, ...]:
@@ -151,7 +155,7 @@ def _missing(parses: Iterable[FileParse]) -> set[str]:
     return {module for parse in parses for module in missing_modules(parse.errors.values())}
 
 
-def _evidence(file: str, pair: ProofPair, runs: _Runs, again: ProofRun) -> Evidence:
+def _evidence(pair: ProofPair, runs: _Runs, again: ProofRun, file: str) -> Evidence:
     parses = again.parses.get(file, [])
     loaded = {package for parse in parses for package in parse.loaded}
     read = {name for parse in parses for name in parse.read}

@@ -54,6 +54,10 @@ class ParsePlace:
         """How names begin, from the bundle's folder, of the files that count."""
         return f"{self.within.removeprefix(self.folder).strip('/')}/".lstrip("/")
 
+    def file(self, name: str) -> str:
+        """A file's name from the part that counts; Airflow 3.0 names it from the root."""
+        return name.removeprefix(f"{self.within.strip('/')}/").removeprefix(self.inner)
+
     def named(self, key: str, text: str) -> str:
         """A text of a serialized Dag; where it says which file the Dag is of, from the part that counts."""
         if key == "fileloc":
@@ -75,7 +79,7 @@ def file_parse(line: Mapping[str, Any], place: ParsePlace) -> FileParse:
         ended=_text(line.get("ended")),
         dags=dags,
         errors={
-            file.removeprefix(place.inner): plain_text(_text(text), home)
+            place.file(file): plain_text(_text(text), home)
             for file, text in _dict(line.get("errors")).items()
         },
         warnings=tuple(sorted(_dag_warning(one, home) for one in _list(line.get("warnings")))),

@@ -9,7 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envman.adoption.proof import ProofDifference, VersionChange
-from envman.adoption.proof_gaps import ABSENT, DAG, ERROR, PYTHON_WARNING, WARNING, ProofGap, gaps, reordered
+from envman.adoption.proof_gaps import (
+    ABSENT,
+    DAG,
+    ENDED,
+    ERROR,
+    PRESENT,
+    PYTHON_WARNING,
+    WARNING,
+    ProofGap,
+    gaps,
+    reordered,
+)
 from envman.adoption.proof_parse import FileParse
 
 REASONS = {
@@ -23,13 +34,18 @@ REASONS = {
     "package": False,
     "python": False,
     "error": False,
+    "mended": False,
     "listing": False,
     "": False,
 }
 """What a difference may come from; the empty one: nobody knows."""
 
+_ITSELF = "it differs from one parse to the next: "
+
 LONGEST = 2_000
 """Characters of a value that a report shows."""
+
+_AIRFLOW = {"apache-airflow", "apache-airflow-core", "apache-airflow-task-sdk"}
 
 _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 _NO_NAME = re.compile(r"cannot import name '\w+' from '([\w.]+)'")
@@ -65,26 +81,68 @@ class Evidence:
 
 def explained(old: FileParse, new: FileParse, evidence: Evidence) -> tuple[ProofDifference, ...]:
     """All differences of two parses, each with its reason."""
-    found = gaps(old, new, evidence.whole)
-    unsteady = {gap.place for other in evidence.again for gap in gaps(old, other, evidence.whole)}
-    narrow = (
-        None if evidence.narrow is None else {gap.place for gap in gaps(evidence.narrow, new, evidence.whole)}
-    )
-    errors = any(gap.kind == ERROR and gap.old == ABSENT for gap in found)
-    ids_vary = _ids_vary(old, new, evidence.again)
-    told = []
+    base, again = _settled([old, *evidence.again])
+    found = gaps(base, new, evidence.whole)
+    unsteady = {gap.place for other in again for gap in gaps(base, other, evidence.whole)}
+    narrow = _of_variables(found, new, evidence)
+    ids_vary = _ids_vary(base, new, again)
+    told = [difference(_once(old, base), "itself", _ITSELF + "a time-out, a crash or an import error")]
     for gap in found:
-        if gap.place in unsteady or (ids_vary and _is_of_one(gap, old, new)):
-            told.append(difference(gap, "itself", f"it differs from one parse to the next: {_nature(gap)}"))
+        if _is_unsteady(gap, unsteady) or (ids_vary and _is_of_one(gap, base, new)):
+            told.append(difference(gap, "itself", _ITSELF + _nature(gap)))
         elif words := _path(gap, evidence.folders):
             told.append(difference(gap, "path", words))
-        elif narrow is not None and gap.place not in narrow:
+        elif gap.place in narrow:
             told.append(_variable(gap, evidence))
-        elif gap.kind == DAG and gap.new == ABSENT and errors:
-            told.append(difference(gap, "error", "the file has an import error there"))
         else:
-            told.append(_error(gap, evidence) or _version(gap, evidence))
-    return tuple(told)
+            told.append(_consequence(gap, found) or _error(gap, evidence) or _version(gap, evidence))
+    return tuple(told if base is not old else told[1:])
+
+
+def _settled(parses: list[FileParse]) -> tuple[FileParse, list[FileParse]]:
+    """Of several parses in one interpreter, one that counts, and others that came as far: a time-out of a
+    busy machine, or an error that is there at times, is no reason for a Dag to be missing.
+    """
+    ended = [one for one in parses if not one.ended] or parses
+    good = [one for one in ended if not one.errors] or ended
+    return good[0], good[1:]
+
+
+def _once(old: FileParse, base: FileParse) -> ProofGap:
+    """What the first parse came to, where another one came further."""
+    what = old.ended or next(iter(old.errors.values()), "")
+    return ProofGap(ENDED, "", "", what, base.ended or PRESENT)
+
+
+def _is_unsteady(gap: ProofGap, unsteady: set[tuple[str, str, str]]) -> bool:
+    """Whether it differs in the live interpreter, too; of an import error what stands behind its kind."""
+    if gap.place not in unsteady:
+        return False
+    kinds = {_last(str(one)).partition(":")[0] for one in (gap.old, gap.new)}
+    return gap.kind != ERROR or len(kinds) == 1
+
+
+def _of_variables(found: list[ProofGap], new: FileParse, evidence: Evidence) -> set[tuple[str, str, str]]:
+    """The places that do not differ with the environment's variables; none where that parse came less far."""
+    places = {gap.place for gap in found}
+    if evidence.narrow is None:
+        return set()
+    left = gaps(evidence.narrow, new, evidence.whole)
+    if any(gap.kind in {ENDED, ERROR} and gap.place not in places for gap in left):
+        return set()
+    return places - {gap.place for gap in left}
+
+
+def _consequence(gap: ProofGap, found: list[ProofGap]) -> ProofDifference | None:
+    """What an import error, or the end of a parse, that one side alone has, explains of the file's Dags."""
+    ends = [one for one in found if one.kind in {ERROR, ENDED} and one.place != gap.place]
+    if gap.kind == DAG and any(gap.new == one.old == ABSENT for one in ends):
+        return difference(gap, "error", "the file can't be parsed there")
+    if gap.kind == DAG and any(gap.old == one.new == ABSENT for one in ends):
+        return difference(gap, "error", "the live interpreter can't parse the file")
+    if gap.kind in {ERROR, ENDED} and gap.new == ABSENT:
+        return difference(gap, "mended", "the live interpreter can't parse the file, the environment can")
+    return None
 
 
 def missing_modules(errors: Iterable[str]) -> set[str]:
@@ -223,7 +281,7 @@ def _version(gap: ProofGap, evidence: Evidence) -> ProofDifference:
         why = f"packages of other versions that the file loads: {listed}{more}"
         first = changes[0]
         remedy = "Look at it, and keep it if it is meant"
-        if first.old:
+        if first.old and first.package not in _AIRFLOW:
             remedy += f"; or pin: envman add {evidence.environment} '{first.package}=={first.old}'"
         return difference(gap, "package", why, f"{remedy}.")
     old, new = evidence.pythons

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 OLDEST = 3
 """The major version of Airflow from which on a Dag processor's parse gives what can be compared."""
 
+BEFORE: set[str] = set()
+"""The modules that are there before any file is parsed."""
+
+AIRFLOW = {"apache-airflow", "apache-airflow-core", "apache-airflow-task-sdk"}
+
 MODULE_ENDINGS = (".py", ".so", ".pyi")
 
 
@@ -60,6 +65,7 @@ def report(request: ProofRequest) -> ProofFacts:
         return facts
     import airflow.dag_processing.processor  # noqa: F401  # once for all forks, as the manager does
 
+    BEFORE.update(sys.modules)
     trial.end_with_forks()
     with open(request["out"], "a", encoding="utf-8") as stream:
         _parse_all(request, stream)
@@ -147,10 +153,17 @@ def _parsed(file: str, request: ProofRequest, owned: dict[str, str]) -> dict[str
         "errors": result.import_errors or {},
         "warnings": result.warnings or [],
         "python_warnings": [[one.filename, one.lineno, str(one.message)] for one in caught],
-        "loaded": sorted({owned[path] for path in loaded.values() if path in owned}),
+        "loaded": _loaded(loaded, owned),
         "modules": {name: loaded[name] for name in request["modules"] if loaded.get(name)},
         "read": sorted(read),
     }
+
+
+def _loaded(files: dict[str, str], owned: dict[str, str]) -> list[str]:
+    """The packages that a file has loaded; without those that Airflow itself loads, if there are others."""
+    every = {owned[path] for path in files.values() if path in owned}
+    of_airflow = {owned[path] for name, path in files.items() if name in BEFORE and path in owned}
+    return sorted((every - of_airflow) | (every & AIRFLOW) or every)
 
 
 def _watch_variables() -> set[str]:

@@ -148,7 +148,29 @@ def test_an_import_error_is_explained_by_what_it_says() -> None:
 def test_the_same_error_by_other_lines_is_harmless() -> None:
     old, new = ({"a/x.py": f"Traceback\n  line {number}\nValueError: no"} for number in (1, 2))
     assert reasons(parse(errors=old), parse(errors=new)) == [("traceback", True)]
-    assert reasons(parse(errors=old), parse()) == [("", False)]
+    assert reasons(parse(errors=old), parse()) == [("mended", False)]
+    assert reasons(parse(errors=old), parse(dag())) == [("mended", False), ("error", False)]
+
+
+def test_a_parse_that_failed_once_excuses_nothing() -> None:
+    """Such as a time-out of a busy machine: it makes no Dag, and no value, unsteady."""
+    failed = parse(ended="Parsing it took too long, and was killed")
+    broken = parse(errors=error("ConnectionError: no"))
+    old, new = parse(dag(a=1)), parse(dag(a=2))
+    for other in (failed, broken):
+        assert reasons(old, new, again=[other, old]) == [("", False)]
+        assert reasons(other, new, again=[old, old]) == [("itself", True), ("", False)]
+        assert reasons(other, old, again=[old, old]) == [("itself", True)]
+        assert reasons(old, parse(), again=[other]) == [("", False)]
+        assert reasons(old, other, again=[other])[0][1] is False
+        assert reasons(old, new, narrow=other, variables=["X"]) == [("", False)]
+    assert reasons(failed, new, again=[failed]) == [("mended", False), ("error", False)]
+
+
+def test_an_import_error_that_varies_excuses_no_error_of_another_kind() -> None:
+    old, again = (parse(errors=error(f"ValueError: at {number}")) for number in (1, 2))
+    assert reasons(old, parse(errors=error("ValueError: at 3")), again=[again]) == [("itself", True)]
+    assert reasons(old, parse(errors=error("KeyError: 3")), again=[again]) == [("", False)]
 
 
 def test_another_form_of_dags_is_compared_by_its_core() -> None:
