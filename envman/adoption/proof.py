@@ -29,7 +29,7 @@ class ProofDifference:
 @dataclass(frozen=True)
 class ProvedFile:
     """A file, relative to the bundle's folder: Dags of both sides, seconds on each (None: it is not found
-    there), import errors that are the same on both.
+    there), import errors that are the same on both; what differs, and how much more is not listed.
     """
 
     file: str
@@ -39,6 +39,7 @@ class ProvedFile:
     new_seconds: float | None
     same_errors: tuple[str, ...]
     differences: tuple[ProofDifference, ...]
+    more: int = 0
 
 
 @dataclass(frozen=True)

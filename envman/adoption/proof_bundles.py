@@ -14,6 +14,9 @@ from envman.adoption.proof_runs import SEEDS, ProofAsk, ProofRun, ProofSide, nee
 
 Ask = Callable[[ProofSide, ProofAsk], ProofRun]
 
+MOST_LISTED = 100
+"""Differences of a file that a proof lists: first those that are not harmless."""
+
 _OF_THE_PROOF = {"PATH", "VIRTUAL_ENV", "AIRFLOW_HOME", "PYTHONHASHSEED", "SHLVL", "PYTHONPATH"}
 """Variables that differ since there are two interpreters."""
 
@@ -208,5 +211,6 @@ def _file(file: str, runs: _Runs, found: tuple[ProofDifference, ...]) -> ProvedF
         old_seconds=old.seconds if file in runs.old.parses else None,
         new_seconds=new.seconds if file in runs.new.parses else None,
         same_errors=tuple(same),
-        differences=found,
+        differences=tuple(sorted(found, key=lambda one: one.harmless)[:MOST_LISTED]),
+        more=max(0, len(found) - MOST_LISTED),
     )

@@ -132,6 +132,7 @@ def _file(file: ProvedFile) -> str:
         f"<summary>{_state(file)} {_code(file.file)}</summary>",
     ]
     lines += [_difference(one) for one in file.differences]
+    lines += [f"<p>{file.more} more differences are not listed.</p>"] if file.more else []
     lines += [f"<h3>import error, the same in both</h3><pre>{_text(one)}</pre>" for one in file.same_errors]
     return "\n".join([*lines, "</details>"])
 

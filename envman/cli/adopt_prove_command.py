@@ -132,6 +132,8 @@ def _show_proof(reporter: Reporter, proof: Proof) -> None:
             for one in file.differences:
                 if one.harmless:
                     reporter.say(f"harmless: {bundle.bundle}: {file.file}: {place(one)}: {one.why}")
+            if file.more:
+                reporter.say(f"{bundle.bundle}: {file.file}: {file.more} more differences are not listed")
         for use in bundle.needless:
             asks = f" ({', '.join(use.asks)})" if use.asks else ""
             reporter.say(f"needless from now on: {bundle.bundle}: {use.file}:{use.line}: {use.name}{asks}")

@@ -21,6 +21,7 @@ from envman.adoption.proof_sides import (
     live_airflow,
 )
 from envman.adoption.proof_veil import Veil
+from envman.deployment.environment_script import InsideError
 from envman.errors import Problem, UsageError
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.resolver.snapshot import Snapshot
@@ -66,13 +67,19 @@ def prove(
     ResolveError for one without an environment, InsideError where an interpreter gives no answer.
     """
     started = time.monotonic()
+    veil = Veil(environ)
+    if request.timeout:
+        environ = {**environ, "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": str(request.timeout)}
     live = live_airflow(request.airflow, request.dags, environ)
     configuration = AirflowConfiguration(environ)
     snapshot = take_snapshot(store.root, configuration.bundles)
     folders, skipped = _folders(snapshot, request, configuration.local_folders())
 
     def ask(side: ProofSide, asked: ProofAsk) -> ProofRun:
-        return run_side(side, asked, processes, on_line)
+        try:
+            return run_side(side, asked, processes, on_line)
+        except InsideError as error:  # which quotes what was printed
+            raise InsideError(Problem(*map(veil.text, one.key())) for one in error.problems) from None
 
     with tempfile.TemporaryDirectory(prefix="envman-prove-") as temporary, ExitStack() as stack:
         Path(temporary).chmod(0o711)  # for the environments' users
@@ -99,7 +106,7 @@ def prove(
         skipped=tuple(skipped),
         seconds=round(time.monotonic() - started, 1),
     )
-    return Veil(environ).value(proof)
+    return veil.value(proof)
 
 
 def _folders(

@@ -107,6 +107,7 @@ MAY_COMPLETE = {
     # what is on the line: what a press of Tab imports
     "envman ": SHELL,
     "envman image ": SHELL,
+    "envman adopt ": SHELL,
     "envman build ": (
         "cli build confine errors inside lock names packages resolver signing spec store system usecases uv"
     ),
