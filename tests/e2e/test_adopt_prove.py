@@ -40,9 +40,10 @@ FILES = {
     ),
     "a/version.py": (
         f"{DAG}import warnings, envman_e2e_grid as grid\n"
+        "@task\ndef one(): pass\n"
         "with DAG('version'):\n"
         "    for number in range(int(grid.__version__[0])):\n"
-        "        task(task_id=f't{number}')(print)()\n"
+        "        one.override(task_id=f't{number}')()\n"
         "if grid.__version__ == '3.0':\n    warnings.warn('grid is old')\n"
     ),
     "a/module.py": f"{DAG}import plugin_c\ndag = DAG('module')\n",
