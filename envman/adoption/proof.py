@@ -155,15 +155,25 @@ def headline(one: ProofDifference) -> str:
     return f"{what}: {one.why}" if one.why else f"{what}: not explained"
 
 
+def alike(differences: Iterable[ProofDifference]) -> Iterator[tuple[ProofDifference, str]]:
+    """Of each cause the first difference, and a word about how many more it has."""
+    groups: dict[tuple[str, str], list[ProofDifference]] = {}
+    for one in differences:
+        groups.setdefault((one.why, one.remedy), []).append(one)
+    for first, *more in groups.values():
+        plural = "s" if len(more) > 1 else ""
+        yield first, f" (and {len(more)} more such difference{plural})" if more else ""
+
+
 def _problems(bundle: ProvedBundle) -> Iterator[Problem]:
-    """What is harmful in a bundle: of a file and a cause the first difference, and how many more."""
-    alike: dict[tuple[str, str, str], list[ProofDifference]] = {}
+    """What is harmful in a bundle."""
+    found: dict[str, list[ProofDifference]] = {}
     for where, one in _harmful(bundle):
         if one.reason != "error":  # that is told of by the import error itself
-            alike.setdefault((where, one.why, one.remedy), []).append(one)
-    for (where, _, remedy), (first, *more) in alike.items():
-        others = f" (and {len(more)} more such differences)" if more else ""
-        yield Problem(f"{bundle.bundle}: {where}", headline(first) + others, remedy)
+            found.setdefault(where, []).append(one)
+    for where, differences in found.items():
+        for one, more in alike(differences):
+            yield Problem(f"{bundle.bundle}: {where}", headline(one) + more, one.remedy)
 
 
 def _harmful(bundle: ProvedBundle) -> list[tuple[str, ProofDifference]]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from envman.adoption.proof import DIFFERS, EQUAL, HARMLESS, Proof, ProvedFile, place
+from envman.adoption.proof import DIFFERS, EQUAL, HARMLESS, Proof, ProvedFile, alike, place
 from envman.adoption.proof_page import page
 from envman.cli.completion import complete_bundle
 from envman.cli.options import (
@@ -129,9 +129,8 @@ def _show_proof(reporter: Reporter, proof: Proof) -> None:
         reporter.table(("bundle", "file", "dags", "before", "now", ""), rows, right=("before", "now"))
     for bundle in proof.bundles:
         for file in bundle.files:
-            for one in file.differences:
-                if one.harmless:
-                    reporter.say(f"harmless: {bundle.bundle}: {file.file}: {place(one)}: {one.why}")
+            for one, more in alike(one for one in file.differences if one.harmless):
+                reporter.say(f"harmless: {bundle.bundle}: {file.file}: {place(one)}: {one.why}{more}")
             if file.more:
                 reporter.say(f"{bundle.bundle}: {file.file}: {file.more} more differences are not listed")
         for use in bundle.needless:
