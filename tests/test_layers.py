@@ -41,6 +41,7 @@ ARROWS = {
     "launch": "errors inside resolver signing store system",
     "adoption": "errors names spec system",
     "deployment": "build confine errors launch lock release resolver spec store system",
+    "adoption": "deployment errors inside launch resolver system",
     "confine": "errors launch system",
     "door": "inside",
     "airflow": "confine door errors inside launch resolver store system",
@@ -51,6 +52,12 @@ ARROWS = {
     ),
     "cli": (
         "adoption build deployment errors image launch lock oci packages resolver servers signing spec store system usecases uv"
+        "adoption build deployment errors image inside launch lock names oci packages release resolver servers "
+        "signing spec store system uv"
+    ),
+    "cli": (
+        "adoption build deployment errors image launch lock oci packages resolver servers signing spec store "
+        "system usecases uv"
     ),
     "__main__": "cli launch",
     "image_main": "__main__",
@@ -71,6 +78,7 @@ PURE = {
     "servers": "figures preloads",
     "deployment": "editor_settings facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group markdown registry stage_words terminal",
+    "adoption": "proof proof_gaps proof_needless proof_page proof_parse proof_reasons proof_veil",
     "deployment": "facts finding findings queue_findings render service_files settings unread_options",
     "adoption": "airflow_stage findings_of_adoption found_airflow project_text start_commands start_diff todays_versions",
     "cli": "lazy_group registry stage_words terminal",

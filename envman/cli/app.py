@@ -64,6 +64,7 @@ app.add_typer(
         name="adopt",
         cls=_AdoptCommands,
         help="Take over an Airflow as it is, with a way back.",
+        help="From Airflow as it runs today to environments: prove that all Dags are as before.",
         no_args_is_help=True,
     )
 )

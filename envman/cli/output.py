@@ -153,7 +153,12 @@ class Reporter:
 
     def json(self, result: Any, problems: Iterable[Problem] = (), ok: bool = True) -> None:
         """Write the one JSON object of this command."""
-        document = {
+        self._wrote_json = True
+        write(sys.stdout, json.dumps(self.envelope(result, problems, ok), indent=2) + "\n")
+
+    def envelope(self, result: Any, problems: Iterable[Problem], ok: bool) -> dict[str, Any]:
+        """The one JSON object of this command, as values."""
+        return {
             "schema_version": SCHEMA_VERSION,
             "envman": __version__,
             "command": self.command,
@@ -164,8 +169,6 @@ class Reporter:
                 for problem in problems
             ],
         }
-        self._wrote_json = True
-        write(sys.stdout, json.dumps(document, indent=2) + "\n")
 
     def result(self, value: Any) -> None:
         """Write a use case's outcome as JSON."""

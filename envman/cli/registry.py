@@ -167,6 +167,8 @@ ADOPT_COMMANDS = (
     CommandEntry(
         "init",
         "Read a live Airflow, and write a project with an environment of exactly today's versions.",
+        "prove",
+        "Parse every file in the live Airflow and in its bundle's environment, and say what differs.",
         "adopt",
     ),
 )

@@ -64,7 +64,7 @@ def _version() -> str:
     return version("apache-airflow-core")
 
 
-def _limit(timeout: float | None) -> float:
+def limit(timeout: float | None) -> float:
     """Seconds after which the Dag processor would kill the parse of a file."""
     if timeout:
         return timeout + GRACE
@@ -77,15 +77,16 @@ def _tried(folder: str, file: str, request: ParseRequest) -> FileReport:
     """Parse a file in a fork."""
     started = time.monotonic()
     work = partial(_parsed, folder, file, request)
-    outcome = trial.attempt(work, _limit(request["timeout"]))
+    outcome = trial.attempt(work, limit(request["timeout"]))
     shown = os.path.relpath(file, folder)
-    found: FoundReport = {"dags": [], "errors": {shown: _problem(outcome)}, "warnings": []}
+    found: FoundReport = {"dags": [], "errors": {shown: problem(outcome)}, "warnings": []}
     if outcome.value is not None:
         found = outcome.value
     return {"file": shown, "seconds": round(time.monotonic() - started, 3), **found}
 
 
-def _problem(outcome: trial.Outcome) -> str:
+def problem(outcome: trial.Outcome) -> str:
+    """Why a parse came to no end of its own."""
     if outcome.error:
         return f"Parsing it failed: {outcome.error}"
     if outcome.status is None:
@@ -102,19 +103,8 @@ def _parsed(folder: str, file: str, request: ParseRequest) -> FoundReport:
 
 
 def _parse(folder: str, file: str, request: ParseRequest) -> FoundReport:
-    """Ask Airflow's own function for what it would send to the Dag processor."""
-    import structlog
-    from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
-    from airflow.sdk.execution_time.supervisor import block_orm_access
-
-    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "client"
-    block_orm_access()
-    fields = {"file": file, "bundle_path": Path(folder), "callback_requests": []}
-    fields["bundle_name"] = request["bundle"]
-    known = {name: value for name, value in fields.items() if name in DagFileParseRequest.model_fields}
-    result = _parse_file(DagFileParseRequest(**known), structlog.get_logger(logger_name="task"))
-    if result is None:
-        raise RuntimeError("Airflow gave no result")
+    """What Airflow would send to the Dag processor."""
+    result = airflows_result(folder, file, request["bundle"])
     shown = os.path.relpath(file, folder)
     lines: list[SerializedReport] = [{"file": shown, "data": dag.data} for dag in result.serialized_dags]
     with open(request["dags"], "a", encoding="utf-8") as stream:
@@ -125,6 +115,23 @@ def _parse(folder: str, file: str, request: ParseRequest) -> FoundReport:
     ]
     warnings = [_message(warning) for warning in result.warnings or []]
     return {"dags": dags, "errors": result.import_errors or {}, "warnings": warnings}
+
+
+def airflows_result(folder: str, file: str, bundle: str) -> Any:
+    """Parse a file of a bundle by Airflow's own function; in a process that does nothing else after it."""
+    import structlog
+    from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
+    from airflow.sdk.execution_time.supervisor import block_orm_access
+
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "client"
+    block_orm_access()
+    fields = {"file": file, "bundle_path": Path(folder), "callback_requests": []}
+    fields["bundle_name"] = bundle
+    known = {name: value for name, value in fields.items() if name in DagFileParseRequest.model_fields}
+    result = _parse_file(DagFileParseRequest(**known), structlog.get_logger(logger_name="task"))
+    if result is None:
+        raise RuntimeError("Airflow gave no result")
+    return result
 
 
 def _message(warning: Any) -> str:

@@ -266,3 +266,35 @@ if TYPE_CHECKING:
         requirements: list[str]
         python_path: list[str]
         pip_configuration: list[str]
+    class ProofRequest(TypedDict):
+        """Of `proof_parses`: the folder that is the bundle's, its name, and the part of the folder that
+        counts; the files to parse (None: those that are found), how often each, in how many seconds (None:
+        Airflow's); `parse`: whether to parse at all; `plugins`: whether to look at plugins; `watch`: whether
+        to note which variables a file reads; `packages`: those of which to say that a file has loaded them;
+        `modules`: those of which to say whose they are; `out`: the file that gets the lines.
+        """
+
+        folder: str
+        bundle: str
+        within: str
+        files: list[str] | None
+        times: int
+        timeout: float | None
+        parse: bool
+        plugins: bool
+        watch: bool
+        packages: list[str]
+        modules: list[str]
+        out: str
+
+    class ProofFacts(TypedDict):
+        """Versions of Airflow (empty: there is none), Python and packages; the interpreter's folders; why
+        plugins can't be imported; which packages have the modules that were asked for.
+        """
+
+        airflow: str
+        python: str
+        packages: dict[str, str]
+        folders: list[str]
+        plugins: dict[str, str]
+        owners: dict[str, str]

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from envman.inside.workload import PR_SET_PDEATHSIG, prctl
+
 POLL = 0.002
 _ENDED_BY = {signal.SIGTERM}
 
@@ -54,6 +56,8 @@ def attempt(work: Callable[[], object], limit: float) -> Outcome:
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDED_BY)  # until the fork would go, too
         child = os.fork()
         if child == 0:
+            with contextlib.suppress(OSError):  # it ends with this process, also where that is killed
+                prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setpgid(0, 0)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDED_BY)

@@ -72,6 +72,7 @@ MAY_LOAD = {
     "check": ("", f"{PUBLISHED} confine deployment inside launch", "check"),
     "test": (f"{SPEC} uv", f"{UV} build confine deployment inside launch packages", "test check"),
     "sync": (f"{SPEC} uv", f"{UV} build confine deployment inside launch packages", "sync"),
+    "adopt prove": (SPEC, f"{DECLARED} adoption confine deployment inside launch", "adopt_prove"),
     "preload": ("", f"{PUBLISHED} confine deployment inside launch servers", "preload"),
     "top": ("psutil", f"{LAUNCH} servers usecases", "top"),
     "airflow-config": (SPEC, f"{PUBLISHED} deployment launch", "airflow_config"),
@@ -115,6 +116,7 @@ MAY_COMPLETE = {
     # what is on the line: what a press of Tab imports
     "envman ": SHELL,
     "envman image ": SHELL,
+    "envman adopt ": SHELL,
     "envman build ": (
         "cli build confine errors inside lock names packages resolver signing spec store system usecases uv"
     ),

@@ -12,6 +12,14 @@ from typing import Any
 import pytest
 
 from envman.adoption.todays_versions import Contradiction, Doubt, LeftOut, VersionDifference
+from envman.adoption.proof import (
+    NeedlessUse,
+    Proof,
+    ProofDifference,
+    ProvedBundle,
+    ProvedFile,
+    VersionChange,
+)
 from envman.errors import ExitCode
 from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
@@ -137,6 +145,8 @@ def test_a_field_that_is_missing_in_an_example_is_found() -> None:
     assert not agree(shape({"a": [{"b": 1}]}), shape({"a": {"b": 1}}))
 
 
+PROOF = (Proof, ProvedBundle, ProvedFile, ProofDifference, VersionChange, NeedlessUse)
+
 IMAGES: dict[str, tuple[type, ...]] = {
     "image build": (ImageOutcome, LayerOutcome),
     "image push": (PushOutcome,),
@@ -156,10 +166,15 @@ IMAGES: dict[str, tuple[type, ...]] = {
     "adopt init": (AdoptOutcome, VersionDifference, LeftOut, Doubt, Contradiction, ChangedStart),
 }
 """Results about images, the cache and the live Airflow, by the heading of their section; they have no example."""
+    "adopt prove": PROOF,
+}
+"""Results about images, the cache and proofs, by the heading of their section; they have no example."""
 
 
 @pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)
-def test_every_field_of_results_about_images_is_on_the_page(heading: str, types: tuple[type, ...]) -> None:
+def test_every_field_of_results_without_an_example_is_on_the_page(
+    heading: str, types: tuple[type, ...]
+) -> None:
     section = page("json.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     listed = {words.rpartition(".")[2] for words in re.findall(r"`([^`]+)`", section)}
     assert {field.name for one in types for field in fields(one)} - {"facts"} <= listed
