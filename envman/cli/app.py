@@ -13,7 +13,7 @@ from envman import __version__
 from envman.cli.lazy_group import LazyGroup
 from envman.cli.lifetime import whole_command
 from envman.cli.output import write
-from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
+from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS
 
 _HELP = """One Airflow, many interpreters: predefined, locked environments for several teams' Dag bundles.
 
@@ -37,6 +37,10 @@ class _ImageCommands(LazyGroup):
     entries = IMAGE_COMMANDS
 
 
+class _AdoptCommands(LazyGroup):
+    entries = ADOPT_COMMANDS
+
+
 app = typer.Typer(
     name="envman",
     cls=_Commands,
@@ -52,6 +56,14 @@ app.add_typer(
         name="image",
         cls=_ImageCommands,
         help="Images of environments: build, push, inspect, compare.",
+        no_args_is_help=True,
+    )
+)
+app.add_typer(
+    typer.Typer(
+        name="adopt",
+        cls=_AdoptCommands,
+        help="Move an Airflow as it is to envman.",
         no_args_is_help=True,
     )
 )

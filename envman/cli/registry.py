@@ -145,3 +145,10 @@ IMAGE_COMMANDS = (
     CommandEntry("diff", "Say what differs between two images: base, environments, packages.", "image"),
     CommandEntry("list", "List the images in envman's cache.", "image"),
 )
+ADOPT_COMMANDS = (
+    CommandEntry(
+        "split",
+        "Propose an environment for each folder, team or bundle, out of one that all share.",
+        "adopt",
+    ),
+)

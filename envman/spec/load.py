@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -70,9 +71,12 @@ class ProjectFiles:
         try:
             files = os.listdir(self.directory / ENVIRONMENTS)  # noqa: PTH208  # glob finds nothing without rights
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            files = []
+        new = (name for folder, name in map(posixpath.split, self._edited) if folder == ENVIRONMENTS)
         return sorted(
-            name.removesuffix(".toml") for name in files if name.endswith(".toml") and name != ".toml"
+            name.removesuffix(".toml")
+            for name in {*files, *new}
+            if name.endswith(".toml") and name != ".toml"
         )
 
 

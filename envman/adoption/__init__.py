@@ -1,0 +1,1 @@
+"""Moving an Airflow as it is to envman."""

@@ -1,0 +1,119 @@
+"""Read what a split needs: the Python files of folders and archives, and what an environment has installed.
+
+Nothing is imported or run. Links are followed, as Airflow follows them; what is no regular file is left out.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+
+from envman.adoption.split_code import BundleCode, SourceFile
+from envman.adoption.split_imports import UnreadableSourceError, imports_of
+from envman.adoption.split_modules import InstalledDistribution, module_of
+from envman.packages.installed import read_package
+
+LARGEST_SOURCE = 4 * 2**20
+"""Bytes of a Python file."""
+LARGEST_ARCHIVE = 256 * 2**20
+MOST_SOURCES = 20_000
+"""Python files of a bundle."""
+
+_SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
+
+
+def read_code(bundle: str, folder: Path) -> BundleCode:
+    """The Python files below a folder; what can't be read is named with the reason."""
+    files: dict[str, SourceFile] = {}
+    unread: dict[str, str] = {}
+    for path in _paths(folder):
+        if len(files) >= MOST_SOURCES:
+            unread[path] = f"is one of more than {MOST_SOURCES} files: none of the rest was read"
+            break
+        try:
+            content = _content(folder / path, LARGEST_ARCHIVE if path.endswith(".zip") else LARGEST_SOURCE)
+            if content is None:
+                continue
+            if path.endswith(".zip"):
+                for inner, text in _archived(content):
+                    _take(f"{path}/{inner}", text, files, unread)
+            else:
+                _take(path, content, files, unread)
+        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            unread[path] = f"can't be read: {getattr(error, 'strerror', None) or error}"
+    return BundleCode(bundle, str(folder), dict(sorted(files.items())), tuple(sorted(unread.items())))
+
+
+def _take(path: str, content: bytes, files: dict[str, SourceFile], unread: dict[str, str]) -> None:
+    lowered = content.lower()
+    is_dag = b"airflow" in lowered and (b"dag" in lowered or b"asset" in lowered)
+    try:
+        files[path] = SourceFile(path, imports_of(content), is_dag)
+    except UnreadableSourceError as error:
+        unread[path] = str(error)
+
+
+def _paths(folder: Path) -> Iterator[str]:
+    """The Python files and archives below a folder, sorted, relative to it; a folder is entered once."""
+    seen: set[tuple[int, int]] = set()
+    for above, inner, files in os.walk(folder, followlinks=True):
+        status = Path(above).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        inner[:] = sorted(name for name in inner if name not in _SKIPPED and not name.startswith("."))
+        start = Path(above).relative_to(folder).as_posix()
+        for name in sorted(files):
+            if name.endswith((".py", ".zip")) and not name.startswith("."):
+                yield name if start == "." else f"{start}/{name}"
+
+
+def _content(path: Path, most: int) -> bytes | None:
+    """What a regular file holds; None for anything else, such as a pipe. Raises OSError, ValueError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return content
+
+
+def _archived(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """The Python files of an archive; raises ValueError for one that unpacks to too much."""
+    total = 0
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for item in archive.infolist():
+            if not item.filename.endswith(".py") or item.filename.startswith(("/", "../")):
+                continue
+            with archive.open(item) as stream:
+                text = stream.read(LARGEST_SOURCE + 1)
+            total += len(text)
+            if len(text) > LARGEST_SOURCE or total > LARGEST_ARCHIVE:
+                raise ValueError("it unpacks to too much")
+            yield item.filename, text
+
+
+def read_installed(folders: tuple[Path, ...]) -> tuple[InstalledDistribution, ...]:
+    """The distributions in these `site-packages` folders, with the modules that each has, sorted by name."""
+    found: dict[str, InstalledDistribution] = {}
+    for folder in folders:
+        for one in distributions(path=[str(folder)]):
+            package = read_package(one)
+            if package is None or package.name in found:
+                continue
+            modules = {module_of(str(path)) for path in one.files or ()}
+            tops = (one.read_text("top_level.txt") or "").split()
+            groups = {entry.group for entry in one.entry_points}
+            found[package.name] = InstalledDistribution(
+                package, frozenset(modules | set(tops)) - {""}, tuple(sorted(groups))
+            )
+    return tuple(one for _, one in sorted(found.items()))
