@@ -107,7 +107,7 @@ class CodeReach:
                 own = self._own(file, one)
                 if not own:
                     self._outside(found, file, one)
-                elif not one.level and self.code.has_top(file.root, top := one.module.partition(".")[0]):
+                elif self._is_at_top(file, one, top := one.module.partition(".")[0]):
                     found.tops.setdefault(top, one.place(file.path))
                 found.own.update(own)
                 waiting += [path for path in own if path not in seen]
@@ -126,6 +126,9 @@ class CodeReach:
         if self._is_installed(one):
             return []
         return [path for start in self._starts(file, one.module) for path in self.code.own(start, module)]
+
+    def _is_at_top(self, file: SourceFile, one: FoundImport, top: str) -> bool:
+        return not (one.level or file.root) and self.code.has_top("", top)
 
     def _is_installed(self, one: FoundImport) -> bool:
         top = one.module.partition(".")[0]

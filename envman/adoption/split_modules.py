@@ -10,7 +10,8 @@ from envman.packages.package import Package
 
 _GONE = (
     "aifc asynchat asyncore audioop binhex cgi cgitb chunk crypt distutils formatter imghdr imp lib2to3 "
-    "mailcap msilib nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau symbol telnetlib uu xdrlib tomllib"
+    "mailcap msilib nis nntplib ossaudiodev parser pipes smtpd sndhdr spwd sunau symbol "
+    "telnetlib uu xdrlib tomllib"
 )
 STANDARD_LIBRARY = frozenset({*sys.stdlib_module_names, *_GONE.split(), "__main__"})
 """The standard library's modules of all Pythons: an environment's may be older than this one, or newer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
@@ -106,7 +106,8 @@ def proposals(
     for name, parts in units.items():
         needs[name] = Needs()
         for unit in parts:
-            needs[name].add(reaches[unit.bundle].needs(unit.dags))
+            found = reaches[unit.bundle].needs(unit.dags)
+            needs[name].add(found if unit.folder else replace(found, tops={}))
         places = {**everywhere.packages, **needs[name].packages}
         if CORE in installed:
             places.setdefault(CORE, EVERYWHERE)
@@ -137,15 +138,11 @@ def proposals(
             upgrades=upgrades[name],
             missing=tuple(sorted(needs[name].missing.items())),
             elsewhere=tuple(sorted((key, *value) for key, value in needs[name].elsewhere.items())),
-            top_imports=_of_top(needs[name], parts),
+            top_imports=tuple(sorted(needs[name].tops.items())),
             hidden=tuple(sorted((key, *value) for key, value in needs[name].hidden.items())),
         )
         for name, parts in units.items()
     )
-
-
-def _of_top(needs: Needs, parts: Sequence[SplitUnit]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(needs.tops.items())) if any(unit.folder for unit in parts) else ()
 
 
 def _alone(name: str, closures: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
@@ -199,7 +196,9 @@ def unneeded(now: InstalledNow, proposed: Iterable[ProposedEnvironment]) -> tupl
     left = [one for one in now.distributions if one.name not in used and one.name not in AIRFLOW_ITSELF]
     needs = dependencies([one.package for one in left], now.marker_environment)
     by_name = {one.name: one for one in left}
-    optional = _optional([one.package for one in now.distributions if one.name in used], by_name.keys())
+    optional = _optional(
+        [one.package for one in now.distributions if one.name in used - AIRFLOW_ITSELF], by_name.keys()
+    )
     found = []
     for name in top_level(needs):
         one = by_name[name]

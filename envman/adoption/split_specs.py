@@ -27,7 +27,7 @@ def constraints_text(
 ) -> str:
     """Today's versions of what an environment needs, and of what is locked for other machines."""
     lines = [
-        f"# The versions that {today} had when {one.environment} was split off; what no spec names has these.",
+        f"# The versions that {today} had when {one.environment} was split off.",
         "# Without a line its package is free: take it out, then: "
         f"envman lock {one.environment} --upgrade-package PACKAGE",
     ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from envman.adoption.split_freedom import PYTHON, HeldUpgrade
 from envman.adoption.split_proposal import ProposedEnvironment
 from envman.adoption.split_units import SplitBy
 from envman.cli.options import EnvironmentName, JsonOption, ProjectOption, RootOption, require_workspace
@@ -110,12 +111,11 @@ def _row(one: ProposedEnvironment) -> tuple[str, ...]:
 def _sections(outcome: SplitOutcome) -> Iterator[tuple[str, Iterator[str]]]:
     every = outcome.proposals
     yield (
-        "Free to upgrade then:",
+        "Free to upgrade then, of what is imported, and Python:",
         (
-            f"{one.environment}: {held.package} {held.version}, held by {held.holder} ({held.requirement})"
-            f", which {_needed_by(held.environments)}"
-            for one in every
-            for held in one.upgrades
+            f"{held.package} {held.version} in {_listing(names)}: held by {held.holder} ({held.requirement}), "
+            f"which {_needed_by(held.environments)}"
+            for held, names in _upgrades(every).items()
         ),
     )
     yield (
@@ -158,6 +158,16 @@ def _sections(outcome: SplitOutcome) -> Iterator[tuple[str, Iterator[str]]]:
     )
 
 
+def _upgrades(proposals: Iterable[ProposedEnvironment]) -> dict[HeldUpgrade, list[str]]:
+    found: dict[HeldUpgrade, list[str]] = {}
+    for one in proposals:
+        told = {PYTHON, *(entry.package for entry in one.imported)}
+        for held in one.upgrades:
+            if held.package in told:
+                found.setdefault(held, []).append(one.environment)
+    return dict(sorted(found.items()))
+
+
 def _needed_by(environments: tuple[str, ...]) -> str:
     return f"only {_listing(environments)} needs" if environments else "nobody needs"
 
@@ -172,7 +182,7 @@ def _notes(outcome: SplitOutcome) -> Iterator[str]:
             )
     for mixed in outcome.mixed:
         yield (
-            f"warning: {mixed.bundle}/{mixed.folder} has Dag files of {', '.join(mixed.teams)}: one folder is "
+            f"warning: {mixed.bundle}/{mixed.folder} has Dag files of {', '.join(mixed.teams)}: a folder is "
             f"in one environment, here {mixed.given_to}'s."
         )
     for bundle in outcome.kept_bundles:
