@@ -196,9 +196,8 @@ def unneeded(now: InstalledNow, proposed: Iterable[ProposedEnvironment]) -> tupl
     left = [one for one in now.distributions if one.name not in used and one.name not in AIRFLOW_ITSELF]
     needs = dependencies([one.package for one in left], now.marker_environment)
     by_name = {one.name: one for one in left}
-    optional = _optional(
-        [one.package for one in now.distributions if one.name in used - AIRFLOW_ITSELF], by_name.keys()
-    )
+    users = [one.package for one in now.distributions if one.name in used - AIRFLOW_ITSELF]
+    optional = _optional(users, by_name.keys())
     found = []
     for name in top_level(needs):
         one = by_name[name]

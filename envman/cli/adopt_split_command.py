@@ -113,8 +113,8 @@ def _sections(outcome: SplitOutcome) -> Iterator[tuple[str, Iterator[str]]]:
     yield (
         "Free to upgrade then, of what is imported, and Python:",
         (
-            f"{held.package} {held.version} in {_listing(names)}: held by {held.holder} ({held.requirement}), "
-            f"which {_needed_by(held.environments)}"
+            f"{held.package} {held.version} in {_listing(names)}: held by {held.holder} "
+            f"({held.requirement}), which {_needed_by(held.environments)}"
             for held, names in _upgrades(every).items()
         ),
     )

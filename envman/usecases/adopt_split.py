@@ -197,6 +197,10 @@ def _folders(
         )
     found = {bundle: (local | declared | given).get(bundle) for bundle in bundles}
     folders = {bundle: folder.absolute() for bundle, folder in found.items() if folder and folder.is_dir()}
+    if not bundles:
+        what = "no bundle is mapped to it, in envman.toml or in Airflow's configuration"
+        remedy = "Name the environment that the bundles have now: envman list"
+        raise UsageError(Problem(f"environment '{request.environment}'", what, remedy))
     if not folders:
         what = "none of its bundles is a folder here"
         remedy = f"Pass a checkout: envman adopt split {request.environment} --path BUNDLE=FOLDER"
