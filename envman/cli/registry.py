@@ -68,6 +68,9 @@ COMMANDS = (
     ),
     CommandEntry("hosts", "Show which host has which generation, and which one is behind the release."),
     CommandEntry("resolve", "Say which environment and interpreter a bundle or team has, and why."),
+    CommandEntry(
+        "group", "Find the fewest environments that files' requirements fit into, and what splits them."
+    ),
     CommandEntry("add", "Add requirements to an environment's spec, comments kept, and lock it."),
     CommandEntry("remove", "Take packages out of an environment's spec, and lock it."),
     CommandEntry("list", "List environments: Python, packages, lock, generation, size, bundles."),

@@ -60,6 +60,12 @@ def declared_answers(directory: Path, environment: str | None) -> str:
     return answers_table(declared, [found] if found else [])
 
 
+def without_project(directory: Path) -> Workspace:
+    """What a use case works on where there is no envman.toml: nothing is declared."""
+    nothing = Project(str(directory), "/venv", None, None, None, None, False, {}, {}, {}, {}, (), "")
+    return Workspace(ProjectFiles(directory), nothing)
+
+
 def open_workspace(directory: Path, edited: Mapping[str, str] | None = None) -> Workspace:
     """Load the project in a folder; raises SpecError with all its problems."""
     files = ProjectFiles(directory, edited)

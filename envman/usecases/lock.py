@@ -85,7 +85,7 @@ def lock(
         resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
         pins, without_wheel = (
             _resolved(
-                _Resolution(workspace, environment, uv, report, workspace.project.sandbox_required),
+                Resolution(workspace, environment, uv, report, workspace.project.sandbox_required),
                 inputs,
                 previous,
                 options.upgrade,
@@ -142,8 +142,10 @@ def check_by_resolving(
             wanted = "".join(
                 f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins
             )
-            resolution = _Resolution(workspace, environment, uv, report, sandbox_required=True)
-            resolved = parse_pins(_text(resolution, inputs, wanted, Upgrade()), environment.lock_file, name)
+            resolution = Resolution(workspace, environment, uv, report, sandbox_required=True)
+            resolved = parse_pins(
+                resolved_text(resolution, inputs, wanted, Upgrade()), environment.lock_file, name
+            )
             wrong = list(unfounded(pins, resolved))
         else:
             wrong = ["what a constraints URL leads to was changed"]
@@ -168,7 +170,7 @@ def _fetched(url: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Resolution:
+class Resolution:
     """Whose requirements are resolved, by what, and whether sources run in a sandbox only."""
 
     workspace: Workspace
@@ -179,17 +181,17 @@ class _Resolution:
 
 
 def _resolved(
-    resolution: _Resolution, inputs: Inputs, previous: str, upgrade: Upgrade
+    resolution: Resolution, inputs: Inputs, previous: str, upgrade: Upgrade
 ) -> tuple[tuple[Pin, ...], tuple[SourceOnly, ...]]:
     """The pins, and those of them that have no wheel."""
     uv = resolution.uv
-    text = _text(resolution, inputs, previous, upgrade)
+    text = resolved_text(resolution, inputs, previous, upgrade)
     pins = parse_pins(text, f"what uv resolved for '{inputs.environment}'", inputs.environment)
     files = uv.files_of(text, inputs.requires_python)
     return pins, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
 
 
-def _text(resolution: _Resolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
+def resolved_text(resolution: Resolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
     """What uv resolves, which is told what it would have to build sources for, one after the other."""
     reader: SourceMetadata | None = None
     with ExitStack() as stack:
@@ -201,7 +203,7 @@ def _text(resolution: _Resolution, inputs: Inputs, previous: str, upgrade: Upgra
                 reader.read(needed.package, needed.version)
 
 
-def _reader(resolution: _Resolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
+def _reader(resolution: Resolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
     """What reads the metadata of sources; raises BuildError where no interpreter fits the environment."""
     from envman.build.machine import ThisMachine  # which only a source needs
     from envman.build.source_builds import SourceOptions, SourceTools
