@@ -22,7 +22,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from envman.airflow import upstream
 from envman.airflow.upstream_name import Upstream
 from envman.cli.app import app
-from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
+from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS
 from envman.launch.command import HELP as EXEC_HELP
 from envman.launch.components import HELP as LAUNCH_HELP
 from envman.launch.container_entrypoint import HELP as ENTRYPOINT_HELP
@@ -480,7 +480,7 @@ def _types() -> str:
 
 def commands() -> dict[str, Callable[..., object]]:
     """All commands by name, those of a group with the group's before it: `image build`."""
-    return {entry.words: entry.load() for entry in (*COMMANDS, *IMAGE_COMMANDS)}
+    return {entry.words: entry.load() for entry in (*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS)}
 
 
 def cli_page() -> str:

@@ -75,9 +75,9 @@ def serve() -> None:
     scope, notes, *command = sys.argv[1:]
     sys.path.pop(0)  # the tests' folder
     import envman.cli.app  # noqa: F401
-    from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
+    from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS
 
-    for entry in (*COMMANDS, *IMAGE_COMMANDS):
+    for entry in (*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS):
         if command[: len(entry.words.split())] == entry.words.split():
             entry.load()
     for line in sys.stdin:

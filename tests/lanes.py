@@ -36,6 +36,7 @@ LANES = {
     "unit": Lane(
         (
             *(
+                "adoption",
                 "airflow",
                 "deployment",
                 "door",

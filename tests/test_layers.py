@@ -39,17 +39,18 @@ ARROWS = {
     "release": "build errors image inside lock names oci resolver spec store system",
     "build": "confine errors inside lock packages resolver spec store system uv",
     "launch": "errors inside resolver signing store system",
+    "adoption": "errors launch lock names packages spec system",
     "deployment": "build confine errors launch lock release resolver spec store system",
     "confine": "errors launch system",
     "door": "inside",
     "airflow": "confine door errors inside launch resolver store system",
     "inside": "",
     "usecases": (
-        "build deployment errors image inside launch lock names oci packages release resolver servers signing "
+        "adoption build deployment errors image inside launch lock names oci packages release resolver servers signing "
         "spec store system uv"
     ),
     "cli": (
-        "build deployment errors image launch lock oci packages resolver servers signing spec store system usecases uv"
+        "adoption build deployment errors image launch lock oci packages resolver servers signing spec store system usecases uv"
     ),
     "__main__": "cli launch",
     "image_main": "__main__",
@@ -68,6 +69,7 @@ PURE = {
     "packages": "audit_report license package policy",
     "release": "document layer_archive layer_record parts strangers_json whole_table",
     "servers": "figures preloads",
+    "adoption": "group_search split_code split_freedom split_imports split_modules split_owners split_proposal split_specs split_units",
     "deployment": "facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group registry stage_words terminal",
     "door": "breach frames lines listing log_lines msgpack_values parse_result requests rules server_answer",

@@ -11,7 +11,7 @@ from envman.adoption.split_modules import STANDARD_LIBRARY, ModuleIndex
 
 
 @dataclass(frozen=True)
-class SourceFile:
+class CodeFile:
     """A Python file of a bundle: its path in the bundle (in an archive: `a.zip/b.py`), and what it imports.
 
     `is_dag`: the Dag processor would parse it.
@@ -34,7 +34,7 @@ class BundleCode:
 
     bundle: str
     folder: str
-    files: Mapping[str, SourceFile] = field(default_factory=dict)
+    files: Mapping[str, CodeFile] = field(default_factory=dict)
     unread: tuple[tuple[str, str], ...] = ()
 
     def dags(self) -> list[str]:
@@ -114,7 +114,7 @@ class CodeReach:
                 seen.update(own)
         return found
 
-    def _own(self, file: SourceFile, one: FoundImport) -> list[str]:
+    def _own(self, file: CodeFile, one: FoundImport) -> list[str]:
         if one.elsewhere:
             return []
         module = ".".join(filter(None, (one.module, one.name)))
@@ -127,7 +127,7 @@ class CodeReach:
             return []
         return [path for start in self._starts(file, one.module) for path in self.code.own(start, module)]
 
-    def _is_at_top(self, file: SourceFile, one: FoundImport, top: str) -> bool:
+    def _is_at_top(self, file: CodeFile, one: FoundImport, top: str) -> bool:
         return not (one.level or file.root) and self.code.has_top("", top)
 
     def _is_installed(self, one: FoundImport) -> bool:
@@ -136,7 +136,7 @@ class CodeReach:
             return True
         return bool(self._index.owners(one.module, one.name)) or self._index.has(top)
 
-    def _starts(self, file: SourceFile, module: str) -> Iterator[str]:
+    def _starts(self, file: CodeFile, module: str) -> Iterator[str]:
         """Where one of the bundle's own modules may stand: at the top; else beside the file, as far as that
         puts its own folder on `sys.path`.
         """
@@ -147,7 +147,7 @@ class CodeReach:
                 yield start
                 return
 
-    def _outside(self, found: Needs, file: SourceFile, one: FoundImport) -> None:
+    def _outside(self, found: Needs, file: CodeFile, one: FoundImport) -> None:
         """Note an import of what is not the bundle's own."""
         if one.level:
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from envman.adoption.split_code import BundleCode, SourceFile
+from envman.adoption.split_code import BundleCode, CodeFile
 from envman.adoption.split_imports import FoundImport, is_dotted
 from envman.launch.airflow_configuration import AirflowConfiguration
 
@@ -43,7 +43,7 @@ def configured_code(
     return (*found, BundleCode("Airflow's configuration", "", files))
 
 
-def _named(configuration: AirflowConfiguration) -> list[SourceFile]:
+def _named(configuration: AirflowConfiguration) -> list[CodeFile]:
     files = []
     for section, option in _CLASSES:
         value = (configuration.option(section, option) or "").strip()
@@ -56,6 +56,6 @@ def _named(configuration: AirflowConfiguration) -> list[SourceFile]:
     return files
 
 
-def _file(section: str, option: str, module: str, name: str) -> SourceFile:
+def _file(section: str, option: str, module: str, name: str) -> CodeFile:
     found = FoundImport(module, name, 0, 0, optional=True)
-    return SourceFile(f"Airflow's configuration: [{section}] {option}", (found,), is_dag=False)
+    return CodeFile(f"Airflow's configuration: [{section}] {option}", (found,), is_dag=False)

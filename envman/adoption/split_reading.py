@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 
-from envman.adoption.split_code import BundleCode, SourceFile
+from envman.adoption.split_code import BundleCode, CodeFile
 from envman.adoption.split_imports import UnreadableSourceError, imports_of
 from envman.adoption.split_modules import InstalledDistribution, module_of
 from envman.packages.installed import read_package
@@ -29,7 +29,7 @@ _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 def read_code(bundle: str, folder: Path) -> BundleCode:
     """The Python files below a folder; what can't be read is named with the reason."""
-    files: dict[str, SourceFile] = {}
+    files: dict[str, CodeFile] = {}
     unread: dict[str, str] = {}
     for path in _paths(folder):
         if len(files) >= MOST_SOURCES:
@@ -49,11 +49,11 @@ def read_code(bundle: str, folder: Path) -> BundleCode:
     return BundleCode(bundle, str(folder), dict(sorted(files.items())), tuple(sorted(unread.items())))
 
 
-def _take(path: str, content: bytes, files: dict[str, SourceFile], unread: dict[str, str]) -> None:
+def _take(path: str, content: bytes, files: dict[str, CodeFile], unread: dict[str, str]) -> None:
     lowered = content.lower()
     is_dag = b"airflow" in lowered and (b"dag" in lowered or b"asset" in lowered)
     try:
-        files[path] = SourceFile(path, imports_of(content), is_dag)
+        files[path] = CodeFile(path, imports_of(content), is_dag)
     except UnreadableSourceError as error:
         unread[path] = str(error)
 

@@ -28,33 +28,38 @@ if TYPE_CHECKING:
     from envman.spec.workspace import Workspace
 
 
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="Requirements files, pyproject.toml, scripts (PEP 723)."),
+]
+PythonsOption = Annotated[
+    list[str],
+    typer.Option("--python", metavar="VERSION", help="A Python that environments may have. Repeatable."),
+]
+AirflowOption = Annotated[
+    str | None,
+    typer.Option("--airflow", metavar="VERSION", help="Airflow of all. Default: envman.toml's, else none."),
+]
+NoBuildOption = Annotated[
+    bool, typer.Option("--no-build", help="Only wheels count, as with no-build in a spec.")
+]
+WriteOption = Annotated[bool, typer.Option("--write", help="Write a spec for each group; lock comes next.")]
+PrefixOption = Annotated[
+    str, typer.Option("--prefix", metavar="TEXT", help="What the names of new environments begin with.")
+]
+ResolutionsOption = Annotated[
+    int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Resolutions at once.")
+]
+
+
 def group_command(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...", help="Requirements files, pyproject.toml, scripts with PEP 723's block."
-        ),
-    ],
-    python: Annotated[
-        list[str],
-        typer.Option("--python", metavar="VERSION", help="A Python that environments may have. Repeatable."),
-    ],
-    airflow: Annotated[
-        str | None,
-        typer.Option(
-            "--airflow", metavar="VERSION", help="Airflow of all. Default: envman.toml's, else none."
-        ),
-    ] = None,
-    write: Annotated[
-        bool, typer.Option("--write", help="Write a spec for each group; lock comes next.")
-    ] = False,
-    no_build: Annotated[
-        bool, typer.Option("--no-build", help="Only wheels count, as with no-build in a spec.")
-    ] = False,
-    prefix: Annotated[
-        str, typer.Option("--prefix", metavar="TEXT", help="What the names of new environments begin with.")
-    ] = "",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Resolutions at once.")] = 8,
+    files: Files,
+    python: PythonsOption,
+    airflow: AirflowOption = None,
+    no_build: NoBuildOption = False,
+    write: WriteOption = False,
+    prefix: PrefixOption = "",
+    jobs: ResolutionsOption = 8,
     offline: OfflineOption = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,

@@ -28,7 +28,7 @@ from envman.spec.workspace import Workspace, open_workspace
 from envman.system.events import Event, Report, Stage, silent
 from envman.system.side_by_side import side_by_side
 from envman.usecases.add_remove import alone
-from envman.usecases.lock import Resolution, resolved_text
+from envman.usecases.lock import LockResolution, resolved_text
 from envman.uv.runner import Source, Upgrade, Uv
 
 WORK = "group"
@@ -171,7 +171,7 @@ class _Resolver:
             WORK, "", inputs.requires_python, self._request.platforms, (), airflow=bool(self._request.airflow)
         )
         required = self._workspace.project.sandbox_required
-        resolution = Resolution(self._workspace, environment, self._uv, silent, required)
+        resolution = LockResolution(self._workspace, environment, self._uv, silent, required)
         try:
             resolved_text(resolution, replace(inputs, no_build=self._request.no_build), "", Upgrade())
         except UnsatisfiableError as error:

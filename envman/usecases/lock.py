@@ -85,7 +85,7 @@ def lock(
         resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
         pins, without_wheel = (
             _resolved(
-                Resolution(workspace, environment, uv, report, workspace.project.sandbox_required),
+                LockResolution(workspace, environment, uv, report, workspace.project.sandbox_required),
                 inputs,
                 previous,
                 options.upgrade,
@@ -142,7 +142,7 @@ def check_by_resolving(
             wanted = "".join(
                 f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins
             )
-            resolution = Resolution(workspace, environment, uv, report, sandbox_required=True)
+            resolution = LockResolution(workspace, environment, uv, report, sandbox_required=True)
             resolved = parse_pins(
                 resolved_text(resolution, inputs, wanted, Upgrade()), environment.lock_file, name
             )
@@ -170,7 +170,7 @@ def _fetched(url: str) -> str:
 
 
 @dataclass(frozen=True)
-class Resolution:
+class LockResolution:
     """Whose requirements are resolved, by what, and whether sources run in a sandbox only."""
 
     workspace: Workspace
@@ -181,7 +181,7 @@ class Resolution:
 
 
 def _resolved(
-    resolution: Resolution, inputs: Inputs, previous: str, upgrade: Upgrade
+    resolution: LockResolution, inputs: Inputs, previous: str, upgrade: Upgrade
 ) -> tuple[tuple[Pin, ...], tuple[SourceOnly, ...]]:
     """The pins, and those of them that have no wheel."""
     uv = resolution.uv
@@ -191,7 +191,7 @@ def _resolved(
     return pins, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
 
 
-def resolved_text(resolution: Resolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
+def resolved_text(resolution: LockResolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
     """What uv resolves, which is told what it would have to build sources for, one after the other."""
     reader: SourceMetadata | None = None
     with ExitStack() as stack:
@@ -203,7 +203,7 @@ def resolved_text(resolution: Resolution, inputs: Inputs, previous: str, upgrade
                 reader.read(needed.package, needed.version)
 
 
-def _reader(resolution: Resolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
+def _reader(resolution: LockResolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
     """What reads the metadata of sources; raises BuildError where no interpreter fits the environment."""
     from envman.build.machine import ThisMachine  # which only a source needs
     from envman.build.source_builds import SourceOptions, SourceTools

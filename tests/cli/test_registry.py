@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import envman.cli
-from envman.cli.registry import COMMANDS, IMAGE_COMMANDS, CommandEntry
+from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS, CommandEntry
 
-EVERY = [*COMMANDS, *IMAGE_COMMANDS]
+EVERY = [*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS]
 
 
 @pytest.mark.parametrize("entry", EVERY, ids=[entry.words for entry in EVERY])

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
+from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS
 from envman.errors import UsageError
 from envman.launch import command, components, container_entrypoint
 from envman.spec.parse import parse_environment, parse_project
@@ -29,7 +29,7 @@ COMPONENTS = sorted((DOCS / "components").glob("*.md"))
 HOW_TO = ("run-the-components", "bundles-and-teams", "run-on-aws")
 PAGES = [*COMPONENTS, *(DOCS / f"how-to/{name}.md" for name in HOW_TO)]
 IDS = [page.stem for page in PAGES]
-NAMES = {entry.name for entry in COMMANDS} | {entry.group for entry in IMAGE_COMMANDS}
+NAMES = {entry.name for entry in COMMANDS} | {entry.group for entry in (*ADOPT_COMMANDS, *IMAGE_COMMANDS)}
 
 LAUNCH_PATH = {"launch", "exec", "container-entrypoint"}
 WORKLOAD = {"ti": {}, "bundle_info": {"name": "bundle_a", "version": None}, "token": "a-token"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from envman.cli.registry import COMMANDS, IMAGE_COMMANDS
+from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS
 from envman.spec.model import EnvironmentSpec, ProjectSpec, TomlTable
 from envman.spec.parse import parse_environment, parse_project
 
@@ -78,7 +78,7 @@ def test_every_key_and_every_command_is_on_its_page(generator: ModuleType) -> No
             assert f"| `{key}` |" in spec
     for key in ("variables.keep-out", "checks.commands", "pyprojects[].extras", "bundles.BUNDLE.team"):
         assert f"| `{key}` |" in spec
-    names = [entry.words for entry in (*COMMANDS, *IMAGE_COMMANDS)]
+    names = [entry.words for entry in (*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS)]
     assert len(names) > 10
     for name in names:
         assert f"\n## envman {name}\n" in cli
