@@ -69,7 +69,7 @@ PURE = {
     "packages": "audit_report license package policy",
     "release": "document layer_archive layer_record parts strangers_json whole_table",
     "servers": "figures preloads",
-    "adoption": "group_search split_code split_freedom split_imports split_modules split_owners split_proposal split_specs split_units",
+    "adoption": "group_search split_code split_freedom split_imports split_modules split_owners split_patterns split_proposal split_specs split_units",
     "deployment": "facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group registry stage_words terminal",
     "door": "breach frames lines listing log_lines msgpack_values parse_result requests rules server_answer",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+
+from envman.adoption.split_patterns import PathPattern, fits, path_pattern
 
 PLACES = ("CODEOWNERS", ".github/CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
 """Where the file may stand in a repository."""
@@ -18,7 +19,7 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 class OwnerRule:
     """One line: a pattern and the owners of what it fits; without owners it belongs to nobody."""
 
-    pattern: tuple[str, ...]
+    pattern: PathPattern
     owners: tuple[str, ...]
 
 
@@ -34,14 +35,15 @@ def parse_owners(text: str) -> tuple[OwnerRule, ...]:
             section = tuple(match["owners"].split())
             continue
         pattern, *owners = re.split(r"(?<!\\)\s+", line)
-        rules.append(OwnerRule(_pattern(pattern.replace("\\ ", " ")), tuple(owners) or section))
+        fitting = path_pattern(pattern.replace("\\ ", " "), deep=False)
+        rules.append(OwnerRule(fitting, tuple(owners) or section))
     return tuple(rules)
 
 
 def owner_of(rules: tuple[OwnerRule, ...], path: str) -> str:
     """The first owner of a file, by its path in the repository; '' where nobody owns it."""
     for rule in reversed(rules):
-        if _fits(rule.pattern, path):
+        if fits(rule.pattern, path):
             return rule.owners[0] if rule.owners else ""
     return ""
 
@@ -50,31 +52,3 @@ def team_name(owner: str) -> str:
     """What a team is called: '@company/data-eng' is data-eng, 'ann@company.example' is ann."""
     name = owner.rpartition("/")[2].lstrip("@") if owner.startswith("@") else owner.partition("@")[0]
     return name or owner
-
-
-def _pattern(text: str) -> tuple[str, ...]:
-    """A pattern of .gitignore's kind as one for each folder of a path; '**' stands for any number of them.
-
-    Without a slash but at its end it fits at every depth. What fits a folder fits all that is in it.
-    """
-    is_anchored = "/" in text.rstrip("/")
-    parts = [part for part in text.split("/") if part]
-    end = [] if text.endswith("/*") else ["*", "**"] if text.endswith("/") else ["**"]
-    return (*([] if is_anchored else ["**"]), *parts, *end)
-
-
-def _fits(pattern: tuple[str, ...], path: str) -> bool:
-    """Whether a pattern fits a path: for each number of its parts, which numbers of folders they can take."""
-    folders = path.split("/")
-    reached = {0}
-    for part in pattern:
-        if part == "**":
-            reached = set(range(min(reached, default=len(folders) + 1), len(folders) + 1))
-        else:
-            fitting = part.replace("[", "[[]")  # which is a letter like others here
-            reached = {
-                number + 1
-                for number in reached
-                if number < len(folders) and fnmatchcase(folders[number], fitting)
-            }
-    return len(folders) in reached

@@ -10,12 +10,14 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import distributions
 from pathlib import Path
 
 from envman.adoption.split_code import BundleCode, CodeFile
 from envman.adoption.split_imports import UnreadableSourceError, imports_of
 from envman.adoption.split_modules import InstalledDistribution, module_of
+from envman.adoption.split_patterns import IgnoredFiles
 from envman.packages.installed import read_package
 
 LARGEST_SOURCE = 4 * 2**20
@@ -24,13 +26,20 @@ LARGEST_ARCHIVE = 256 * 2**20
 MOST_SOURCES = 20_000
 """Python files of a bundle."""
 
+IGNORE_FILE = ".airflowignore"
+
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
-def read_code(bundle: str, folder: Path) -> BundleCode:
-    """The Python files below a folder; what can't be read is named with the reason."""
+def read_code(bundle: str, folder: Path, ignore_by_glob: bool = True) -> BundleCode:
+    """The Python files below a folder; what can't be read is named with the reason.
+
+    Files that `.airflowignore` excludes are no Dag files, though others may import them. Unless it is written
+    `ignore_by_glob` it holds regular expressions of strangers, which are not tried.
+    """
     files: dict[str, CodeFile] = {}
     unread: dict[str, str] = {}
+    ignored = IgnoredFiles()
     for path in _paths(folder):
         if len(files) >= MOST_SOURCES:
             unread[path] = f"is one of more than {MOST_SOURCES} files: none of the rest was read"
@@ -39,14 +48,23 @@ def read_code(bundle: str, folder: Path) -> BundleCode:
             content = _content(folder / path, LARGEST_ARCHIVE if path.endswith(".zip") else LARGEST_SOURCE)
             if content is None:
                 continue
-            if path.endswith(".zip"):
+            if path.endswith(IGNORE_FILE):
+                if ignore_by_glob:
+                    ignored.add(path.rpartition("/")[0], content.decode("utf-8", "replace"))
+                else:
+                    unread[path] = "holds regular expressions: files that it excludes count as Dag files"
+            elif path.endswith(".zip"):
                 for inner, text in _archived(content):
                     _take(f"{path}/{inner}", text, files, unread)
             else:
                 _take(path, content, files, unread)
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             unread[path] = f"can't be read: {getattr(error, 'strerror', None) or error}"
-    return BundleCode(bundle, str(folder), dict(sorted(files.items())), tuple(sorted(unread.items())))
+    kept = {
+        path: replace(file, is_dag=False) if file.is_dag and ignored.has(path) else file
+        for path, file in sorted(files.items())
+    }
+    return BundleCode(bundle, str(folder), kept, tuple(sorted(unread.items())))
 
 
 def _take(path: str, content: bytes, files: dict[str, CodeFile], unread: dict[str, str]) -> None:
@@ -70,7 +88,7 @@ def _paths(folder: Path) -> Iterator[str]:
         inner[:] = sorted(name for name in inner if name not in _SKIPPED and not name.startswith("."))
         start = Path(above).relative_to(folder).as_posix()
         for name in sorted(files):
-            if name.endswith((".py", ".zip")) and not name.startswith("."):
+            if (name.endswith((".py", ".zip")) and not name.startswith(".")) or name == IGNORE_FILE:
                 yield name if start == "." else f"{start}/{name}"
 
 

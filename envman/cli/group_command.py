@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,12 +15,12 @@ from envman.cli.options import (
     ProjectOption,
     project_folder,
     source,
-    workspace_if_any,
 )
 from envman.cli.output import Reporter
 from envman.cli.progress import progress
 from envman.errors import ExitCode, Problem, UsageError
-from envman.spec.workspace import without_project
+from envman.spec.load import PROJECT_FILE
+from envman.spec.workspace import without_specs
 from envman.usecases.group import ConflictingLine, GroupOutcome, GroupRequest, group_files, write_groups
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def group_command(
             jobs,
             no_build,
         )
-        if write and not (workspace.files.directory / "envman.toml").is_file():
+        if write and not (workspace.files.directory / PROJECT_FILE).is_file():
             raise UsageError(Problem("--write", "there is no envman.toml here or above", "Run: envman init"))
         with progress(reporter) as report:
             outcome = group_files(workspace, request, report)
@@ -107,7 +106,9 @@ def group_command(
 
 
 def _workspace(project: Path | None) -> Workspace:
-    return workspace_if_any(project) or without_project(Path(os.path.abspath(".")))
+    folder = project_folder(project)
+    has_project = folder is not None and (folder / PROJECT_FILE).is_file()
+    return without_specs(folder or Path.cwd(), has_project)
 
 
 def _show_groups(reporter: Reporter, outcome: GroupOutcome) -> None:

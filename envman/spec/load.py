@@ -135,6 +135,23 @@ def load_answers(files: ProjectFiles, environment: str | None) -> tuple[ProjectS
     return declared, environments.get(environment or "")
 
 
+def load_settings(files: ProjectFiles, unstated: Project) -> Project:
+    """What envman.toml says of the deployment's Airflow, of uv and of sandboxes; no spec is read. Raises
+    SpecError.
+    """
+    problems: list[Problem] = []
+    declared = _load_project_file(files, problems)
+    uv_config = _uv_config(files, declared, problems)
+    if problems or declared is None:
+        raise SpecError(_without_repeats(problems))
+    return replace(
+        unstated,
+        airflow_version=declared.airflow_version,
+        uv_config=uv_config,
+        sandbox_required=declared.sandbox_required,
+    )
+
+
 def _server_memory(stated: str) -> str:
     return stated if not stated or stated.endswith("%") else str(memory_bytes(stated))
 

@@ -115,7 +115,9 @@ class _Split:
         store = Store(workspace.project.root)
         self.generation = current_generation(store.root, self.old.name)
         self.folders, self.others = _folders(workspace, request, environ)
-        self.code = [read_code(bundle, folder) for bundle, folder in self.folders.items()]
+        configuration = AirflowConfiguration(environ)
+        by_glob = (configuration.option("core", "dag_ignore_file_syntax") or "glob").strip() == "glob"
+        self.code = [read_code(bundle, folder, by_glob) for bundle, folder in self.folders.items()]
         manifest = store.manifest(self.generation)
         if manifest is None:
             what = f"its generation {self.generation} is missing or incomplete"
@@ -133,7 +135,7 @@ class _Split:
         lock = (generation / layout.LOCK_COPY).read_text(encoding="utf-8")
         self.pins: tuple[Pin, ...] = parse_pins(lock, layout.LOCK_COPY, self.old.name)
         self.index = ModuleIndex.of(self.now.distributions)
-        self.everywhere = configured_code(AirflowConfiguration(environ), read_code)
+        self.everywhere = configured_code(configuration, read_code)
         self.reaches = {one.bundle: CodeReach(one, self.index, self.everywhere) for one in self.code}
 
     def needed_everywhere(self) -> Needs:
