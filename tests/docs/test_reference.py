@@ -11,11 +11,16 @@ from typing import Any
 
 import pytest
 
+from envman.adoption.split_freedom import HeldUpgrade
+from envman.adoption.split_proposal import ImportedPackage, ProposedEnvironment, UnneededPackage
+from envman.adoption.split_units import MixedFolder, SplitUnit
 from envman.errors import ExitCode
 from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
 from envman.resolver.table import Table
 from envman.store.manifest import Manifest
+from envman.usecases.adopt_split import SharedModule, SplitOutcome
+from envman.usecases.group import ConflictingLine, GroupedFiles, GroupOutcome, GroupSplit, UnfitFile
 from envman.usecases.images.image_catalog import (
     ImageDiffOutcome,
     InspectOutcome,
@@ -126,6 +131,11 @@ def test_a_field_that_is_missing_in_an_example_is_found() -> None:
 
 
 IMAGES: dict[str, tuple[type, ...]] = {
+    "adopt split": (
+        *(SplitOutcome, ProposedEnvironment, SplitUnit, ImportedPackage, HeldUpgrade, SharedModule),
+        *(MixedFolder, UnneededPackage),
+    ),
+    "group": (GroupOutcome, GroupedFiles, GroupSplit, ConflictingLine, UnfitFile),
     "image build": (ImageOutcome, LayerOutcome),
     "image push": (PushOutcome,),
     "image list": (ListedImage,),
@@ -135,7 +145,7 @@ IMAGES: dict[str, tuple[type, ...]] = {
     "image engines": (EngineState,),
     "prune": (PruneOutcome, Unused),
 }
-"""Results about images and the cache, by the heading of their section; they have no example."""
+"""Results about images, the cache and adoption, by the heading of their section; they have no example."""
 
 
 @pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)
