@@ -1,9 +1,9 @@
 """The fewest groups that sets of requirements fit into, asked of whoever can tell whether some fit together.
 
 What fits together fits in parts, too, and what does not fit does not with more: so an answer tells of others.
-Up to MOST_EXACT members every grouping that could be smaller is tried. Above that each member goes into the
-first group that takes it: the number of groupings grows faster than exponentially, and each may have to be
-asked for.
+Up to MOST_EXACT members every grouping that could be smaller is tried, within MOST_QUESTIONS. Above that
+each member goes into the first group that takes it: the number of groupings grows faster than exponentially,
+and each may have to be asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 MOST_EXACT = 12
+MOST_QUESTIONS = 500
+"""Questions after which no smaller grouping is looked for any more: each may take a second."""
 
 Members = frozenset[int]
 Question = tuple[Members, str]
@@ -26,6 +28,7 @@ class FitAnswers:
         self._ask = ask
         self._fitting: dict[str, set[Members]] = {}
         self._conflicting: dict[str, set[Members]] = {}
+        self.asked = 0
 
     def note(self, members: Members, python: str, fits: bool) -> None:
         """Note an answer."""
@@ -47,6 +50,7 @@ class FitAnswers:
     def ask(self, questions: Iterable[Question]) -> None:
         """Ask what is not known of these questions."""
         if open_ones := [one for one in dict.fromkeys(questions) if self.known(*one) is None]:
+            self.asked += len(open_ones)
             self._ask(self, open_ones)
 
 
@@ -121,10 +125,14 @@ class _Search:
                 groups.append(frozenset([member]))
         return groups
 
-    def fewer(self, order: Sequence[int], best: list[Members], least: int) -> list[Members]:
-        """The smallest grouping: each member in turn goes into each group that takes it, or a new one."""
+    def fewer(self, order: Sequence[int], best: list[Members], least: int) -> tuple[list[Members], bool]:
+        """The smallest grouping, and whether that is certain: each member in turn goes into each group that
+        takes it, or a new one.
+        """
         waiting: list[list[Members]] = [[]]
         while waiting and len(best) > least:
+            if self.answers.asked > MOST_QUESTIONS:
+                return best, False
             groups = waiting.pop()
             placed = sum(len(group) for group in groups)
             if placed == len(order):
@@ -137,7 +145,7 @@ class _Search:
                 grown = groups[index] | {member}
                 if len(groups) < len(best) and self.fit(grown):
                     waiting.append([*groups[:index], grown, *groups[index + 1 :]])
-        return best
+        return best, True
 
 
 def group(count: int, pythons: Sequence[str], answers: FitAnswers) -> Grouping:
@@ -154,8 +162,8 @@ def group(count: int, pythons: Sequence[str], answers: FitAnswers) -> Grouping:
         search.all_pairs()
         groups = min(groups, search.first_fit(search.order()), key=len)
         least = max(least, len(search.apart()))
-        groups = search.fewer(search.order(), groups, least)
-        least = len(groups)
+        groups, is_certain = search.fewer(search.order(), groups, least)
+        least = len(groups) if is_certain else least
     return Grouping(_with_pythons(groups, search), search.misfits, least)
 
 

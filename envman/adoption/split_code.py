@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from envman.adoption.split_imports import FoundImport
 from envman.adoption.split_modules import STANDARD_LIBRARY, ModuleIndex
@@ -44,7 +45,15 @@ class BundleCode:
     def has_top(self, root: str, top: str) -> bool:
         """Whether a module of this name stands at the top of the bundle, or of the archive."""
         start = f"{root}{top}"
-        return f"{start}.py" in self.files or any(path.startswith(f"{start}/") for path in self.files)
+        return f"{start}.py" in self.files or start in self._folders
+
+    @cached_property
+    def _folders(self) -> frozenset[str]:
+        found: set[str] = set()
+        for path in self.files:
+            while (path := posixpath.dirname(path)) and path not in found:
+                found.add(path)
+        return frozenset(found)
 
     def own(self, folder: str, module: str) -> list[str]:
         """The files that importing one of the bundle's own modules runs: the packages above it, too."""

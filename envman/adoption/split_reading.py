@@ -10,7 +10,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -31,12 +31,20 @@ IGNORE_FILE = ".airflowignore"
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
-def read_code(bundle: str, folder: Path, ignore_by_glob: bool = True) -> BundleCode:
-    """The Python files below a folder; what can't be read is named with the reason.
+@dataclass(frozen=True)
+class DagDiscovery:
+    """How the Dag processor finds Dag files: in `safe_mode` only those with certain words.
 
-    Files that `.airflowignore` excludes are no Dag files, though others may import them. Unless it is written
-    `ignore_by_glob` it holds regular expressions of strangers, which are not tried.
+    Files that `.airflowignore` excludes are none, though others may import them. Unless it is written in
+    globs it holds regular expressions of strangers, which are not tried.
     """
+
+    safe_mode: bool = True
+    globs: bool = True
+
+
+def read_code(bundle: str, folder: Path, discovery: DagDiscovery = DagDiscovery()) -> BundleCode:
+    """The Python files below a folder; what can't be read is named with the reason."""
     files: dict[str, CodeFile] = {}
     unread: dict[str, str] = {}
     ignored = IgnoredFiles()
@@ -49,7 +57,7 @@ def read_code(bundle: str, folder: Path, ignore_by_glob: bool = True) -> BundleC
             if content is None:
                 continue
             if path.endswith(IGNORE_FILE):
-                if ignore_by_glob:
+                if discovery.globs:
                     ignored.add(path.rpartition("/")[0], content.decode("utf-8", "replace"))
                 else:
                     unread[path] = "holds regular expressions: files that it excludes count as Dag files"
@@ -61,7 +69,7 @@ def read_code(bundle: str, folder: Path, ignore_by_glob: bool = True) -> BundleC
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             unread[path] = f"can't be read: {getattr(error, 'strerror', None) or error}"
     kept = {
-        path: replace(file, is_dag=False) if file.is_dag and ignored.has(path) else file
+        path: replace(file, is_dag=(file.is_dag or not discovery.safe_mode) and not ignored.has(path))
         for path, file in sorted(files.items())
     }
     return BundleCode(bundle, str(folder), kept, tuple(sorted(unread.items())))

@@ -19,7 +19,7 @@ from envman.adoption.split_proposal import (
     proposals,
     unneeded,
 )
-from envman.adoption.split_reading import read_code, read_installed
+from envman.adoption.split_reading import DagDiscovery, read_code, read_installed
 from envman.adoption.split_specs import (
     BundleChange,
     constraints_file,
@@ -116,8 +116,8 @@ class _Split:
         self.generation = current_generation(store.root, self.old.name)
         self.folders, self.others = _folders(workspace, request, environ)
         configuration = AirflowConfiguration(environ)
-        by_glob = (configuration.option("core", "dag_ignore_file_syntax") or "glob").strip() == "glob"
-        self.code = [read_code(bundle, folder, by_glob) for bundle, folder in self.folders.items()]
+        discovery = _discovery(configuration)
+        self.code = [read_code(bundle, folder, discovery) for bundle, folder in self.folders.items()]
         manifest = store.manifest(self.generation)
         if manifest is None:
             what = f"its generation {self.generation} is missing or incomplete"
@@ -210,6 +210,13 @@ def _folders(
     return folders, [bundle for bundle in bundles if bundle not in folders]
 
 
+def _discovery(configuration: AirflowConfiguration) -> DagDiscovery:
+    syntax = configuration.option("core", "dag_ignore_file_syntax") or "glob"
+    option = "dag_discovery_safe_mode"
+    safe_mode = configuration.option("core", option) is None or configuration.is_on("core", option)
+    return DagDiscovery(safe_mode, syntax.strip().lower() == "glob")
+
+
 def _shared(proposed: Iterable[ProposedEnvironment]) -> dict[str, tuple[str, ...]]:
     users: dict[str, list[str]] = {}
     for one in proposed:
@@ -242,6 +249,8 @@ def _changes(split: _Split, proposed: Iterable[ProposedEnvironment]) -> tuple[li
     """What becomes of the bundles, and those that keep their folder though folders in it become bundles."""
     declared = split.workspace.project.bundles
     units = [(unit, one.environment) for one in proposed for unit in one.units]
+    rest = {unit.bundle: environment for unit, environment in units if not unit.folder}
+    units = [(unit, name) for unit, name in units if not unit.folder or rest.get(unit.bundle) != name]
     taken = {*declared, *split.folders}
     changes: list[BundleChange] = []
     for unit, environment in units:
@@ -253,10 +262,9 @@ def _changes(split: _Split, proposed: Iterable[ProposedEnvironment]) -> tuple[li
             name = environment_name(f"{unit.bundle}-{unit.folder}")
         taken.add(name)
         changes.append(BundleChange(name, environment, _path(split, unit), unit.bundle))
-    whole = {unit.bundle for unit, _ in units if not unit.folder}
     parted = dict.fromkeys(unit.bundle for unit, _ in units if unit.folder)
-    gone = [BundleChange(bundle, None) for bundle in parted if bundle not in whole]
-    return [*changes, *gone], [bundle for bundle in parted if bundle in whole]
+    gone = [BundleChange(bundle, None) for bundle in parted if bundle not in rest]
+    return [*changes, *gone], [bundle for bundle in parted if bundle in rest]
 
 
 def _path(split: _Split, unit: SplitUnit) -> str:

@@ -12,6 +12,7 @@ from itertools import combinations
 from envman.adoption.group_members import PYTHON, AskedLine, GroupMember, inputs_of, rule_each_other_out
 from envman.adoption.group_search import (
     MOST_EXACT,
+    MOST_QUESTIONS,
     FitAnswers,
     Grouping,
     Question,
@@ -225,7 +226,9 @@ def group_files(workspace: Workspace, request: GroupRequest, report: Report) -> 
 def _method(found: Grouping, count: int) -> str:
     if found.is_fewest:
         return "exact"
-    return f"greedy: exact up to {MOST_EXACT} files, as groupings of {count} are too many to try"
+    if count > MOST_EXACT:
+        return f"greedy: exact up to {MOST_EXACT} files, as groupings of {count} are too many to try"
+    return f"ended after {MOST_QUESTIONS} resolutions: there may be a grouping with fewer"
 
 
 def _lines(members: Sequence[GroupMember], which: Iterable[int]) -> list[AskedLine]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,14 @@ from envman.adoption.group_members import (
     read_members,
     rule_each_other_out,
 )
-from envman.adoption.group_search import MOST_EXACT, FitAnswers, Question, group, smallest_conflict
+from envman.adoption.group_search import (
+    MOST_EXACT,
+    MOST_QUESTIONS,
+    FitAnswers,
+    Question,
+    group,
+    smallest_conflict,
+)
 from envman.errors import SpecError, UsageError
 
 
@@ -79,6 +87,14 @@ def test_many_members_are_grouped_greedily_and_what_is_shown_is_no_more_than_kno
     assert all(world.somewhere(members) for members, _ in found.groups)
     assert found.least == 2
     assert found.is_fewest == (len(found.groups) == 2)
+
+
+def test_the_search_ends_where_it_would_ask_for_too_much() -> None:
+    world = World(0, MOST_EXACT, ("3.12",))
+    world.conflicts["3.12"] = [frozenset(some) for some in combinations(range(MOST_EXACT), 6)]
+    found = group(MOST_EXACT, world.pythons, FitAnswers(world.answer))
+    assert (len(found.groups), found.least, found.is_fewest) == (3, 2, False)
+    assert MOST_QUESTIONS < len(world.asked) < MOST_QUESTIONS + 100
 
 
 def test_members_that_all_fit_are_asked_for_once() -> None:

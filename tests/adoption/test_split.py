@@ -11,7 +11,7 @@ from envman.adoption.split_imports import UnreadableSourceError, imports_of
 from envman.adoption.split_modules import InstalledDistribution, ModuleIndex, module_of
 from envman.adoption.split_owners import owner_of, parse_owners, team_name
 from envman.adoption.split_proposal import closure
-from envman.adoption.split_reading import read_code
+from envman.adoption.split_reading import DagDiscovery, read_code
 from envman.adoption.split_units import SplitBy, environment_name, split_units
 from envman.names import name_problem
 from envman.packages.package import Package
@@ -303,6 +303,9 @@ def test_folders_are_read_with_archives_links_and_what_is_no_file(tmp_path: Path
     assert found.dags() == ["dag.py", "packed.zip/inner.py", "tests/kept.py"]
     assert [path for path, _ in found.unread] == ["gone.py", "wrong.py", "wrong.zip"]
     assert CodeReach(found, INDEX).needs(found.dags()).own == {"packed.zip/own/x.py"}
-    by_expression = read_code("bundle", tmp_path, ignore_by_glob=False)
+    every = read_code("bundle", tmp_path, DagDiscovery(safe_mode=False)).dags()
+    assert "packed.zip/own/x.py" in every
+    assert "tests/test_dag.py" not in every
+    by_expression = read_code("bundle", tmp_path, DagDiscovery(globs=False))
     assert "tests/test_dag.py" in by_expression.dags()
     assert by_expression.unread[0][0] == ".airflowignore"
