@@ -158,10 +158,15 @@ def group(count: int, pythons: Sequence[str], answers: FitAnswers) -> Grouping:
         return Grouping(_with_pythons(groups, search), search.misfits, len(groups))
     groups = search.first_fit(search.order())
     least = max(2, len(search.apart()))
-    if len(groups) > least and len(everyone) <= MOST_EXACT:
-        search.all_pairs()
-        groups = min(groups, search.first_fit(search.order()), key=len)
+    is_small = len(everyone) <= MOST_EXACT
+    if len(groups) > least:
+        if is_small:
+            search.all_pairs()
+        groups = min(
+            groups, search.first_fit(search.order()), key=len
+        )  # in the order of what is known by now
         least = max(least, len(search.apart()))
+    if len(groups) > least and is_small:
         groups, is_certain = search.fewer(search.order(), groups, least)
         least = len(groups) if is_certain else least
     return Grouping(_with_pythons(groups, search), search.misfits, least)

@@ -9,7 +9,7 @@ import io
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import distributions
 from pathlib import Path
@@ -48,7 +48,12 @@ def read_code(bundle: str, folder: Path, discovery: DagDiscovery = DagDiscovery(
     files: dict[str, CodeFile] = {}
     unread: dict[str, str] = {}
     ignored = IgnoredFiles()
-    for path in _paths(folder):
+
+    def unlisted(error: OSError) -> None:
+        name = os.path.relpath(error.filename or folder, folder)
+        unread[name] = f"is a folder that can't be listed: {error.strerror}"
+
+    for path in _paths(folder, unlisted):
         if len(files) >= MOST_SOURCES:
             unread[path] = f"is one of more than {MOST_SOURCES} files: none of the rest was read"
             break
@@ -84,11 +89,15 @@ def _take(path: str, content: bytes, files: dict[str, CodeFile], unread: dict[st
         unread[path] = str(error)
 
 
-def _paths(folder: Path) -> Iterator[str]:
+def _paths(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[str]:
     """The Python files and archives below a folder, sorted, relative to it; a folder is entered once."""
     seen: set[tuple[int, int]] = set()
-    for above, inner, files in os.walk(folder, followlinks=True):
-        status = Path(above).stat()
+    for above, inner, files in os.walk(folder, onerror=on_error, followlinks=True):
+        try:
+            status = Path(above).stat()
+        except OSError as error:
+            on_error(error)
+            continue
         if (status.st_dev, status.st_ino) in seen:
             inner.clear()
             continue

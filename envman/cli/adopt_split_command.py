@@ -11,6 +11,7 @@ import typer
 
 from envman.adoption.split_freedom import PYTHON, HeldUpgrade
 from envman.adoption.split_proposal import ProposedEnvironment
+from envman.adoption.split_reading import IGNORE_FILE
 from envman.adoption.split_units import SplitBy
 from envman.cli.options import EnvironmentName, JsonOption, ProjectOption, RootOption, require_workspace
 from envman.cli.output import Reporter
@@ -193,7 +194,8 @@ def _notes(outcome: SplitOutcome) -> Iterator[str]:
     for bundle in outcome.other_bundles:
         yield f"warning: not read: the bundle {bundle} is no folder here; pass --path {bundle}=FOLDER."
     for bundle, file, why in outcome.unread:
-        yield f"warning: not read: {bundle}/{file} {why}; what it imports is missing in the proposal."
+        lost = "" if file.endswith(IGNORE_FILE) else "; what it imports is missing in the proposal"
+        yield f"warning: not read: {bundle}/{file} {why}{lost}."
     if outcome.unreached:
         files = _listing([f"{bundle}/{file}" for bundle, file in outcome.unreached])
         yield f"Imported by no Dag file, so not looked at: {files}"
