@@ -144,27 +144,27 @@ class _Resolver:
         def work(name: str) -> tuple[Question, bool]:
             which, python = asked[name]
             lines = _lines(members, which)
-            return (which, python), not (rule_each_other_out(lines) or self.said(lines, python))
+            return (which, python), not (rule_each_other_out(lines) or self.said(lines, python, name))
 
         outcomes = side_by_side(asked, work, self._request.jobs, silent)
         outcomes.raise_errors()
         for (which, python), fits in outcomes.results:
             answers.note(which, python, fits)
 
-    def said(self, lines: Iterable[AskedLine], python: str) -> str:
-        """uv's explanation why lines don't fit together; empty where they do."""
+    def said(self, lines: Iterable[AskedLine], python: str, name: str = "of the group") -> str:
+        """uv's explanation why lines don't fit together, empty where they do; `name` is told in errors."""
         key = (frozenset(lines), python)
         with self._lock:
             if key in self._found:
                 return self._found[key]
-        said = self._resolved(sorted(key[0]), python)
+        said = self._resolved(sorted(key[0]), python, name)
         with self._lock:
             self._found[key] = said
             self.resolutions += 1
             self._report(Event(WORK, Stage.RESOLVING, f"{self.resolutions} sets of requirements"))
         return said
 
-    def _resolved(self, lines: Sequence[AskedLine], python: str) -> str:
+    def _resolved(self, lines: Sequence[AskedLine], python: str, name: str) -> str:
         inputs = inputs_of(lines, python, self._request.platforms, self._request.airflow)
         if inputs is None:
             return f"No version of Python {python} is allowed."
@@ -174,7 +174,8 @@ class _Resolver:
         required = self._workspace.project.sandbox_required
         resolution = LockResolution(self._workspace, environment, self._uv, silent, required)
         try:
-            resolved_text(resolution, replace(inputs, no_build=self._request.no_build), "", Upgrade())
+            named = replace(inputs, environment=name, no_build=self._request.no_build)
+            resolved_text(resolution, named, "", Upgrade())
         except UnsatisfiableError as error:
             return explanation(error)
         return ""

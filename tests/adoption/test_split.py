@@ -6,13 +6,17 @@ from pathlib import Path
 import pytest
 
 from envman.adoption.split_code import BundleCode, CodeFile, CodeReach
+from envman.adoption.split_everywhere import configured_code
 from envman.adoption.split_freedom import demands, held_upgrades
 from envman.adoption.split_imports import UnreadableSourceError, imports_of
 from envman.adoption.split_modules import InstalledDistribution, ModuleIndex, module_of
 from envman.adoption.split_owners import owner_of, parse_owners, team_name
-from envman.adoption.split_proposal import closure
+from envman.adoption.split_proposal import ProposedEnvironment, closure
 from envman.adoption.split_reading import DagDiscovery, read_code
+from envman.adoption.split_specs import constraints_text
 from envman.adoption.split_units import SplitBy, environment_name, split_units
+from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.lock.lockfile import Pin
 from envman.names import name_problem
 from envman.packages.package import Package
 
@@ -309,3 +313,39 @@ def test_folders_are_read_with_archives_links_and_what_is_no_file(tmp_path: Path
     by_expression = read_code("bundle", tmp_path, DagDiscovery(globs=False))
     assert "tests/test_dag.py" in by_expression.dags()
     assert by_expression.unread[0][0] == ".airflowignore"
+
+
+def test_what_airflows_configuration_names_is_needed_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/ours.py").write_text("import six")
+    configuration = AirflowConfiguration(
+        {
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__SECRETS__BACKEND": "shop.till.Backend",
+            "AIRFLOW__CORE__XCOM_BACKEND": "no module",
+            "AIRFLOW__LOGGING__REMOTE_LOGGING": "true",
+            "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://SECRET@logs",
+        }
+    )
+    found = configured_code(configuration, read_code)
+    needs = [CodeReach(one, INDEX).needs(one.files).packages for one in found]
+    assert needs == [
+        {"six": "ours.py:1"},
+        {
+            "amazon": "Airflow's configuration: [logging] remote_base_log_folder",
+            "one-half": "Airflow's configuration: [secrets] backend",
+        },
+    ]
+
+
+def test_constraints_hold_what_is_needed_and_what_is_locked_for_other_machines() -> None:
+    proposed = ProposedEnvironment("sales", (), (), {"needed": "1.0"}, (), (), (), (), (), ())
+    pins = [Pin(name, "1.0", marker, ("sha256:0",)) for name, marker in PINS.items()]
+    text = constraints_text(proposed, "everything", pins, MARKERS)
+    assert [line for line in text.splitlines() if not line.startswith("#")] == [
+        "needed==1.0",
+        'of-windows==1.0 ; sys_platform == "win32"',
+    ]
+
+
+PINS = {"needed": "", "of-others": "", "of-windows": 'sys_platform == "win32"'}
