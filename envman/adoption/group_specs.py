@@ -9,10 +9,11 @@ from pathlib import Path
 import tomlkit
 
 from envman.adoption.group_members import CONSTRAINT, REQUIREMENT, GroupMember, inputs_of
-from envman.adoption.split_units import environment_name
+from envman.adoption.split_units import free_name
 from envman.errors import Problem, UsageError
 from envman.spec.merge import ENVIRONMENTS, spec_file
 
+_MOST_NAMED = 3
 _GENERAL = frozenset({"requirements", "pyproject", "base", "dev"})
 """Names of files that say nothing of whose they are."""
 
@@ -22,10 +23,8 @@ def group_names(groups: Sequence[Sequence[str]], prefix: str) -> list[str]:
     names: list[str] = []
     for files in groups:
         stems = [_stem(file) for file in files]
-        name = environment_name(f"{prefix}{'-'.join(stems)}")
-        if len(stems) > 3 or name in names:
-            name = environment_name(f"{prefix}group-{len(names) + 1}")
-        names.append(name)
+        name = "-".join(stems) if len(stems) <= _MOST_NAMED else f"group-{len(names) + 1}"
+        names.append(free_name(f"{prefix}{name}", names))
     return names
 
 

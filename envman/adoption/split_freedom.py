@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from packaging.requirements import InvalidRequirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -64,7 +63,7 @@ def _of_package(one: Package, marker_environment: Mapping[str, str]) -> Iterator
             ):
                 name = canonicalize_name(requirement.name)
                 yield Demand(one.name, name, str(requirement), requirement.specifier)
-        except (InvalidRequirement, RecursionError):
+        except (ValueError, RecursionError):  # packaging's own errors are ValueErrors
             continue
 
 

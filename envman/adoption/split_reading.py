@@ -5,19 +5,21 @@ Nothing is imported or run. Links are followed, as Airflow follows them; what is
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from envman.adoption.split_code import BundleCode, CodeFile
 from envman.adoption.split_imports import UnreadableSourceError, imports_of
 from envman.adoption.split_modules import InstalledDistribution, module_of
 from envman.adoption.split_patterns import IgnoredFiles
+from envman.errors import Problem, StoreError
 from envman.packages.installed import read_package
 
 LARGEST_SOURCE = 4 * 2**20
@@ -142,13 +144,22 @@ def read_installed(folders: tuple[Path, ...]) -> tuple[InstalledDistribution, ..
     found: dict[str, InstalledDistribution] = {}
     for folder in folders:
         for one in distributions(path=[str(folder)]):
-            package = read_package(one)
-            if package is None or package.name in found:
-                continue
-            modules = {module_of(str(path)) for path in one.files or ()}
-            tops = (one.read_text("top_level.txt") or "").split()
-            groups = {entry.group for entry in one.entry_points}
-            found[package.name] = InstalledDistribution(
-                package, frozenset(modules | set(tops)) - {""}, tuple(sorted(groups))
-            )
+            try:
+                read = _distribution(one)
+            except (ValueError, csv.Error) as error:
+                what = f"what a package there says of itself can't be read: {error}"
+                raise StoreError(Problem(str(folder), what, "Build the environment again.")) from None
+            if read is not None:
+                found.setdefault(read.name, read)
     return tuple(one for _, one in sorted(found.items()))
+
+
+def _distribution(one: Distribution) -> InstalledDistribution | None:
+    """An installed distribution; raises ValueError, csv.Error."""
+    package = read_package(one)
+    if package is None:
+        return None
+    modules = {module_of(str(path)) for path in one.files or ()}
+    tops = {top for top in (one.read_text("top_level.txt") or "").split() if top.isidentifier()}
+    groups = {entry.group for entry in one.entry_points}
+    return InstalledDistribution(package, frozenset(modules | tops) - {""}, tuple(sorted(groups)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -36,8 +36,9 @@ class SplitUnit:
     dags: tuple[str, ...]
 
     def words(self) -> str:
-        """As people are told: 'dags/sales'."""
-        return f"{self.bundle}/{self.folder}" if self.folder else self.bundle
+        """As people are told, in one line: 'dags/sales'. A folder may have any name."""
+        words = f"{self.bundle}/{self.folder}" if self.folder else self.bundle
+        return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in words)
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,12 @@ class MixedFolder:
 
 
 def split_units(
-    code: Iterable[BundleCode], by: SplitBy, owner: OwnerOf
+    code: Iterable[BundleCode], by: SplitBy, owner: OwnerOf, prefix: str = ""
 ) -> tuple[dict[str, list[SplitUnit]], list[MixedFolder]]:
-    """The units that each environment is for, by its name, and the folders that are several teams'."""
+    """The units that each environment is for, by its name, and the folders that are several teams'.
+
+    `prefix` begins the names.
+    """
     found: dict[str, list[SplitUnit]] = {}
     mixed: list[MixedFolder] = []
     units = [unit for one in code for unit in _units(one, by, owner)]
@@ -66,8 +70,11 @@ def split_units(
             name = min(teams, key=lambda team: (-teams[team], team))
             if len(teams) > 1:
                 mixed.append(MixedFolder(unit.bundle, unit.folder, tuple(sorted(teams)), name))
-        found.setdefault(environment_name(name), []).append(unit)
-    return dict(sorted(found.items())), mixed
+        found.setdefault(name, []).append(unit)
+    named: dict[str, list[SplitUnit]] = {}
+    for name, parts in sorted(found.items()):
+        named[free_name(f"{prefix}{name}", named)] = parts
+    return named, mixed
 
 
 def _units(code: BundleCode, by: SplitBy, owner: OwnerOf) -> Iterator[SplitUnit]:
@@ -93,6 +100,15 @@ def top_folder(path: str) -> str:
 def _teams(unit: SplitUnit, owner: OwnerOf) -> Counter[str]:
     owners = (owner(unit.bundle, path) for path in unit.dags)
     return Counter(team_name(one) if one else UNOWNED for one in owners)
+
+
+def free_name(text: str, taken: Container[str]) -> str:
+    """An `environment_name` that is free, with a number if need be: folders differ in more than it keeps."""
+    name, number = environment_name(text), 1
+    while name in taken:
+        number += 1
+        name = environment_name(f"{environment_name(text)[: MAX_LENGTH - 5]}-{number}")
+    return name
 
 
 def environment_name(text: str) -> str:

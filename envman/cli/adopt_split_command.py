@@ -15,7 +15,7 @@ from envman.adoption.split_reading import IGNORE_FILE
 from envman.adoption.split_units import SplitBy
 from envman.cli.options import EnvironmentName, JsonOption, ProjectOption, RootOption, require_workspace
 from envman.cli.output import Reporter
-from envman.errors import Problem, UsageError
+from envman.errors import Problem, UsageError, printable
 from envman.usecases.adopt_split import SplitOutcome, SplitRequest, adopt_split
 
 _SHOWN = 5
@@ -94,9 +94,9 @@ def _show_split(reporter: Reporter, outcome: SplitOutcome) -> None:
             reporter.say("")
             reporter.say(title)
             for line in shown:
-                reporter.say(f"  {line}")
+                reporter.say(f"  {printable(line)}")
     for line in _notes(outcome):
-        reporter.note(line)
+        reporter.note(printable(line))
     if outcome.written:
         reporter.say("")
         reporter.say(f"Written: {', '.join(outcome.written)}")

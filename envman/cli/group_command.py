@@ -18,7 +18,7 @@ from envman.cli.options import (
 )
 from envman.cli.output import Reporter
 from envman.cli.progress import progress
-from envman.errors import ExitCode, Problem, UsageError
+from envman.errors import ExitCode, Problem, UsageError, printable
 from envman.spec.load import PROJECT_FILE
 from envman.spec.workspace import without_specs
 from envman.usecases.group import ConflictingLine, GroupOutcome, GroupRequest, group_files, write_groups
@@ -115,7 +115,7 @@ def _show_groups(reporter: Reporter, outcome: GroupOutcome) -> None:
     rows = [
         ("", "", file) if index else (str(number), ", ".join(one.pythons), file)
         for number, one in enumerate(outcome.groups, 1)
-        for index, file in enumerate(one.files)
+        for index, file in enumerate(map(printable, one.files))
     ]
     if rows:
         reporter.table(("environment", "python", "files"), rows, right=("environment",))
@@ -130,8 +130,8 @@ def _show_groups(reporter: Reporter, outcome: GroupOutcome) -> None:
         reporter.say("")
         reporter.say(f"{split.groups[0]} and {split.groups[1]} on Python {', '.join(split.pythons)}:")
         for line in split.lines:
-            reporter.say(f"  {_words(line)}")
-        reporter.say(f"  {split.explanation}")
+            reporter.say(printable(f"  {_words(line)}"))
+        reporter.say(printable(f"  {split.explanation}"))
     if outcome.written:
         reporter.say("")
         reporter.say(f"Written: {', '.join(outcome.written)}")

@@ -27,7 +27,7 @@ from envman.adoption.split_specs import (
     project_text,
     spec_text,
 )
-from envman.adoption.split_units import MixedFolder, SplitBy, SplitUnit, environment_name, split_units
+from envman.adoption.split_units import MixedFolder, SplitBy, SplitUnit, free_name, split_units
 from envman.adoption.written_files import write_new_files
 from envman.errors import Problem, UsageError
 from envman.launch.airflow_configuration import AirflowConfiguration
@@ -157,8 +157,7 @@ def adopt_split(
     ownership = Ownership(split.folders, request.codeowners if request.by is SplitBy.team else None)
     if request.by is SplitBy.team:
         ownership.read()
-    units, mixed = split_units(split.code, request.by, ownership.owner)
-    units = {environment_name(f"{request.prefix}{name}"): parts for name, parts in units.items()}
+    units, mixed = split_units(split.code, request.by, ownership.owner, request.prefix)
     pinned = bool(workspace.project.airflow_version) and split.old.airflow
     proposed = proposals(split.now, units, split.reaches, split.needed_everywhere(), pinned)
     changes, kept = _changes(split, proposed) if write else ([], ())
@@ -257,9 +256,7 @@ def _changes(split: _Split, proposed: Iterable[ProposedEnvironment]) -> tuple[li
         if not unit.folder:
             changes.append(BundleChange(unit.bundle, environment))
             continue
-        name = environment_name(f"{split.request.prefix}{unit.folder}")
-        if name in taken:
-            name = environment_name(f"{unit.bundle}-{unit.folder}")
+        name = free_name(f"{split.request.prefix}{unit.folder}", taken)
         taken.add(name)
         changes.append(BundleChange(name, environment, _path(split, unit), unit.bundle))
     parted = dict.fromkeys(unit.bundle for unit, _ in units if unit.folder)
@@ -270,6 +267,9 @@ def _changes(split: _Split, proposed: Iterable[ProposedEnvironment]) -> tuple[li
 def _path(split: _Split, unit: SplitUnit) -> str:
     """The path of a folder that becomes a bundle; raises UsageError where its bundle is no folder."""
     declared = split.workspace.project.bundles.get(unit.bundle)
+    if not unit.folder.isprintable():
+        what = f"its folder '{unit.folder}' has a name that no file can be written with"
+        raise UsageError(Problem(f"bundle '{unit.bundle}'", what, "Rename the folder."))
     if declared and declared.path:
         return posixpath.join(declared.path, unit.folder)
     if unit.bundle in (split.request.folders or {}) or (declared and declared.classpath):

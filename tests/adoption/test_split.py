@@ -237,6 +237,18 @@ def test_units_are_folders_teams_or_bundles() -> None:
     assert (mixed.folder, mixed.teams, mixed.given_to) == ("risk", ("quant", "sales"), "quant")
 
 
+def test_folders_whose_names_come_out_the_same_stay_apart() -> None:
+    bundle = BundleCode("b", "/b", {p: CodeFile(p, (), True) for p in ("a b/x.py", "a-b/x.py", "a,b/x.py")})
+    found, _ = split_units([bundle], SplitBy.folder, lambda _bundle, _path: "", "p-")
+    assert {name: units[0].folder for name, units in found.items()} == {
+        "p-a-b": "a b",
+        "p-a-b-2": "a,b",
+        "p-a-b-3": "a-b",
+    }
+    twice, _ = split_units([bundle], SplitBy.folder, lambda _bundle, _path: "", "x" * 70)
+    assert sorted(map(len, twice)) == [61, 61, 64]
+
+
 @pytest.mark.parametrize("text", ["", "..", "a b", "../../x", "all", "ä" * 100, "-", "team@x!", "a" * 100])
 def test_any_folder_gives_a_name_that_an_environment_may_have(text: str) -> None:
     assert name_problem(environment_name(text)) is None
