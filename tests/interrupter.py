@@ -78,6 +78,7 @@ def serve() -> None:
     from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS
 
     for entry in (*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS):
+    for entry in (*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS):
         if command[: len(entry.words.split())] == entry.words.split():
             entry.load()
     for line in sys.stdin:

@@ -65,6 +65,7 @@ app.add_typer(
         cls=_AdoptCommands,
         help="Take over an Airflow as it is, with a way back.",
         help="From Airflow as it runs today to environments: prove that all Dags are as before.",
+        help="Move an Airflow as it is to envman.",
         no_args_is_help=True,
     )
 )

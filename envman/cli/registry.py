@@ -71,6 +71,9 @@ COMMANDS = (
     ),
     CommandEntry("hosts", "Show which host has which generation, and which one is behind the release."),
     CommandEntry("resolve", "Say which environment and interpreter a bundle or team has, and why."),
+    CommandEntry(
+        "group", "Find the fewest environments that files' requirements fit into, and what splits them."
+    ),
     CommandEntry("add", "Add requirements to an environment's spec, comments kept, and lock it."),
     CommandEntry("remove", "Take packages out of an environment's spec, and lock it."),
     CommandEntry("list", "List environments: Python, packages, lock, generation, size, bundles."),
@@ -169,6 +172,8 @@ ADOPT_COMMANDS = (
         "Read a live Airflow, and write a project with an environment of exactly today's versions.",
         "prove",
         "Parse every file in the live Airflow and in its bundle's environment, and say what differs.",
+        "split",
+        "Propose an environment for each folder, team or bundle, out of one that all share.",
         "adopt",
     ),
 )

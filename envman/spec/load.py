@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -88,9 +89,12 @@ class ProjectFiles:
         try:
             files = os.listdir(self.directory / ENVIRONMENTS)  # noqa: PTH208  # glob finds nothing without rights
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            files = []
+        new = (name for folder, name in map(posixpath.split, self._edited) if folder == ENVIRONMENTS)
         return sorted(
-            name.removesuffix(".toml") for name in files if name.endswith(".toml") and name != ".toml"
+            name.removesuffix(".toml")
+            for name in {*files, *new}
+            if name.endswith(".toml") and name != ".toml"
         )
 
 
@@ -147,6 +151,23 @@ def load_answers(files: ProjectFiles, environment: str | None) -> tuple[ProjectS
     if declared is None or problems or found:
         raise SpecError(_without_repeats([*problems, *found]))
     return declared, environments.get(environment or "")
+
+
+def load_settings(files: ProjectFiles, unstated: Project) -> Project:
+    """What envman.toml says of the deployment's Airflow, of uv and of sandboxes; no spec is read. Raises
+    SpecError.
+    """
+    problems: list[Problem] = []
+    declared = _load_project_file(files, problems)
+    uv_config = _uv_config(files, declared, problems)
+    if problems or declared is None:
+        raise SpecError(_without_repeats(problems))
+    return replace(
+        unstated,
+        airflow_version=declared.airflow_version,
+        uv_config=uv_config,
+        sandbox_required=declared.sandbox_required,
+    )
 
 
 def _server_memory(stated: str) -> str:

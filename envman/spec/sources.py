@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from packaging.dependency_groups import resolve_dependency_groups
@@ -204,6 +205,35 @@ def flatten_pyproject(source: PyprojectSource, read: Read) -> Flattened:
     for group in source.dependency_groups:
         _group_into(result, source.path, group, _table(data, "dependency-groups"))
     return result
+
+
+def flatten_script(path: str, read: Read) -> tuple[Flattened, str]:
+    """Read what a script asks for in a comment (PEP 723): its dependencies, and `requires-python`."""
+    result = Flattened()
+    text = read_source(path, read, result.problems)
+    if text is None:
+        return result, ""
+    blocks = list(_script_blocks(text))
+    if len(blocks) != 1:
+        what = "has several blocks '# /// script'" if blocks else "has no block '# /// script' (PEP 723)"
+        result.problems.append(Problem(path, what, "Write one, with the dependencies of the script."))
+        return result, ""
+    data, problems = parse_toml(blocks[0], path)
+    result.problems.extend(problems)
+    _list_into(result, f"{path}: dependencies", data.get("dependencies", []))
+    return result, str(data.get("requires-python", ""))
+
+
+def _script_blocks(text: str) -> Iterator[str]:
+    """The contents of closed blocks; the last line that can close one does."""
+    lines = text.splitlines()
+    for start, line in enumerate(lines):
+        if line.rstrip() != "# /// script":
+            continue
+        body = list(takewhile(lambda one: one == "#" or one.startswith("# "), lines[start + 1 :]))
+        ends = [index for index, one in enumerate(body) if one.rstrip() == "# ///"]
+        if ends:
+            yield "\n".join(one[2:] for one in body[: ends[-1]])
 
 
 def _table(data: dict[str, Any], key: str) -> dict[str, Any]:

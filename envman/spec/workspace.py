@@ -10,6 +10,7 @@ from envman.errors import Problem, UsageError
 from envman.names import nearest
 from envman.spec.inputs import Inputs
 from envman.spec.load import ProjectFiles, load_answers, load_inputs, load_project, with_trees
+from envman.spec.load import ProjectFiles, load_answers, load_project, load_settings
 from envman.spec.project import Environment, Project
 from envman.spec.publication import answers_table, project_part, project_table
 from envman.system.processes import Processes
@@ -64,6 +65,15 @@ def declared_answers(directory: Path, environment: str | None) -> str:
     """
     declared, found = load_answers(ProjectFiles(directory), environment)
     return answers_table(declared, [found] if found else [])
+
+
+def without_specs(directory: Path, has_project: bool) -> Workspace:
+    """What a use case works on that needs no spec: what envman.toml says of Airflow, uv and sandboxes, and
+    nothing where there is none. Raises SpecError.
+    """
+    files = ProjectFiles(directory)
+    nothing = Project(str(directory), "/venv", None, None, None, None, False, {}, {}, {}, {}, (), "")
+    return Workspace(files, load_settings(files, nothing) if has_project else nothing)
 
 
 def open_workspace(directory: Path, edited: Mapping[str, str] | None = None) -> Workspace:

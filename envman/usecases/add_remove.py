@@ -49,7 +49,7 @@ def add(
 ) -> EditOutcome:
     """Add requirements to an environment, or replace those of the same package; raises EnvmanError."""
     environment = workspace.choose([name])[0]
-    with _alone(workspace):
+    with alone(workspace):
         text = workspace.files.read(environment.file)
         edited = add_dependencies(text, environment.file, requirements)
         return _apply(workspace, name, edited, tuple(requirements), options, report)
@@ -60,14 +60,14 @@ def remove(
 ) -> EditOutcome:
     """Take packages out of an environment's own dependencies; raises EnvmanError."""
     environment = workspace.choose([name])[0]
-    with _alone(workspace):
+    with alone(workspace):
         text = workspace.files.read(environment.file)
         edited, removed = remove_dependencies(text, environment.file, packages)
         return _apply(workspace, name, edited, removed, options, report)
 
 
 @contextmanager
-def _alone(workspace: Workspace) -> Iterator[None]:
+def alone(workspace: Workspace) -> Iterator[None]:
     """Wait until no other command edits a spec of this project: it would write over what the first has added.
 
     The lock is the folder's, as a spec's file is replaced.

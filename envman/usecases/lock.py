@@ -96,6 +96,22 @@ def lock(
             new, without_wheel = _resolved(resolution, inputs, old, options.upgrade)
         pins = new.pins
         rendered = render(new, environment.file)
+        old = _pins(text, environment)
+        inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
+        inputs = with_fetched(inputs, _fetched)
+        previous = text if old else ""
+        resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
+        pins, without_wheel = (
+            _resolved(
+                LockResolution(workspace, environment, uv, report, workspace.project.sandbox_required),
+                inputs,
+                previous,
+                options.upgrade,
+            )
+            if resolved
+            else (old, ())
+        )
+        rendered = render(Lock(name, inputs.digests(), pins), environment.file)
         if rendered != text:
             write_atomic(workspace.lock_path(environment), rendered)
             (workspace.files.directory / signature_file(environment.lock_file)).unlink(missing_ok=True)
@@ -145,6 +161,18 @@ def check_by_resolving(
             resolution = _Resolution(workspace, environment, uv, report, sandbox_required=True)
             resolved, _ = _resolved(resolution, inputs, lock, Upgrade(), believed=False)
             wrong = list(unfounded(pins, resolved.pins))
+        pins = parse_pins(text, environment.lock_file, name)
+        inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
+        inputs = with_fetched(inputs, _fetched)
+        if _answers(text, environment, inputs):
+            wanted = "".join(
+                f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins
+            )
+            resolution = LockResolution(workspace, environment, uv, report, sandbox_required=True)
+            resolved = parse_pins(
+                resolved_text(resolution, inputs, wanted, Upgrade()), environment.lock_file, name
+            )
+            wrong = list(unfounded(pins, resolved))
         else:
             wrong = ["what a constraints URL leads to was changed"]
         report(Event(name, Stage.DONE, f"{len(pins)} packages"))
@@ -168,7 +196,7 @@ def _fetched(url: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Resolution:
+class LockResolution:
     """Whose requirements are resolved, by what, and whether sources run in a sandbox only."""
 
     workspace: Workspace
@@ -249,6 +277,17 @@ def _text(
     own: Mapping[str, OwnWheel],
     stack: ExitStack,
 ) -> str:
+    resolution: LockResolution, inputs: Inputs, previous: str, upgrade: Upgrade
+) -> tuple[tuple[Pin, ...], tuple[SourceOnly, ...]]:
+    """The pins, and those of them that have no wheel."""
+    uv = resolution.uv
+    text = resolved_text(resolution, inputs, previous, upgrade)
+    pins = parse_pins(text, f"what uv resolved for '{inputs.environment}'", inputs.environment)
+    files = uv.files_of(text, inputs.requires_python)
+    return pins, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
+
+
+def resolved_text(resolution: LockResolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
     """What uv resolves, which is told what it would have to build sources for, one after the other."""
     reader: SourceMetadata | None = None
     wheels = [
@@ -263,7 +302,7 @@ def _text(
             reader.read(needed.package, needed.version)
 
 
-def _reader(resolution: _Resolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
+def _reader(resolution: LockResolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
     """What reads the metadata of sources; raises BuildError where no interpreter fits the environment."""
     from envman.build.source_metadata import source_metadata  # which only a source needs
 

@@ -11,6 +11,7 @@ import envman.cli
 from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS, CommandEntry
 
 EVERY = [*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS]
+EVERY = [*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS]
 
 
 @pytest.mark.parametrize("entry", EVERY, ids=[entry.words for entry in EVERY])

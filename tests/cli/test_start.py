@@ -47,6 +47,12 @@ MAY_LOAD = {
     "pull": ("packaging", RELEASES, "pull"),
     "hosts": ("packaging", RELEASES, "hosts"),
     "resolve": ("", f"{PUBLISHED} launch", "resolve"),
+    "group": (f"{SPEC} uv tomlkit", f"{UV} adoption launch packages", "group add_remove lock"),
+    "adopt split": (
+        f"{SPEC} uv tomlkit",
+        f"{UV} adoption launch packages",
+        "adopt_split add_remove lock",
+    ),
     "add": (f"{SPEC} uv tomlkit", UV, "add_remove lock"),
     "remove": (f"{SPEC} uv tomlkit", UV, "add_remove lock"),
     "list": (SPEC, f"{DECLARED} launch", "list"),
@@ -185,6 +191,7 @@ def run(deployment: Deployment, words: str, **variables: str) -> set[str]:
 
 def test_every_command_has_its_row() -> None:
     assert set(MAY_LOAD) == {entry.words for entry in (*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS)}
+    assert set(MAY_LOAD) == {entry.words for entry in (*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS)}
 
 
 @pytest.mark.parametrize("words", MAY_LOAD)

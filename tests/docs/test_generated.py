@@ -79,6 +79,7 @@ def test_every_key_and_every_command_is_on_its_page(generator: ModuleType) -> No
     for key in ("variables.keep-out", "checks.commands", "pyprojects[].extras", "bundles.BUNDLE.team"):
         assert f"| `{key}` |" in spec
     names = [entry.words for entry in (*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS)]
+    names = [entry.words for entry in (*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS)]
     assert len(names) > 10
     for name in names:
         assert f"\n## envman {name}\n" in cli

@@ -20,6 +20,9 @@ from envman.adoption.proof import (
     ProvedFile,
     VersionChange,
 )
+from envman.adoption.split_freedom import HeldUpgrade
+from envman.adoption.split_proposal import ImportedPackage, ProposedEnvironment, UnneededPackage
+from envman.adoption.split_units import MixedFolder, SplitUnit
 from envman.errors import ExitCode
 from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
@@ -29,6 +32,8 @@ from envman.store.manifest import Manifest
 from envman.usecases.bisect import BisectOutcome, BisectStep
 from envman.usecases.dag_diff import DagDifference, DagDifferences
 from envman.usecases.adopt_init import AdoptOutcome, ChangedStart
+from envman.usecases.adopt_split import SharedModule, SplitOutcome
+from envman.usecases.group import ConflictingLine, GroupedFiles, GroupOutcome, GroupSplit, UnfitFile
 from envman.usecases.images.image_catalog import (
     ImageDiffOutcome,
     InspectOutcome,
@@ -148,6 +153,11 @@ def test_a_field_that_is_missing_in_an_example_is_found() -> None:
 PROOF = (Proof, ProvedBundle, ProvedFile, ProofDifference, VersionChange, NeedlessUse)
 
 IMAGES: dict[str, tuple[type, ...]] = {
+    "adopt split": (
+        *(SplitOutcome, ProposedEnvironment, SplitUnit, ImportedPackage, HeldUpgrade, SharedModule),
+        *(MixedFolder, UnneededPackage),
+    ),
+    "group": (GroupOutcome, GroupedFiles, GroupSplit, ConflictingLine, UnfitFile),
     "image build": (ImageOutcome, LayerOutcome),
     "image push": (PushOutcome,),
     "image list": (ListedImage,),
@@ -169,6 +179,7 @@ IMAGES: dict[str, tuple[type, ...]] = {
     "adopt prove": PROOF,
 }
 """Results about images, the cache and proofs, by the heading of their section; they have no example."""
+"""Results about images, the cache and adoption, by the heading of their section; they have no example."""
 
 
 @pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)
