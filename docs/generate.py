@@ -500,7 +500,6 @@ def _types() -> str:
 
 def commands() -> dict[str, Callable[..., object]]:
     """All commands by name, those of a group with the group's before it: `image build`."""
-    return {entry.words: entry.load() for entry in (*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS)}
     return {entry.words: entry.load() for entry in (*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS)}
 
 

@@ -77,7 +77,6 @@ def serve() -> None:
     import envman.cli.app  # noqa: F401
     from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS
 
-    for entry in (*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS):
     for entry in (*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS):
         if command[: len(entry.words.split())] == entry.words.split():
             entry.load()

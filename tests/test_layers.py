@@ -39,20 +39,13 @@ ARROWS = {
     "release": "build errors image inside lock names oci resolver spec store system",
     "build": "confine errors inside lock names packages resolver signing spec store system uv",
     "launch": "errors inside resolver signing store system",
-    "adoption": "errors names spec system",
-    "adoption": "errors launch lock names packages spec system",
+    "adoption": "deployment errors inside launch lock names packages resolver spec system",
     "deployment": "build confine errors launch lock release resolver spec store system",
-    "adoption": "deployment errors inside launch resolver system",
     "confine": "errors launch system",
     "door": "inside",
     "airflow": "confine door errors inside launch resolver store system",
     "inside": "",
     "usecases": (
-        "adoption build deployment errors image inside launch lock names oci packages release resolver servers signing "
-        "spec store system uv"
-    ),
-    "cli": (
-        "adoption build deployment errors image launch lock oci packages resolver servers signing spec store system usecases uv"
         "adoption build deployment errors image inside launch lock names oci packages release resolver servers "
         "signing spec store system uv"
     ),
@@ -77,13 +70,14 @@ PURE = {
     "packages": "audit_report bisection license moved package policy",
     "release": "document layer_archive layer_record parts strangers_json whole_table",
     "servers": "figures preloads",
+    "adoption": (
+        "airflow_stage findings_of_adoption found_airflow group_search project_text proof proof_gaps "
+        "proof_needless proof_page proof_parse proof_reasons proof_veil split_code split_freedom "
+        "split_imports split_modules split_owners split_patterns split_proposal split_specs "
+        "split_units start_commands start_diff todays_versions"
+    ),
     "deployment": "editor_settings facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group markdown registry stage_words terminal",
-    "adoption": "proof proof_gaps proof_needless proof_page proof_parse proof_reasons proof_veil",
-    "adoption": "group_search split_code split_freedom split_imports split_modules split_owners split_patterns split_proposal split_specs split_units",
-    "deployment": "facts finding findings queue_findings render service_files settings unread_options",
-    "adoption": "airflow_stage findings_of_adoption found_airflow project_text start_commands start_diff todays_versions",
-    "cli": "lazy_group registry stage_words terminal",
     "door": "breach frames lines listing log_lines msgpack_values parse_result requests rules server_answer",
     "airflow": "bundle_version capacity parse_order suspects upstream upstream_name upstream_triggerer",
     "inside": "protocol reports",

@@ -63,9 +63,7 @@ app.add_typer(
     typer.Typer(
         name="adopt",
         cls=_AdoptCommands,
-        help="Take over an Airflow as it is, with a way back.",
-        help="From Airflow as it runs today to environments: prove that all Dags are as before.",
-        help="Move an Airflow as it is to envman.",
+        help="Move an Airflow as it is to envman, with a proof and a way back.",
         no_args_is_help=True,
     )
 )

@@ -170,8 +170,14 @@ ADOPT_COMMANDS = (
     CommandEntry(
         "init",
         "Read a live Airflow, and write a project with an environment of exactly today's versions.",
+        "adopt",
+    ),
+    CommandEntry(
         "prove",
         "Parse every file in the live Airflow and in its bundle's environment, and say what differs.",
+        "adopt",
+    ),
+    CommandEntry(
         "split",
         "Propose an environment for each folder, team or bundle, out of one that all share.",
         "adopt",

@@ -186,6 +186,7 @@ if TYPE_CHECKING:
         errors: dict[str, str]
         state: str
         tasks: list[TaskReport]
+
     class AdoptionRequest(TypedDict):
         """Of `adoption_probe`: options that may be told, and folders to look for requirements files in."""
 
@@ -266,6 +267,7 @@ if TYPE_CHECKING:
         requirements: list[str]
         python_path: list[str]
         pip_configuration: list[str]
+
     class ProofRequest(TypedDict):
         """Of `proof_parses`: the folder that is the bundle's, its name, and the part of the folder that
         counts; the files to parse (None: those that are found), how often each, in how many seconds (None:

@@ -9,8 +9,14 @@ from pathlib import Path
 from envman.errors import Problem, UsageError
 from envman.names import nearest
 from envman.spec.inputs import Inputs
-from envman.spec.load import ProjectFiles, load_answers, load_inputs, load_project, with_trees
-from envman.spec.load import ProjectFiles, load_answers, load_project, load_settings
+from envman.spec.load import (
+    ProjectFiles,
+    load_answers,
+    load_inputs,
+    load_project,
+    load_settings,
+    with_trees,
+)
 from envman.spec.project import Environment, Project
 from envman.spec.publication import answers_table, project_part, project_table
 from envman.system.processes import Processes

@@ -91,27 +91,11 @@ def lock(
         resolved = bool(options.upgrade) or old.inputs != inputs.digests()
         new: Lock = old
         without_wheel: tuple[SourceOnly, ...] = ()
-        resolution = _Resolution(workspace, environment, uv, report, workspace.project.sandbox_required)
+        resolution = LockResolution(workspace, environment, uv, report, workspace.project.sandbox_required)
         if resolved:
             new, without_wheel = _resolved(resolution, inputs, old, options.upgrade)
         pins = new.pins
         rendered = render(new, environment.file)
-        old = _pins(text, environment)
-        inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
-        inputs = with_fetched(inputs, _fetched)
-        previous = text if old else ""
-        resolved = bool(options.upgrade) or not _answers(text, environment, inputs)
-        pins, without_wheel = (
-            _resolved(
-                LockResolution(workspace, environment, uv, report, workspace.project.sandbox_required),
-                inputs,
-                previous,
-                options.upgrade,
-            )
-            if resolved
-            else (old, ())
-        )
-        rendered = render(Lock(name, inputs.digests(), pins), environment.file)
         if rendered != text:
             write_atomic(workspace.lock_path(environment), rendered)
             (workspace.files.directory / signature_file(environment.lock_file)).unlink(missing_ok=True)
@@ -158,21 +142,9 @@ def check_by_resolving(
         pins = lock.pins
         inputs = with_fetched(workspace.inputs(environment), _fetched)
         if lock.inputs == inputs.digests():
-            resolution = _Resolution(workspace, environment, uv, report, sandbox_required=True)
+            resolution = LockResolution(workspace, environment, uv, report, sandbox_required=True)
             resolved, _ = _resolved(resolution, inputs, lock, Upgrade(), believed=False)
             wrong = list(unfounded(pins, resolved.pins))
-        pins = parse_pins(text, environment.lock_file, name)
-        inputs, _ = load_inputs(workspace.files, environment, workspace.project.airflow_version)
-        inputs = with_fetched(inputs, _fetched)
-        if _answers(text, environment, inputs):
-            wanted = "".join(
-                f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins
-            )
-            resolution = LockResolution(workspace, environment, uv, report, sandbox_required=True)
-            resolved = parse_pins(
-                resolved_text(resolution, inputs, wanted, Upgrade()), environment.lock_file, name
-            )
-            wrong = list(unfounded(pins, resolved))
         else:
             wrong = ["what a constraints URL leads to was changed"]
         report(Event(name, Stage.DONE, f"{len(pins)} packages"))
@@ -207,7 +179,7 @@ class LockResolution:
 
 
 def _resolved(
-    resolution: _Resolution, inputs: Inputs, old: Lock, upgrade: Upgrade, believed: bool = True
+    resolution: LockResolution, inputs: Inputs, old: Lock, upgrade: Upgrade, believed: bool = True
 ) -> tuple[Lock, tuple[SourceOnly, ...]]:
     """The lock, whose versions are those of the old one as far as they fit, and the pins that have no wheel.
 
@@ -233,7 +205,7 @@ def _resolved(
 
 
 def _own_wheels(
-    resolution: _Resolution, inputs: Inputs, old: Lock | None, stack: ExitStack
+    resolution: LockResolution, inputs: Inputs, old: Lock | None, stack: ExitStack
 ) -> dict[str, OwnWheel]:
     """The wheels of the project's own sources, by name; raises LockError for two of one name, or a name that
     an override would take from an index.
@@ -271,23 +243,12 @@ def _own_wheels(
 
 
 def _text(
-    resolution: _Resolution,
+    resolution: LockResolution,
     inputs: Inputs,
     kept: tuple[str, Upgrade],
     own: Mapping[str, OwnWheel],
     stack: ExitStack,
 ) -> str:
-    resolution: LockResolution, inputs: Inputs, previous: str, upgrade: Upgrade
-) -> tuple[tuple[Pin, ...], tuple[SourceOnly, ...]]:
-    """The pins, and those of them that have no wheel."""
-    uv = resolution.uv
-    text = resolved_text(resolution, inputs, previous, upgrade)
-    pins = parse_pins(text, f"what uv resolved for '{inputs.environment}'", inputs.environment)
-    files = uv.files_of(text, inputs.requires_python)
-    return pins, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
-
-
-def resolved_text(resolution: LockResolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
     """What uv resolves, which is told what it would have to build sources for, one after the other."""
     reader: SourceMetadata | None = None
     wheels = [
@@ -302,6 +263,12 @@ def resolved_text(resolution: LockResolution, inputs: Inputs, previous: str, upg
             reader.read(needed.package, needed.version)
 
 
+def resolved_text(resolution: LockResolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
+    """What uv resolves of requirements alone, without sources of the project's own."""
+    with ExitStack() as stack:
+        return _text(resolution, inputs, (previous, upgrade), {}, stack)
+
+
 def _reader(resolution: LockResolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
     """What reads the metadata of sources; raises BuildError where no interpreter fits the environment."""
     from envman.build.source_metadata import source_metadata  # which only a source needs
@@ -309,7 +276,7 @@ def _reader(resolution: LockResolution, inputs: Inputs) -> AbstractContextManage
     return source_metadata(*_building(resolution), inputs.requires_python)
 
 
-def _building(resolution: _Resolution) -> tuple[SourceOptions, SourceTools]:
+def _building(resolution: LockResolution) -> tuple[SourceOptions, SourceTools]:
     """For whom sources are built, and what with; raises BuildError where no interpreter fits."""
     from envman.build.own_builds import building_of
 
@@ -317,7 +284,7 @@ def _building(resolution: _Resolution) -> tuple[SourceOptions, SourceTools]:
     return building_of(workspace, environment, resolution.uv, resolution.report, resolution.sandbox_required)
 
 
-def _lock_dev(resolution: _Resolution, pins: tuple[Pin, ...], upgrade: Upgrade) -> int:
+def _lock_dev(resolution: LockResolution, pins: tuple[Pin, ...], upgrade: Upgrade) -> int:
     """Lock the dev overlay over the environment's pins, unless its lock is up to date; returns the number of
     packages that it adds. The lock of one that is no longer declared is removed.
     """
@@ -335,9 +302,8 @@ def _lock_dev(resolution: _Resolution, pins: tuple[Pin, ...], upgrade: Upgrade) 
     if old.inputs == inputs.digests() and not upgrade:
         return len(old.pins)
     try:
-        with ExitStack() as stack:
-            kept = pins_text(old.pins), upgrade
-            resolved = parse_pins(_text(resolution, inputs, kept, {}, stack), "dev", environment.name)
+        text = resolved_text(resolution, inputs, pins_text(old.pins), upgrade)
+        resolved = parse_pins(text, "dev", environment.name)
     except UnsatisfiableError as error:
         what = f"does not fit what {environment.lock_file} holds: {error.problems[0].what}"
         remedy = "Ask for other versions in [dev], or upgrade the environment: envman lock -P PACKAGE"

@@ -10,7 +10,6 @@ import pytest
 import envman.cli
 from envman.cli.registry import ADOPT_COMMANDS, COMMANDS, IMAGE_COMMANDS, CommandEntry
 
-EVERY = [*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS]
 EVERY = [*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS]
 
 

@@ -29,7 +29,6 @@ COMPONENTS = sorted((DOCS / "components").glob("*.md"))
 HOW_TO = ("run-the-components", "bundles-and-teams", "run-on-aws")
 PAGES = [*COMPONENTS, *(DOCS / f"how-to/{name}.md" for name in HOW_TO)]
 IDS = [page.stem for page in PAGES]
-NAMES = {entry.name for entry in COMMANDS} | {entry.group for entry in (*IMAGE_COMMANDS, *ADOPT_COMMANDS)}
 NAMES = {entry.name for entry in COMMANDS} | {entry.group for entry in (*ADOPT_COMMANDS, *IMAGE_COMMANDS)}
 
 LAUNCH_PATH = {"launch", "exec", "container-entrypoint"}

@@ -78,7 +78,6 @@ def test_every_key_and_every_command_is_on_its_page(generator: ModuleType) -> No
             assert f"| `{key}` |" in spec
     for key in ("variables.keep-out", "checks.commands", "pyprojects[].extras", "bundles.BUNDLE.team"):
         assert f"| `{key}` |" in spec
-    names = [entry.words for entry in (*COMMANDS, *IMAGE_COMMANDS, *ADOPT_COMMANDS)]
     names = [entry.words for entry in (*COMMANDS, *ADOPT_COMMANDS, *IMAGE_COMMANDS)]
     assert len(names) > 10
     for name in names:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from envman.adoption.todays_versions import Contradiction, Doubt, LeftOut, VersionDifference
 from envman.adoption.proof import (
     NeedlessUse,
     Proof,
@@ -23,16 +22,17 @@ from envman.adoption.proof import (
 from envman.adoption.split_freedom import HeldUpgrade
 from envman.adoption.split_proposal import ImportedPackage, ProposedEnvironment, UnneededPackage
 from envman.adoption.split_units import MixedFolder, SplitUnit
+from envman.adoption.todays_versions import Contradiction, Doubt, LeftOut, VersionDifference
 from envman.errors import ExitCode
 from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
 from envman.packages.moved import Moved
 from envman.resolver.table import Table
 from envman.store.manifest import Manifest
-from envman.usecases.bisect import BisectOutcome, BisectStep
-from envman.usecases.dag_diff import DagDifference, DagDifferences
 from envman.usecases.adopt_init import AdoptOutcome, ChangedStart
 from envman.usecases.adopt_split import SharedModule, SplitOutcome
+from envman.usecases.bisect import BisectOutcome, BisectStep
+from envman.usecases.dag_diff import DagDifference, DagDifferences
 from envman.usecases.group import ConflictingLine, GroupedFiles, GroupOutcome, GroupSplit, UnfitFile
 from envman.usecases.images.image_catalog import (
     ImageDiffOutcome,
@@ -171,15 +171,10 @@ IMAGES: dict[str, tuple[type, ...]] = {
         *(DagDifferences, DagDifference),
     ),
     "bisect": (BisectOutcome, BisectStep, Moved),
-}
-"""Results about images, the cache and changes, by the heading of their section; they have no example."""
     "adopt init": (AdoptOutcome, VersionDifference, LeftOut, Doubt, Contradiction, ChangedStart),
-}
-"""Results about images, the cache and the live Airflow, by the heading of their section; they have no example."""
     "adopt prove": PROOF,
 }
-"""Results about images, the cache and proofs, by the heading of their section; they have no example."""
-"""Results about images, the cache and adoption, by the heading of their section; they have no example."""
+"""Results of commands that have no example, by the heading of their section."""
 
 
 @pytest.mark.parametrize(("heading", "types"), IMAGES.items(), ids=IMAGES)
