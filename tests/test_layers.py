@@ -63,7 +63,7 @@ PURE = {
     "names": "",
     "system": "actor events redaction",
     "resolver": "airflow_options credential inherited snapshot table variables",
-    "spec": "cool_down declared dependencies image_names inputs merge model own_code parse project publication requirement_text schema sources starter values",
+    "spec": "cool_down declared dependencies image_names inputs merge model own_code parse project publication requirement_text schema sources starter toml_table values",
     "lock": "changes comparison lockfile platforms source_only wheel_tags",
     "store": "layout manifest switches",
     "image": "containerfile dpkg entries labels launcher oci_values provenance referrers",

@@ -41,8 +41,9 @@ from envman.system.events import Event, Report, Stage
 from envman.system.files import remove_tree, sync_file_system, write_atomic
 from envman.system.processes import Processes
 from envman.uv.indexes import places_of_files
+from envman.uv.known_packages import LocalWheel
 from envman.uv.messages import as_warning
-from envman.uv.runner import LocalWheel, Uv
+from envman.uv.runner import Uv
 
 if TYPE_CHECKING:
     from envman.build.source_builds import SourceBuilds

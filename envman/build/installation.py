@@ -18,7 +18,8 @@ from envman.lock.lockfile import Pin, parse_lock, pins_text
 from envman.lock.source_only import SourceFile, source_files
 from envman.system.files import write_atomic
 from envman.system.processes import Processes
-from envman.uv.runner import LocalWheel, Uv
+from envman.uv.known_packages import LocalWheel
+from envman.uv.runner import Uv
 
 _ORIGIN = ("direct_url.json", "uv_cache.json")
 """What uv notes of a wheel that it takes from its place (PEP 610, and a time of its own)."""

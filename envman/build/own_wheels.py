@@ -35,7 +35,7 @@ from envman.spec.project import Environment
 from envman.spec.source_tree import read_tree, unchanged
 from envman.system.digests import Digests
 from envman.system.files import strangers_folder
-from envman.uv.runner import KnownMetadata
+from envman.uv.known_packages import KnownMetadata
 
 _SCM = ("SETUPTOOLS_SCM_PRETEND_VERSION", "PDM_BUILD_SCM_VERSION", "POETRY_DYNAMIC_VERSIONING_BYPASS")
 """Variables by which backends take a version that they would ask Git for: hatch-vcs obeys the first."""

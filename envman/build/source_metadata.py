@@ -15,7 +15,7 @@ from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
 from envman.errors import BuildError, Problem
 from envman.lock.source_only import SourceFile, source_files
 from envman.system.files import strangers_folder
-from envman.uv.runner import KnownMetadata
+from envman.uv.known_packages import KnownMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

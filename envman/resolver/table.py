@@ -209,9 +209,7 @@ class Table:
         return limits
 
     def passed(self, environment: str) -> list[str]:
-        """Patterns of a component's variables that the environment's workloads get besides the usual ones;
-        what the environment keeps out is kept out all the same.
-        """
+        """Patterns of a component's variables that workloads get besides the usual ones, unless kept out."""
         return self._words("pass", environment)
 
     def credentials(self, environment: str) -> list[Credential]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
+from pydantic import ConfigDict, Field, StrictBool, StrictStr, model_validator
 
 from envman.spec.cool_down import CoolDown
+from envman.spec.toml_table import TomlTable
 from envman.spec.values import (
     DEFAULT_PLATFORMS,
     LEAST_IDLE,
@@ -51,16 +52,6 @@ from envman.spec.values import (
     VersionText,
     WrongValueError,
 )
-
-
-def _kebab(field: str) -> str:
-    return field.replace("_", "-")
-
-
-class TomlTable(BaseModel):
-    """A TOML table: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=_kebab)
 
 
 class PyprojectSource(TomlTable):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from enum import Enum
 
-from envman.spec.model import EnvironmentSpec, ProjectSpec, TomlTable
+from envman.spec.model import EnvironmentSpec, ProjectSpec
+from envman.spec.toml_table import TomlTable
 
 
 class SchemaName(str, Enum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,11 +162,7 @@ def check(
     of_purpose = _in_generation(snapshot, generation) if request.generation else snapshot
     manifest = store.manifest(generation)
     limit = {"AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": str(request.timeout)} if request.timeout else {}
-    with tempfile.TemporaryDirectory(prefix="envman-check-") as folder:
-        home, dags = Path(folder, "home"), Path(folder, "dags")
-        home.mkdir()
-        dags.touch()
-        Path(folder).chmod(0o711)  # for the environment's user
+    with _places() as (home, dags):
         with inside_environment(of_purpose, purpose, {**environ, **limit}, str(home)) as inside:
             inside.give(dags)
             asked: ParseRequest = {
@@ -198,6 +195,17 @@ def check(
         unread=unread,
         shared=tuple(_unshared(_folder(request.path), asked["shared"], answer["hidden"])),
     )
+
+
+@contextmanager
+def _places() -> Iterator[tuple[Path, Path]]:
+    """A home for Airflow, and a file for Dags, which the environment's user can reach."""
+    with tempfile.TemporaryDirectory(prefix="envman-check-") as folder:
+        home, dags = Path(folder, "home"), Path(folder, "dags")
+        home.mkdir()
+        dags.touch()
+        Path(folder).chmod(0o711)
+        yield home, dags
 
 
 def _in_generation(snapshot: Snapshot, generation: str) -> Snapshot:

@@ -33,7 +33,8 @@ from envman.spec.workspace import Workspace
 from envman.system.events import Event, Report, Stage
 from envman.system.files import write_atomic
 from envman.system.side_by_side import Outcomes, side_by_side
-from envman.uv.runner import LocalWheel, Source, SourceNeededError, Upgrade, Uv
+from envman.uv.known_packages import LocalWheel
+from envman.uv.runner import Source, SourceNeededError, Upgrade, Uv
 
 if TYPE_CHECKING:
     from envman.build.own_wheels import OwnWheel

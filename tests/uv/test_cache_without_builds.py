@@ -22,7 +22,8 @@ from envman.spec.inputs import Inputs
 from envman.system.processes import Processes
 from envman.uv import cache_without_builds as module
 from envman.uv.cache_without_builds import BUILDS, cache_without_builds
-from envman.uv.runner import KnownMetadata, Source, SourceNeededError, Upgrade, Uv
+from envman.uv.known_packages import KnownMetadata
+from envman.uv.runner import Source, SourceNeededError, Upgrade, Uv
 from tests.wheels import make_wheel
 
 OWN_BACKEND = """\
