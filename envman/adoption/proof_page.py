@@ -138,7 +138,7 @@ def _file(file: ProvedFile) -> str:
 
 
 def _plugin(one: ProofDifference) -> str:
-    summary = f'<summary><span class="{DIFFERS}">plugin</span> {_code(one.path)}</summary>'
+    summary = f'<summary><span class="{HARMLESS if one.harmless else DIFFERS}">plugin</span> {_code(one.path)}</summary>'
     return f"<details open>{summary}{_difference(one)}</details>"
 
 
