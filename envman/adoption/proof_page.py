@@ -138,7 +138,8 @@ def _file(file: ProvedFile) -> str:
 
 
 def _plugin(one: ProofDifference) -> str:
-    summary = f'<summary><span class="{DIFFERS}">plugin</span> {_code(one.path)}</summary>'
+    state = HARMLESS if one.harmless else DIFFERS
+    summary = f'<summary><span class="{state}">plugin</span> {_code(one.path)}</summary>'
     return f"<details open>{summary}{_difference(one)}</details>"
 
 

@@ -18,6 +18,9 @@ from envman.system.redaction import redact
 SHORTEST = 4
 """Characters of a value that is hidden: what is shorter is in every text."""
 
+_WORDS = {"airflow", "dags", "default", "false", "none", "null", "python", "true"}
+"""Values that hide nothing, and would hide what a report says: many a deployment's database is `airflow`."""
+
 _LONG = 8
 """From so many on a value is hidden inside of words, too."""
 
@@ -37,7 +40,7 @@ class Veil:
         for name, value in sorted(environ.items()):
             if not _is_shown(name):
                 for one in _secrets(value):
-                    if len(one) >= SHORTEST:
+                    if len(one) >= SHORTEST and one.lower() not in _WORDS:
                         secrets.setdefault(one, name)
         self._names = secrets
         parts = [_pattern(secret) for secret in sorted(secrets, key=lambda one: (-len(one), one))]

@@ -118,8 +118,9 @@ def test_a_variables_secret_is_in_no_text_of_a_proof(variable: str, value: str, 
 
 
 def test_a_short_value_is_hidden_as_a_word_alone() -> None:
-    veil = Veil({"STAGE": "prod", "N": "1", "SOME_VERSION": "3.3.2"})
+    veil = Veil({"STAGE": "prod", "N": "1", "SOME_VERSION": "3.3.2", "POSTGRES_DB": "airflow", "ON": "True"})
     assert veil.text("prod products 1 3.3.2") == "${STAGE} products 1 3.3.2"
+    assert veil.text("/opt/airflow True") == "/opt/airflow True"
 
 
 USES = """
