@@ -222,9 +222,9 @@ def _described(source: OwnSource, wheel: BuiltWheel, built_with: tuple[str, ...]
     file = SourceFile(name, str(version), "", wheel.sha256)
     with zipfile.ZipFile(wheel.path) as archive:
         infos = [one for one in archive.infolist() if one.filename.endswith(".dist-info/METADATA")]
-        text = archive.read(infos[0]).decode("utf-8", errors="replace") if len(infos) == 1 else ""
         if len(infos) != 1 or infos[0].file_size > MOST_TEXT:
             raise BuildError(Problem(source.path, "its wheel has no metadata that can be read", _REMEDY))
+        text = archive.read(infos[0]).decode("utf-8", errors="replace")
     metadata = declared(file, text)
     problems = [
         Problem(source.path, f"asks for '{one.name}' by its address", "Name a version, or make it a source.")

@@ -170,9 +170,7 @@ class Table:
         return int(value or 0)
 
     def server_memory(self) -> str:
-        """What all fork servers of a host may have together: a number of bytes, or a part of the host's
-        memory (`25%`); empty: as much as they need.
-        """
+        """The memory of all fork servers of a host: bytes, or a part of it (`25%`); empty: as they need."""
         value = self._value("servers", "-")
         if value is None:
             return ""

@@ -75,6 +75,18 @@ def test_a_worker_of_ones_own_decides_by_one_look(worker: Any, monkeypatch: pyte
     assert Counter(names)["table"] == 2
 
 
+def test_a_bundle_with_shared_folders_gets_a_process_that_finds_them(
+    worker: Any, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = ("shared", "bundle_a", "../common", "../libs/more")
+    published.publish({"bundle_a": ("env_a", "")}, {}, {"env_a": {}}, [shared])
+    for home in ("", "env_a"):
+        monkeypatch.setattr(worker, "HOME", home)
+        interpreter = worker.finder("bundle_a")("bundle_a")
+        interpreter.close()
+        assert interpreter.shared == ["../common", "../libs/more"]
+
+
 def test_a_worker_of_ones_own_refuses_what_it_can_not_look_up(
     worker: Any, published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from tests.build.test_source_builds import SAYS
 from tests.conftest import Deployment
 from tests.images.own_base import make_base
 from tests.interpreters import interpreter
-from tests.sdists import make_sdist
+from tests.sdists import BACKEND, IN_TREE, make_sdist
 
 HOSTILE = """
 import socket, sys
@@ -108,3 +108,17 @@ def test_an_image_has_what_was_built_in_its_base(
     again = images.ok("image", "build", "env_a", "--tag", "team/image_a:again").stderr
     assert "checking" in again
     assert "from source" not in again
+
+
+def test_an_image_has_code_of_ones_own(images: Deployment) -> None:
+    """Built once more in the base, whose interpreter is another one: it is the wheel of the lock."""
+    backend = BACKEND.format(name="own", version="1.0", requires=["grid<2"], tag="py3-none-any")
+    images.write("libs/own/backend.py", backend)
+    images.write("libs/own/pyproject.toml", f'{IN_TREE}[project]\nname = "own"\nversion = "1.0"\n')
+    images.write("libs/shared/modules.py", "X = 1\n")
+    more = 'sources = ["../libs/own", "../libs/shared"]\n[checks]\nimports = ["own", "grid", "modules"]\n'
+    images.spec("env_a", [], more)
+    images.ok("lock", "env_a")
+    said = images.ok("image", "build", "env_a", "--tag", "team/image_a:own").stderr
+    assert "own (libs/own) from source, in a sandbox" in said
+    assert "checking" in said

@@ -103,8 +103,9 @@ class _Noted(ProjectFiles):
         self.paths: set[str] = set()
 
     def read(self, path: str) -> str:
+        text = super().read(path)
         self.paths.add(path)
-        return super().read(path)
+        return text
 
 
 def _own_code(workspace: Workspace) -> set[str]:

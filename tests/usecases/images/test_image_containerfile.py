@@ -46,6 +46,23 @@ def test_the_specs_and_what_they_name(tmp_path: Path) -> None:
     )
 
 
+def test_code_of_ones_own_comes_with_what_says_which_files_count(tmp_path: Path) -> None:
+    folder = project(tmp_path, 'sources = ["../libs/own"]\n')
+    for path in ("libs/own/pyproject.toml", "libs/own/own.py", ".gitignore", "libs/.gitignore"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).touch()
+    (folder / "libs/own/pyproject.toml").write_text('[project]\nname = "own"\nversion = "1"\n', "utf-8")
+    assert context_files(open_workspace(folder)) == (
+        *("envman.toml", "environments", ".gitignore", "libs/.gitignore", "libs/own"),
+    )
+
+
+def test_the_projects_own_folder_can_be_no_source_of_a_containerfile(tmp_path: Path) -> None:
+    folder = project(tmp_path, 'sources = [{ path = "..", name = "own" }]\n', code_py="")
+    with pytest.raises(UsageError, match="the project's folder is a source"):
+        context_files(open_workspace(folder))
+
+
 def test_a_file_outside_of_the_project(tmp_path: Path) -> None:
     (tmp_path / "all.txt").write_text("six\n", "utf-8")
     folder = project(tmp_path / "project", 'requirements-files = ["../../all.txt"]\n')
