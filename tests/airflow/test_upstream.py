@@ -39,7 +39,9 @@ PUBLIC = {
     "airflow.plugins": "the entry points of packages' plugins",
     "airflow.configuration.conf": "how plugins and Dags read the configuration",
     "airflow.dag_processing.bundles.local.LocalDagBundle": "stands in deployments' configuration",
+    "airflow.cfg": "the name of its configuration's file",
     "airflow.policies.hookimpl": "cluster policies",
+    "airflow.policy": "the entry points of packages' cluster policies",
     "airflow.dag_processing.dagbag.DagBag": "what tests of Dags load them by; `airflow.models.DagBag`, too",
     "airflow.sdk.execution_time.execute_workload": "stands in pods' arguments",
 }

@@ -76,7 +76,7 @@ def test_a_program_that_gives_no_answer_is_a_sentence(tmp_path: Path, text: str,
 
 
 def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
-    python = program(tmp_path, "exec sleep 1000")
+    python = program(tmp_path, "exec tail -f /dev/null")
     with pytest.raises(LiveAirflowError, match=r"within 0\.2 s"):
         ask_live_airflow(Processes(), python, {"PATH": os.defpath}, [], patience=0.2)
 
