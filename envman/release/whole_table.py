@@ -20,6 +20,7 @@ READERS: Mapping[str, Callable[[Table, str], object]] = {
     "preload": Table.preload,
     "server-idle": Table.server_idle,
     "servers": lambda table, _: table.server_memory(),
+    "shared": Table.shared,
     "team": Table.team,
     "team-queue": lambda table, name: table.queue("", name),
     "trigger": lambda *_: None,  # has a name alone, which `Table.names` has read

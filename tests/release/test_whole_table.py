@@ -21,7 +21,7 @@ WRONG = {
     "preload": "env_a\tx  y",
     "server-idle": "env_a\tnever",
     "servers": "-\tmemory=200%",
-    "shared": "bundle_a\t../common  ../other",
+    "shared": "bundle_a\t../my-common",
     "team": "team_a\t",
     "team-queue": "team_a\t",
     "trigger": "airflow.*\tyes",
