@@ -33,7 +33,7 @@ LANES = {
     "unit": Lane(
         (
             *(
-                "adoption",
+                *("adoption", "proof", "splitting"),
                 "airflow",
                 "deployment",
                 "door",

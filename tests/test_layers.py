@@ -39,19 +39,21 @@ ARROWS = {
     "release": "build errors image inside lock names oci resolver spec store system",
     "build": "confine errors inside lock names packages resolver signing spec store system uv",
     "launch": "errors inside resolver signing store system",
-    "adoption": "deployment errors inside launch lock names packages resolver spec system",
+    "adoption": "errors names spec system",
+    "proof": "deployment errors inside launch resolver system",
+    "splitting": "errors launch lock names packages spec system",
     "deployment": "build confine errors launch lock release resolver spec store system",
     "confine": "errors launch system",
     "door": "inside",
     "airflow": "confine door errors inside launch resolver store system",
     "inside": "",
     "usecases": (
-        "adoption build deployment errors image inside launch lock names oci packages release resolver servers "
-        "signing spec store system uv"
+        "adoption build deployment errors image inside launch lock names oci packages proof release resolver "
+        "servers signing spec splitting store system uv"
     ),
     "cli": (
-        "adoption build deployment errors image launch lock oci packages resolver servers signing spec store "
-        "system usecases uv"
+        "adoption build deployment errors image launch lock oci packages proof resolver servers signing spec "
+        "splitting store system usecases uv"
     ),
     "__main__": "cli launch",
     "image_main": "__main__",
@@ -70,11 +72,11 @@ PURE = {
     "packages": "audit_report bisection license moved package policy",
     "release": "document layer_archive layer_record parts strangers_json whole_table",
     "servers": "figures preloads",
-    "adoption": (
-        "airflow_stage findings_of_adoption found_airflow group_search project_text proof proof_gaps "
-        "proof_needless proof_page proof_parse proof_reasons proof_veil split_code split_freedom "
-        "split_imports split_modules split_owners split_patterns split_proposal split_specs "
-        "split_units start_commands start_diff todays_versions"
+    "adoption": "airflow_stage findings_of_adoption found_airflow project_text start_commands start_diff todays_versions",
+    "proof": "gaps needless_operators parsed_file reasons report_page veil verdicts",
+    "splitting": (
+        "codeowners group_search held_upgrades imported_names module_owners patterns proposal proposed_specs "
+        "read_code split_units"
     ),
     "deployment": "editor_settings facts finding findings queue_findings render service_files settings unread_options",
     "cli": "lazy_group markdown registry stage_words terminal",

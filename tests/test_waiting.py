@@ -45,8 +45,6 @@ SLEEPERS = {
     "e2e/added_bundles.py": "a task that waits for its bundle's next version",
     "e2e/test_aws.py": "a task that is later than its deadline",
     "e2e/test_executors.py": "a task that is later than its deadline",
-    "adoption/test_start_commands.py": "start commands of units, which wait for something first",
-    "usecases/test_adopt_init.py": "an interpreter that hangs",
     "kubernetes/conftest.py": "pods that run until they are ended",
     "kubernetes/test_api.py": "pods that run until they are ended",
 }

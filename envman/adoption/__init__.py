@@ -1,1 +1,1 @@
-"""Move an Airflow as it is to envman: what it consists of, what is proved of it, and how it is split."""
+"""What a live Airflow consists of, and the project that gives the same."""

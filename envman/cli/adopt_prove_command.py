@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-from envman.adoption.proof import DIFFERS, EQUAL, HARMLESS, Proof, ProvedFile, alike, place
-from envman.adoption.proof_page import page
 from envman.cli.completion import complete_bundle
 from envman.cli.options import (
     JsonOption,
@@ -21,6 +19,8 @@ from envman.cli.options import (
 )
 from envman.cli.output import Reporter, pass_on
 from envman.errors import ExitCode, Problem, UsageError
+from envman.proof.report_page import page
+from envman.proof.verdicts import DIFFERS, EQUAL, HARMLESS, Proof, ProvedFile, alike, place
 from envman.system.files import write_atomic
 from envman.system.processes import Processes
 from envman.usecases.adopt_prove import ProveRequest, prove

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from envman.adoption.split_freedom import PYTHON, HeldUpgrade
-from envman.adoption.split_proposal import ProposedEnvironment
-from envman.adoption.split_reading import IGNORE_FILE
-from envman.adoption.split_units import SplitBy
 from envman.cli.options import EnvironmentName, JsonOption, ProjectOption, RootOption, require_workspace
 from envman.cli.output import Reporter
 from envman.errors import Problem, UsageError, printable
+from envman.splitting.held_upgrades import PYTHON, HeldUpgrade
+from envman.splitting.proposal import ProposedEnvironment
+from envman.splitting.reading import IGNORE_FILE
+from envman.splitting.split_units import SplitBy
 from envman.usecases.adopt_split import SplitOutcome, SplitRequest, adopt_split
 
 _SHOWN = 5

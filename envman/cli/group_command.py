@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from envman.adoption.group_members import AskedLine, python_range, read_members
 from envman.cli.options import (
     JsonOption,
     OfflineOption,
@@ -21,6 +20,7 @@ from envman.cli.progress import progress
 from envman.errors import ExitCode, Problem, UsageError, printable
 from envman.spec.load import PROJECT_FILE
 from envman.spec.workspace import without_specs
+from envman.splitting.group_members import AskedLine, python_range, read_members
 from envman.usecases.group import ConflictingLine, GroupOutcome, GroupRequest, group_files, write_groups
 
 if TYPE_CHECKING:

@@ -10,20 +10,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from envman.adoption.proof import Proof
-from envman.adoption.proof_bundles import ProofPair, proved_bundle
-from envman.adoption.proof_runs import ProofAsk, ProofRun, ProofSide, run_side
-from envman.adoption.proof_sides import (
+from envman.deployment.environment_script import InsideError
+from envman.errors import Problem, UsageError
+from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.proof.bundle_proof import ProofPair, proved_bundle
+from envman.proof.parse_runs import ProofAsk, ProofRun, ProofSide, run_side
+from envman.proof.sides import (
     LiveAirflow,
     check_live,
     environments_side,
     is_within,
     live_airflow,
 )
-from envman.adoption.proof_veil import Veil
-from envman.deployment.environment_script import InsideError
-from envman.errors import Problem, UsageError
-from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.proof.veil import Veil
+from envman.proof.verdicts import Proof
 from envman.resolver.snapshot import Snapshot
 from envman.spec.project import Project
 from envman.store.folder import Store

@@ -8,27 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from envman.adoption.split_code import CodeReach, Needs
-from envman.adoption.split_everywhere import configured_code
-from envman.adoption.split_modules import STANDARD_LIBRARY, ModuleIndex
-from envman.adoption.split_ownership import Ownership
-from envman.adoption.split_proposal import (
-    InstalledNow,
-    ProposedEnvironment,
-    UnneededPackage,
-    proposals,
-    unneeded,
-)
-from envman.adoption.split_reading import DagDiscovery, read_code, read_installed
-from envman.adoption.split_specs import (
-    BundleChange,
-    constraints_file,
-    constraints_text,
-    project_text,
-    spec_text,
-)
-from envman.adoption.split_units import MixedFolder, SplitBy, SplitUnit, free_name, split_units
-from envman.adoption.written_files import write_new_files
 from envman.errors import Problem, UsageError
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.lock.lockfile import Pin, parse_pins
@@ -38,6 +17,27 @@ from envman.spec.load import PROJECT_FILE, load_inputs
 from envman.spec.merge import ENVIRONMENTS, spec_file
 from envman.spec.parse import parse_toml
 from envman.spec.workspace import Workspace, open_workspace
+from envman.splitting.everywhere import configured_code
+from envman.splitting.module_owners import STANDARD_LIBRARY, ModuleIndex
+from envman.splitting.ownership import Ownership
+from envman.splitting.proposal import (
+    InstalledNow,
+    ProposedEnvironment,
+    UnneededPackage,
+    proposals,
+    unneeded,
+)
+from envman.splitting.proposed_specs import (
+    BundleChange,
+    constraints_file,
+    constraints_text,
+    project_text,
+    spec_text,
+)
+from envman.splitting.read_code import CodeReach, Needs
+from envman.splitting.reading import DagDiscovery, read_code, read_installed
+from envman.splitting.split_units import MixedFolder, SplitBy, SplitUnit, free_name, split_units
+from envman.splitting.written_files import write_new_files
 from envman.store import layout
 from envman.store.folder import Store
 from envman.store.root import current_generation, take_snapshot

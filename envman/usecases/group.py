@@ -9,8 +9,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from envman.adoption.group_members import PYTHON, AskedLine, GroupMember, inputs_of, rule_each_other_out
-from envman.adoption.group_search import (
+from envman.errors import EnvmanError, Problem, UnsatisfiableError
+from envman.spec.merge import ENVIRONMENTS
+from envman.spec.project import Environment
+from envman.spec.values import DEFAULT_PLATFORMS, Platform
+from envman.spec.workspace import Workspace, open_workspace
+from envman.splitting.group_members import PYTHON, AskedLine, GroupMember, inputs_of, rule_each_other_out
+from envman.splitting.group_search import (
     MOST_EXACT,
     MOST_QUESTIONS,
     FitAnswers,
@@ -19,13 +24,8 @@ from envman.adoption.group_search import (
     group,
     smallest_conflict,
 )
-from envman.adoption.group_specs import group_names, group_specs
-from envman.adoption.written_files import write_new_files
-from envman.errors import EnvmanError, Problem, UnsatisfiableError
-from envman.spec.merge import ENVIRONMENTS
-from envman.spec.project import Environment
-from envman.spec.values import DEFAULT_PLATFORMS, Platform
-from envman.spec.workspace import Workspace, open_workspace
+from envman.splitting.group_specs import group_names, group_specs
+from envman.splitting.written_files import write_new_files
 from envman.system.events import Event, Report, Stage, silent
 from envman.system.side_by_side import side_by_side
 from envman.usecases.add_remove import alone

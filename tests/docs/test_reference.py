@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from envman.adoption.proof import (
+from envman.adoption.todays_versions import Contradiction, Doubt, LeftOut, VersionDifference
+from envman.errors import ExitCode
+from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
+from envman.lock.lockfile import parse_lock
+from envman.packages.moved import Moved
+from envman.proof.verdicts import (
     NeedlessUse,
     Proof,
     ProofDifference,
@@ -19,15 +24,10 @@ from envman.adoption.proof import (
     ProvedFile,
     VersionChange,
 )
-from envman.adoption.split_freedom import HeldUpgrade
-from envman.adoption.split_proposal import ImportedPackage, ProposedEnvironment, UnneededPackage
-from envman.adoption.split_units import MixedFolder, SplitUnit
-from envman.adoption.todays_versions import Contradiction, Doubt, LeftOut, VersionDifference
-from envman.errors import ExitCode
-from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
-from envman.lock.lockfile import parse_lock
-from envman.packages.moved import Moved
 from envman.resolver.table import Table
+from envman.splitting.held_upgrades import HeldUpgrade
+from envman.splitting.proposal import ImportedPackage, ProposedEnvironment, UnneededPackage
+from envman.splitting.split_units import MixedFolder, SplitUnit
 from envman.store.manifest import Manifest
 from envman.usecases.adopt_init import AdoptOutcome, ChangedStart
 from envman.usecases.adopt_split import SharedModule, SplitOutcome

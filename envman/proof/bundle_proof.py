@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from envman.adoption.proof import ProofDifference, ProvedBundle, ProvedFile, VersionChange, verdict
-from envman.adoption.proof_gaps import ABSENT, ERROR, FILE, PLUGIN, PRESENT, ProofGap, gaps
-from envman.adoption.proof_parse import FileParse
-from envman.adoption.proof_reasons import Evidence, difference, explained, missing_modules
-from envman.adoption.proof_runs import SEEDS, ProofAsk, ProofRun, ProofSide, needless_below
+from envman.proof.gaps import ABSENT, ERROR, FILE, PLUGIN, PRESENT, ProofGap, gaps
+from envman.proof.parse_runs import SEEDS, ProofAsk, ProofRun, ProofSide, needless_below
+from envman.proof.parsed_file import FileParse
+from envman.proof.reasons import Evidence, difference, explained, missing_modules
+from envman.proof.verdicts import ProofDifference, ProvedBundle, ProvedFile, VersionChange, verdict
 
 Ask = Callable[[ProofSide, ProofAsk], ProofRun]
 

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from envman.adoption.proof import ProofDifference, VersionChange
-from envman.adoption.proof_gaps import (
+from envman.proof.gaps import (
     ABSENT,
     DAG,
     ENDED,
@@ -21,7 +20,8 @@ from envman.adoption.proof_gaps import (
     gaps,
     reordered,
 )
-from envman.adoption.proof_parse import FileParse
+from envman.proof.parsed_file import FileParse
+from envman.proof.verdicts import ProofDifference, VersionChange
 
 REASONS = {
     # word: whether what it explains is harmless

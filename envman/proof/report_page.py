@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from envman.adoption.proof import (
+from envman.proof.verdicts import (
     DIFFERS,
     EQUAL,
     HARMLESS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from envman.adoption.split_owners import PLACES, OwnerRule, owner_of, parse_owners
 from envman.errors import Problem, UsageError
+from envman.splitting.codeowners import PLACES, OwnerRule, owner_of, parse_owners
 
 LARGEST = 3 * 2**20
 """Bytes that GitHub reads of the file."""

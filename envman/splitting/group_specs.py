@@ -8,10 +8,10 @@ from pathlib import Path
 
 import tomlkit
 
-from envman.adoption.group_members import CONSTRAINT, REQUIREMENT, GroupMember, inputs_of
-from envman.adoption.split_units import free_name
 from envman.errors import Problem, UsageError
 from envman.spec.merge import ENVIRONMENTS, spec_file
+from envman.splitting.group_members import CONSTRAINT, REQUIREMENT, GroupMember, inputs_of
+from envman.splitting.split_units import free_name
 
 _MOST_NAMED = 3
 _GENERAL = frozenset({"requirements", "pyproject", "base", "dev"})

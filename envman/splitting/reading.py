@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-from envman.adoption.split_code import BundleCode, CodeFile
-from envman.adoption.split_imports import UnreadableSourceError, imports_of
-from envman.adoption.split_modules import InstalledDistribution, module_of
-from envman.adoption.split_patterns import IgnoredFiles
 from envman.errors import Problem, StoreError
 from envman.packages.installed import read_package
+from envman.splitting.imported_names import UnreadableSourceError, imports_of
+from envman.splitting.module_owners import InstalledDistribution, module_of
+from envman.splitting.patterns import IgnoredFiles
+from envman.splitting.read_code import BundleCode, CodeFile
 
 LARGEST_SOURCE = 4 * 2**20
 """Bytes of a Python file."""

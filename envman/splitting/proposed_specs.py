@@ -10,8 +10,8 @@ from typing import Any
 import tomlkit
 from tomlkit.items import AbstractTable
 
-from envman.adoption.split_proposal import ProposedEnvironment
 from envman.lock.lockfile import Pin
+from envman.splitting.proposal import ProposedEnvironment
 
 _OF_ITS_PACKAGES = ("dependencies", "requirements-files", "pyprojects", "abstract")
 """Keys of a spec that a new environment does not take over."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from envman.adoption.proof_parse import FileParse
+from envman.proof.parsed_file import FileParse
 
 ENDED, ERROR, DAG, VALUE = "end of the parse", "import error", "Dag", "serialized Dag"
 WARNING, PYTHON_WARNING, FILE, PLUGIN = "Dag warning", "Python warning", "file", "plugin"

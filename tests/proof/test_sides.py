@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from envman.adoption.proof_parse import interpreter_facts
-from envman.adoption.proof_sides import LiveAirflow, check_live, live_airflow
 from envman.errors import UsageError
+from envman.proof.parsed_file import interpreter_facts
+from envman.proof.sides import LiveAirflow, check_live, live_airflow
 
 LIVE = LiveAirflow("/opt/airflow/bin/python", {}, {}, "/nowhere")
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from envman.adoption.group_members import (
+from envman.errors import SpecError, UsageError
+from envman.splitting.group_members import (
     AskedLine,
     inputs_of,
     python_range,
     read_members,
     rule_each_other_out,
 )
-from envman.adoption.group_search import (
+from envman.splitting.group_search import (
     MOST_EXACT,
     MOST_QUESTIONS,
     FitAnswers,
@@ -22,7 +23,6 @@ from envman.adoption.group_search import (
     group,
     smallest_conflict,
 )
-from envman.errors import SpecError, UsageError
 
 
 class World:

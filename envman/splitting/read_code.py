@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from envman.adoption.split_imports import FoundImport
-from envman.adoption.split_modules import STANDARD_LIBRARY, ModuleIndex
+from envman.splitting.imported_names import FoundImport
+from envman.splitting.module_owners import STANDARD_LIBRARY, ModuleIndex
 
 
 @dataclass(frozen=True)

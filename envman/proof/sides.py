@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from envman.adoption.proof_parse import ParsePlace, ProofInterpreter
-from envman.adoption.proof_runs import ProofSide, link_home
 from envman.deployment.environment_script import Inside, inside_environment, without_database
 from envman.errors import Problem, UsageError
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.launch.purpose import purpose_of_bundle
+from envman.proof.parse_runs import ProofSide, link_home
+from envman.proof.parsed_file import ParsePlace, ProofInterpreter
 from envman.resolver.snapshot import AIRFLOW_DEFAULT, Snapshot
 from envman.resolver.variables import child_environment
 

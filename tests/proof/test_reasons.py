@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from envman.adoption.proof import VersionChange
-from envman.adoption.proof_gaps import gaps
-from envman.adoption.proof_parse import FileParse, ParsePlace, file_parse, interpreter_facts
-from envman.adoption.proof_reasons import Evidence, explained
+from envman.proof.gaps import gaps
+from envman.proof.parsed_file import FileParse, ParsePlace, file_parse, interpreter_facts
+from envman.proof.reasons import Evidence, explained
+from envman.proof.verdicts import VersionChange
 
 PLACE = ParsePlace("/tmp/home", "/dags", "/dags/a")
 

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from envman.adoption.split_code import BundleCode, CodeFile, CodeReach
-from envman.adoption.split_everywhere import configured_code
-from envman.adoption.split_freedom import demands, held_upgrades
-from envman.adoption.split_imports import UnreadableSourceError, imports_of
-from envman.adoption.split_modules import InstalledDistribution, ModuleIndex, module_of
-from envman.adoption.split_owners import owner_of, parse_owners, team_name
-from envman.adoption.split_proposal import ProposedEnvironment, closure
-from envman.adoption.split_reading import DagDiscovery, read_code
-from envman.adoption.split_specs import constraints_text
-from envman.adoption.split_units import SplitBy, environment_name, split_units
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.lock.lockfile import Pin
 from envman.names import name_problem
 from envman.packages.package import Package
+from envman.splitting.codeowners import owner_of, parse_owners, team_name
+from envman.splitting.everywhere import configured_code
+from envman.splitting.held_upgrades import demands, held_upgrades
+from envman.splitting.imported_names import UnreadableSourceError, imports_of
+from envman.splitting.module_owners import InstalledDistribution, ModuleIndex, module_of
+from envman.splitting.proposal import ProposedEnvironment, closure
+from envman.splitting.proposed_specs import constraints_text
+from envman.splitting.read_code import BundleCode, CodeFile, CodeReach
+from envman.splitting.reading import DagDiscovery, read_code
+from envman.splitting.split_units import SplitBy, environment_name, split_units
 
 SOURCE = b"""
 from __future__ import annotations

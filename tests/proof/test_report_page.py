@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from envman.adoption.proof import NeedlessUse, Proof, ProofDifference, ProvedBundle, ProvedFile, VersionChange
-from envman.adoption.proof_needless import needless_uses
-from envman.adoption.proof_page import page
-from envman.adoption.proof_veil import Veil
+from envman.proof.needless_operators import needless_uses
+from envman.proof.report_page import page
+from envman.proof.veil import Veil
+from envman.proof.verdicts import NeedlessUse, Proof, ProofDifference, ProvedBundle, ProvedFile, VersionChange
 
 HOSTILE = (
     "</pre></style></title><script>alert(1)</script><img src=x onerror='alert(2)'>\"&\u202egpj.\ud800\x1b[31m"

@@ -8,9 +8,9 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from envman.adoption.split_code import BundleCode
-from envman.adoption.split_owners import team_name
 from envman.names import MAX_LENGTH, name_problem
+from envman.splitting.codeowners import team_name
+from envman.splitting.read_code import BundleCode
 
 UNOWNED = "unowned"
 """The name of what nobody owns."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from envman.adoption.proof import NeedlessUse
+from envman.proof.verdicts import NeedlessUse
 
 OPERATORS = {
     "PythonVirtualenvOperator",

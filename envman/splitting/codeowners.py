@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from envman.adoption.split_patterns import PathPattern, fits, path_pattern
+from envman.splitting.patterns import PathPattern, fits, path_pattern
 
 PLACES = ("CODEOWNERS", ".github/CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
 """Where the file may stand in a repository."""

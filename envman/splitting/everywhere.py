@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from envman.adoption.split_code import BundleCode, CodeFile
-from envman.adoption.split_imports import FoundImport, is_dotted
 from envman.launch.airflow_configuration import AirflowConfiguration
+from envman.splitting.imported_names import FoundImport, is_dotted
+from envman.splitting.read_code import BundleCode, CodeFile
 
 _CLASSES = (
     ("secrets", "backend"),

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envman.adoption.proof import NeedlessUse
-from envman.adoption.proof_needless import needless_uses
-from envman.adoption.proof_parse import FileParse, ParsePlace, ProofInterpreter, file_parse, interpreter_facts
 from envman.deployment.environment_script import Inside, InsideError
 from envman.errors import Problem
 from envman.inside.protocol import RUN
+from envman.proof.needless_operators import needless_uses
+from envman.proof.parsed_file import FileParse, ParsePlace, ProofInterpreter, file_parse, interpreter_facts
+from envman.proof.verdicts import NeedlessUse
 from envman.system.processes import Processes
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
-from envman.adoption.split_code import CodeReach, Needs
-from envman.adoption.split_freedom import PYTHON, HeldUpgrade, demands, held_upgrades
-from envman.adoption.split_modules import InstalledDistribution
-from envman.adoption.split_units import SplitUnit
 from envman.packages.package import Package, dependencies, top_level
 from envman.spec.inputs import CORE
 from envman.spec.requirement_text import parse_requirement
+from envman.splitting.held_upgrades import PYTHON, HeldUpgrade, demands, held_upgrades
+from envman.splitting.module_owners import InstalledDistribution
+from envman.splitting.read_code import CodeReach, Needs
+from envman.splitting.split_units import SplitUnit
 
 AIRFLOW_ITSELF = frozenset({"apache-airflow", CORE, "apache-airflow-task-sdk"})
 """What the deployment's `airflow-version` pins in every environment."""
