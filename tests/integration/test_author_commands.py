@@ -216,7 +216,9 @@ def test_the_terminal_is_the_shells(project: Deployment) -> None:
             os.write(terminal, key)
             until(lambda: not has_a_job(), lambda: said)
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
-        os.write(terminal, b"stty size; echo stopped: $(jobs -s | wc -l); kill -9 %1; wait %1; exit 3\n")
+        os.write(
+            terminal, b"stty size; echo stopped: $(jobs -s | wc -l); kill -9 %1; wait %1; exit 3\nexit 3\n"
+        )
         until(lambda: has_said(b"33 77") and has_said(b"stopped: 1"), lambda: said)
         until(lambda: process.poll() is not None, lambda: said)  # a stopped job would keep it from its end
         assert process.returncode == 3

@@ -30,7 +30,8 @@ root = "venv"
 [bundles]
 bundle_a = { environment = "env_a", queue = "etl" }
 bundle_a2 = { environment = "env_a" }
-bundle_b = { team = "team_b", shared = ["../common"] }
+bundle_b = { team = "team_b" }
+bundle_s = { environment = "env_b", shared = ["../common"] }
 
 [teams]
 team_b = { environment = "env_b", queue = "etl_b" }

@@ -51,7 +51,10 @@ def refused(teams: Deployment, *arguments: str) -> str:
     return result.stderr
 
 
-@pytest.mark.parametrize(("bundle", "environment"), [("bundle_a", "env_a"), ("bundle_b", "env_b")])
+BUNDLES = {"bundle_a": "env_a", "bundle_b": "env_b", "bundle_s": "env_b"}
+
+
+@pytest.mark.parametrize(("bundle", "environment"), BUNDLES.items())
 def test_a_workload_starts_in_its_bundles_interpreter(
     airflow_teams: Deployment, bundle: str, environment: str
 ) -> None:
