@@ -173,8 +173,8 @@ def test_a_tasks_log_has_its_output(kinds: Kinds, letter: str) -> None:
 def test_a_tasks_log_says_first_in_what_it_runs(kinds: Kinds, estate: Estate, letter: str, way: str) -> None:
     airflow, dag = kinds.airflow, f"plain_{letter}"
     path = f"/api/v2/dags/{dag}/dagRuns/{kinds.runs[dag]}/taskInstances/where/logs/1?full_content=true"
-    lines = [line for line in airflow.api("GET", path)["content"] if not line["event"].startswith("::")]
-    first = next(line for line in lines if "sources" not in line)
+    lines = airflow.api("GET", path)["content"]
+    first = lines[[line["event"] for line in lines].index("::endgroup::") + 1]
     manifest = json.loads((estate.root / f"env_{letter}" / "envman.json").read_text())
     assert first["event"] == f"Runs in the environment env_{letter}"
     said = {key: first[key] for key in ("bundle", "generation", "lock", "start", "host")}
