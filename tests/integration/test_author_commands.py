@@ -224,3 +224,16 @@ def test_the_terminal_is_the_shells(project: Deployment) -> None:
         process.kill()
         process.wait()
         os.close(terminal)
+
+
+def test_sync_and_test_find_the_bundle_of_the_project_that_is_named(
+    two_teams: Deployment, tmp_path: Path
+) -> None:
+    two_teams.write("envman.toml", 'root = "venv"\n[bundles]\nbundle_b = { environment = "env_b" }\n')
+    two_teams.ok("publish")
+    named = ("--project", str(two_teams.folder))
+    synced = run_in(two_teams, str(tmp_path), "sync", *named)
+    assert synced.exit_code == 0, synced.stderr
+    assert f"{two_teams.folder}/.envman/bundle_b/bin/python leads to" in synced.stdout
+    tested = run_in(two_teams, str(tmp_path), "test", *named)
+    assert (tested.exit_code, "env_b has no Airflow" in tested.stderr) == (0, True)
