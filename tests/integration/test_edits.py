@@ -68,6 +68,17 @@ def test_where_only_signed_locks_are_built_nothing_is_begun(two_teams: Deploymen
     assert (bisected.exit_code, "nobody's" in bisected.stderr) == (10, True)
 
 
+def test_a_held_environment_is_told_and_left_as_it_is(two_teams: Deployment) -> None:
+    before, current = texts(two_teams), two_teams.current("env_a")
+    two_teams.ok("hold", "env_a", "grid 2 breaks sales")
+    for words in (("add", "env_a", "tool"), ("remove", "env_a", "frame")):
+        result = two_teams.run(*words, "--build")
+        assert result.exit_code == 2
+        assert "grid 2 breaks sales" in result.stderr
+        assert "envman unhold env_a" in result.stderr
+    assert (texts(two_teams), two_teams.current("env_a")) == (before, current)
+
+
 def test_an_edit_that_is_interrupted_as_it_builds_is_undone(two_teams: Deployment) -> None:
     waits = "import time, sys; sys.stderr.write(str(sys.flags)); time.sleep(600)"
     two_teams.write("environments/env_a.toml", checked_by(waits))
