@@ -31,3 +31,5 @@ def hold_command(
             reporter.result(outcome)
         else:
             reporter.say(f"{environment} stays in {outcome.generation} until: envman unhold {environment}")
+            if outcome.replaced:
+                reporter.note(f"This replaces an older hold: {outcome.replaced.describe()}")
