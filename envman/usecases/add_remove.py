@@ -107,7 +107,7 @@ def _apply(
     with _undone_if_it_fails(workspace, name, store if options.build else None):
         outcomes = lock(attempt, [name], options.lock, report)
         outcomes.raise_errors()
-        write_atomic(workspace.files.directory / file, edited)
+        write_atomic((workspace.files.directory / file).resolve(), edited)  # what a link leads to
         outcome = EditOutcome(name, file, requirements, outcomes.results[0])
         if options.build is None:
             return outcome
@@ -133,8 +133,9 @@ def _undone_if_it_fails(workspace: Workspace, name: str, built_in: Store | None)
     """
     environment = workspace.project.environments[name]
     lock_file = environment.lock_file
-    named = (environment.file, lock_file, signature_file(lock_file), environment.dev_lock_file)
-    files = [workspace.files.directory / one for one in named]
+    named = (lock_file, signature_file(lock_file), environment.dev_lock_file)
+    spec = (workspace.files.directory / environment.file).resolve()
+    files = [spec, *(workspace.files.directory / one for one in named)]
     before = [file.read_bytes() if file.is_file() else None for file in files]
     current = built_in.current(name) if built_in else None
     try:

@@ -102,6 +102,8 @@ def test_a_tool_is_added_to_dev_and_nothing_is_left_of_one_that_does_not_fit(pro
         [{"package": "only-new", "old": [], "new": ["1.0"]}],
     )
     assert "only-new==1.0" in pins(project, "env_a")
+    unknown = project.ok("lock", "env_a", "-P", "only-new", "-P", "panda").stderr
+    assert [line.partition(":")[0] for line in unknown.splitlines() if "no lock has" in line] == ["panda"]
     assert (project.folder / "environments/env_a.lock").read_bytes() == locked
     project.ok("lock", "--check")
     before = texts(project)

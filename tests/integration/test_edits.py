@@ -54,8 +54,12 @@ def test_what_can_not_be_built_leaves_spec_lock_and_signature_as_they_were(team:
     assert "no tools here" in result.stderr
     assert texts(team) == before
     assert team.current("env_a") == current
+    spec, shared = team.folder / "environments/env_a.toml", team.folder / "shared.toml"
+    spec.rename(shared)
+    spec.symlink_to("../shared.toml")
     team.ok("add", "env_a", "tool")  # without a build it is done all the same
     assert texts(team) != before
+    assert (spec.is_symlink(), "tool" in shared.read_text().partition("[checks]")[0]) == (True, True)
 
 
 def test_where_only_signed_locks_are_built_nothing_is_begun(two_teams: Deployment) -> None:
