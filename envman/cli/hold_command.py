@@ -13,7 +13,9 @@ from envman.usecases.hold import hold
 
 def hold_command(
     environment: EnvironmentName,
-    reason: Annotated[str, typer.Argument(help="Why, and until when: at most 200 characters.")],
+    reason: Annotated[
+        str, typer.Argument(metavar="REASON", help="Why, and until when: at most 200 characters.")
+    ],
     project: ProjectOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,

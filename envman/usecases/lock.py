@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from envman.errors import LockError, Problem, UnsatisfiableError
+from envman.errors import LockError, Problem, UnsatisfiableError, UsageError
 from envman.lock.changes import PackageChange, package_changes, unfounded
 from envman.lock.dev_lock import dev_inputs, lacking, read_dev_lock
 from envman.lock.lock_state import (
@@ -29,6 +29,7 @@ from envman.spec.inputs import Inputs
 from envman.spec.load import with_fetched
 from envman.spec.own_code import twice_problem
 from envman.spec.project import Environment
+from envman.spec.requirement_text import parse_requirement
 from envman.spec.workspace import Workspace
 from envman.system.events import Event, Report, Stage
 from envman.system.files import write_atomic
@@ -78,11 +79,12 @@ def lock(
     """Lock environments, all where none is named.
 
     An environment that can't be locked leaves its old lock and the other environments alone; its error is in
-    the outcomes. Raises LockError if the locks do not agree on the task SDK of the deployment's Airflow.
+    the outcomes. Raises LockError if the locks do not agree on the task SDK of the deployment's Airflow,
+    UsageError for a package to upgrade that has no package's name.
     """
     environments = {environment.name: environment for environment in workspace.choose(names)}
     uv = Uv(workspace.processes, options.source)
-    known: set[str] = set()
+    wanted, known = _upgraded(options.upgrade), set[str]()
 
     def work(name: str) -> LockOutcome:
         started = time.monotonic()
@@ -120,12 +122,23 @@ def lock(
         return outcome
 
     outcomes = side_by_side(environments, work, options.jobs, report)
-    for package in options.upgrade.packages:
-        if not outcomes.errors and canonicalize_name(package) not in known:
-            report(Event(package, Stage.DONE, "no lock has this package: nothing to upgrade", warning=True))
+    for package in () if outcomes.errors else sorted(wanted - known):
+        report(Event(package, Stage.DONE, "no lock has this package: nothing to upgrade", warning=True))
     if problems := airflow_problems(workspace):
         raise LockError([*outcomes.problems(), *problems])
     return outcomes
+
+
+def _upgraded(upgrade: Upgrade) -> set[str]:
+    """The names of packages that are to be upgraded; raises UsageError for what is none."""
+    names: set[str] = set()
+    for text in upgrade.packages:
+        try:
+            names.add(canonicalize_name(parse_requirement(text).name))
+        except InvalidRequirement:
+            what = "is not the name of a package"
+            raise UsageError(Problem(f"-P {text}", what, "Write one such as: -P pandas")) from None
+    return names
 
 
 def check_by_resolving(

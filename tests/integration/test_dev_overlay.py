@@ -104,6 +104,7 @@ def test_a_tool_is_added_to_dev_and_nothing_is_left_of_one_that_does_not_fit(pro
     assert "only-new==1.0" in pins(project, "env_a")
     unknown = project.ok("lock", "env_a", "-P", "only-new", "-P", "panda").stderr
     assert [line.partition(":")[0] for line in unknown.splitlines() if "no lock has" in line] == ["panda"]
+    assert project.run("lock", "-P", "!!").exit_code == 2
     assert (project.folder / "environments/env_a.lock").read_bytes() == locked
     project.ok("lock", "--check")
     before = texts(project)
