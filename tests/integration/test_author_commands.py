@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import select
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from envman.launch.airflow_configuration import VARIABLE
 from tests.conftest import Deployment, Result
 from tests.waiting import until
 
@@ -237,3 +239,8 @@ def test_sync_and_test_find_the_bundle_of_the_project_that_is_named(
     assert f"{two_teams.folder}/.envman/bundle_b/bin/python leads to" in synced.stdout
     tested = run_in(two_teams, str(tmp_path), "test", *named)
     assert (tested.exit_code, "env_b has no Airflow" in tested.stderr) == (0, True)
+    two_teams.write("envman.toml", 'root = "venv"\ndefault-environment = "env_b"\n')
+    two_teams.ok("publish")
+    listed = [{"name": "../../evil", "classpath": "git.GitDagBundle", "kwargs": {}}]
+    refused = run_in(two_teams, ".", "sync", "../../evil", **{VARIABLE: json.dumps(listed)})
+    assert (refused.exit_code, "no link can have its name" in refused.stderr) == (2, True)
