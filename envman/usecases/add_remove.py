@@ -107,7 +107,7 @@ def _apply(
     with _undone_if_it_fails(workspace, name, store if options.build else None):
         outcomes = lock(attempt, [name], options.lock, report)
         outcomes.raise_errors()
-        write_atomic((workspace.files.directory / file).resolve(), edited)  # what a link leads to
+        _write_spec(workspace.files.directory / file, edited)
         outcome = EditOutcome(name, file, requirements, outcomes.results[0])
         if options.build is None:
             return outcome
@@ -118,6 +118,14 @@ def _apply(
         if builds.results[0].status is BuildStatus.HELD and (hold := store.hold(name)):
             raise UsageError(_held(name, hold))  # somebody held it meanwhile
         return replace(outcome, build=builds.results[0])
+
+
+def _write_spec(file: Path, edited: str) -> None:
+    """Write a spec, or what a link leads to, with its line ends and its rights."""
+    spec = file.resolve()
+    if b"\r\n" in spec.read_bytes():
+        edited = edited.replace("\n", "\r\n")
+    write_atomic(spec, edited, spec.stat().st_mode & 0o777)
 
 
 def _held(name: str, hold: Hold) -> Problem:
@@ -152,4 +160,4 @@ def _put_back(file: Path, content: bytes | None) -> None:
     if content is None:
         file.unlink(missing_ok=True)
     elif not file.is_file() or file.read_bytes() != content:
-        write_atomic(file, content.decode("utf-8", errors="surrogateescape"))
+        write_atomic(file, content, file.stat().st_mode & 0o777 if file.is_file() else 0o644)
