@@ -29,9 +29,9 @@ class TerminalOutput:
 
     def problem(self, problem: Problem) -> None:
         """Write a problem: place and cause, then the remedy."""
-        line = Text("error: ", style="bold red")
-        line.append(f"{problem.where}: " if problem.where else "", style="bold not red")
-        line.append(problem.what, style="not bold not red")
+        line = Text().append("error: ", style="bold red")
+        line.append(f"{problem.where}: " if problem.where else "", style="bold")
+        line.append(problem.what)
         self.console.print(line)
         if problem.remedy:
             self.console.print(Text(f"  {problem.remedy}", style="cyan"))

@@ -159,6 +159,14 @@ def test_each_value_that_a_field_may_have_is_told(heading: str, words: list[str]
     assert [word for word in words if f"`{word}`" not in section] == []
 
 
+def test_commands_without_json_are_told() -> None:
+    told = page("json.md").partition("## The envelope")[0]
+    sections = page("cli.md").split("\n## envman ")[1:]
+    without = [text.partition("\n")[0] for text in sections if "`--json`" not in text]
+    assert [name for name in without if f"`{name}`" not in told] == []
+    assert "sbom" in without
+
+
 def test_a_field_that_is_missing_in_an_example_is_found() -> None:
     assert agree(shape({"a": 1, "b": [{"c": 2}]}), shape({"a": 3, "b": []}))
     assert agree(shape([{"c": 2}]), shape([{"c": 1}, {"c": 3}]))

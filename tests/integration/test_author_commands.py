@@ -117,6 +117,8 @@ def test_which_names_programs_as_exec_would_run_them(project: Deployment, tmp_pa
     assert (refused.exit_code, refused.stdout) == (127, "")
     assert "belongs to another interpreter" in refused.stderr
     assert run_in(project, ".", "which", "--environment", "env_b", "a", "b").exit_code == 125
+    for words in (("shell", "bundle_a", "--dev"), ("which", "bundle_a", "--json")):
+        assert "options stand before the bundle" in run_in(project, ".", *words).stderr
 
 
 @pytest.fixture
