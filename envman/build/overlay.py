@@ -138,7 +138,7 @@ def _wanted(workspace: Workspace, environment: Environment, store: Store) -> _Wa
     name = environment.name
     if not environment.dev:
         what = "declares no dev dependencies"
-        remedy = 'Add them: [dev] dependencies = ["pytest"]; then run: envman lock'
+        remedy = f"Add what you need, for example: envman add {name} pytest --dev"
         raise LockError(Problem(environment.file, what, remedy))
     text = fresh_lock_text(workspace, environment)
     pins = parse_pins(text, environment.lock_file, name)

@@ -21,11 +21,11 @@ def bars(console: Console) -> Iterator[Report]:
     """A report that draws the bars; they go once the work is done, what has ended and warnings stay."""
     drawn = Progress(
         SpinnerColumn(),
-        TextColumn("[bold]{task.fields[environment]}"),
+        TextColumn("{task.fields[environment]}", style="bold", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[stage]}"),
+        TextColumn("{task.fields[stage]}", markup=False),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", style="dim", markup=False),
         console=console,
         transient=True,
     )

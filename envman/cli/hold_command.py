@@ -13,7 +13,9 @@ from envman.usecases.hold import hold
 
 def hold_command(
     environment: EnvironmentName,
-    reason: Annotated[str, typer.Argument(help="Why, and until when: at most 200 characters.")],
+    reason: Annotated[
+        str, typer.Argument(metavar="REASON", help="Why, and until when: at most 200 characters.")
+    ],
     project: ProjectOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,
@@ -31,3 +33,5 @@ def hold_command(
             reporter.result(outcome)
         else:
             reporter.say(f"{environment} stays in {outcome.generation} until: envman unhold {environment}")
+            if outcome.replaced:
+                reporter.note(f"This replaces an older hold: {outcome.replaced.describe()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,6 +90,11 @@ def project_folder(option: Path | None) -> Path | None:
     return Path(found) if found else None
 
 
+def with_project(option: Path | None) -> Mapping[str, str]:
+    """The variables of this process, as if --project were ENVMAN_PROJECT."""
+    return os.environ if option is None else {**os.environ, "ENVMAN_PROJECT": str(option)}
+
+
 def require_workspace(option: Path | None, root: str | None = None) -> Workspace:
     """Load the project; raises UsageError where there is none, SpecError where it is wrong.
 
@@ -151,8 +157,7 @@ def root_folder(option: str | None, project: Path | None) -> Store:
     """The root folder, with or without a project; raises ResolveError where it is not known."""
     from envman.store.folder import Store  # a press of Tab needs no more than where the root is
 
-    environ = os.environ if project is None else {**os.environ, "ENVMAN_PROJECT": str(project)}
-    found = find_root(environ, option, ".")
+    found = find_root(with_project(project), option, ".")
     ROOTS.add(found)
     return Store(found)
 

@@ -25,12 +25,16 @@ def change_cells(change: PackageChange) -> tuple[str, str, str]:
 
 
 def show_changes(reporter: Reporter, outcomes: Iterable[LockOutcome]) -> None:
-    """Show what changed in locks."""
+    """Show what changed in locks, those of dev overlays, too."""
     rows = [
-        (outcome.environment, *change_cells(change))
+        (where, *change_cells(change))
         for outcome in outcomes
         if not outcome.first
-        for change in outcome.changes
+        for where, changes in (
+            (outcome.environment, outcome.changes),
+            (f"{outcome.environment} [dev]", outcome.dev_changes),
+        )
+        for change in changes
     ]
     if rows:  # of a first lock every package is new: the progress has said how many
         reporter.table(("environment", "package", "old", "new"), rows)

@@ -20,7 +20,7 @@ def show_revision_diff(reporter: Reporter, outcome: RevisionDiff) -> None:
     changed = [row for row in outcome.environments if row.status is not EnvironmentStatus.UNCHANGED]
     if changed:
         columns = ("environment", "", "packages", "size", "inputs")
-        rows = [(*_environment_cells(row), "; ".join(row.inputs)) for row in changed]
+        rows = [_shown((*_environment_cells(row), "; ".join(row.inputs))) for row in changed]
         reporter.table(columns, rows, right=("packages", "size"))
     if outcome.packages:
         headings = ("package", "old", "new", "size", "license", "environments")
@@ -90,7 +90,7 @@ def _license_text(row: PackageRow) -> str:
 
 def _sentences(outcome: RevisionDiff) -> Iterator[str]:
     if all(row.status is EnvironmentStatus.UNCHANGED for row in outcome.environments):
-        yield f"The locks are those of {outcome.revision}"
+        yield f"The environments' locks are those of {outcome.revision}"
     if outcome.vulnerabilities is not None and not outcome.vulnerabilities:
         yield "No known vulnerability comes or goes"
     if outcome.dags and outcome.dags.bundles:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
 from envman.cli.completion import complete_bundle
-from envman.cli.options import JsonOption, OfflineOption, ProjectOption, RootOption, require_workspace, source
+from envman.cli.options import (
+    JsonOption,
+    OfflineOption,
+    ProjectOption,
+    RootOption,
+    require_workspace,
+    source,
+    with_project,
+)
 from envman.cli.output import Reporter
 from envman.cli.progress import progress
 from envman.launch.bundle_here import bundle_here
@@ -46,7 +53,7 @@ def sync_command(
     reporter = Reporter("sync", as_json)
     with reporter.errors():
         workspace = require_workspace(project, root)
-        name = bundle_here(os.environ, ".") if bundle in {None, "."} else str(bundle)
+        name = bundle_here(with_project(project), ".") if bundle in {None, "."} else str(bundle)
         snapshot = take_snapshot(workspace.project.root, airflow_bundles)
         with progress(reporter) as report:
             outcome = sync(workspace, snapshot, name, not no_editors, source(workspace, offline), report)

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -28,16 +29,37 @@ class TerminalOutput:
 
     def problem(self, problem: Problem) -> None:
         """Write a problem: place and cause, then the remedy."""
-        line = Text("error: ", style="bold red")
-        line.append(f"{problem.where}: " if problem.where else "", style="bold not red")
-        line.append(problem.what, style="not bold not red")
+        line = Text().append("error: ", style="bold red")
+        line.append(f"{problem.where}: " if problem.where else "", style="bold")
+        line.append(problem.what)
         self.console.print(line)
         if problem.remedy:
             self.console.print(Text(f"  {problem.remedy}", style="cyan"))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> None:
-        """Draw a table; `right` names the columns of numbers."""
-        self.console.print(terminal_table(columns, rows, right))
+        """Draw a table; `right` names the columns of numbers. Where a word of it would be cut off, as the
+        terminal is too narrow, each row is a paragraph: nobody could name half a generation.
+        """
+        listed = list(rows)
+        drawn = terminal_table(columns, listed, right)
+        unbounded = self.console.options.update_width(_NO_WIDTH)
+        if Measurement.get(self.console, unbounded, drawn).minimum <= self.console.width:
+            self.console.print(drawn)
+            return
+        for row in listed:
+            self.console.print(_paragraph(columns, row))
+
+
+def _paragraph(columns: Sequence[str], row: Sequence[str]) -> Table:
+    """A row as lines of a column's name and its cell; empty cells are left out."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for column, cell in zip(columns, row, strict=True):
+        if cell:
+            table.add_row(column, Text(cell))
+    table.add_row("", "")
+    return table
 
 
 def terminal_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> Table:

@@ -22,6 +22,7 @@ from envman.cli.options import (
     project_folder,
     root_folder,
     source,
+    with_project,
     workspace_if_any,
 )
 from envman.cli.output import Reporter, pass_on
@@ -137,7 +138,7 @@ def _check_options(dag: str | None, as_json: bool, arguments: list[str], of_dags
 
 
 def _tested(snapshot: Snapshot, named: str, path: Path | None, project: Path | None) -> TestedBundle:
-    bundle = bundle_here(os.environ, str(path or ".")) if named in {"", "."} else named
+    bundle = bundle_here(with_project(project), str(path or ".")) if named in {"", "."} else named
     folder = project_folder(project)
     declared = declared_folders(str(folder)) if folder else {}
     return tested_bundle(snapshot, bundle, str(path or declared.get(bundle) or "."))

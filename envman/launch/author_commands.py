@@ -142,6 +142,8 @@ def parse(command: str, arguments: list[str]) -> Request:
         return request
     if not request.kind and request.command:
         request.kind, request.name = "bundle", request.command.pop(0)
+    if request.command and request.command[0].startswith("-"):
+        raise usage_error(f"options stand before the bundle: '{request.command[0]}'", usage)
     most = 1 if command == "which" else 0
     if len(request.command) > most:
         raise usage_error(f"there is a word too many: '{request.command[most]}'", usage)

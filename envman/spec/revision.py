@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,8 @@ class TreeEntry:
 class Revision:
     """A revision of the git that a project stands in: `name` as it was given, `commit` in hexadecimal.
 
-    `locks` are the lock files that stand beside their specs, by environment; `has_project` says whether there
-    was a project in this folder at all.
+    `locks` are the lock files that stand beside their specs, by environment, `dev_locks` those of dev
+    overlays; `has_project` says whether there was a project in this folder at all.
     """
 
     name: str
@@ -48,11 +49,12 @@ class Revision:
     folder: str
     has_project: bool
     locks: dict[str, TreeEntry]
+    dev_locks: dict[str, TreeEntry]
 
-    def read_lock(self, environment: str, processes: Processes) -> str:
+    def read_lock(self, environment: str, processes: Processes, dev: bool = False) -> str:
         """The text of a lock; raises UsageError where it is not there, as in a partial clone."""
-        entry = self.locks[environment]
-        where = f"{ENVIRONMENTS}/{environment}.lock in {self.name}"
+        entry = (self.dev_locks if dev else self.locks)[environment]
+        where = f"{ENVIRONMENTS}/{environment}.{'dev-lock' if dev else 'lock'} in {self.name}"
         if entry.size > LARGEST_FILE:
             raise UsageError(
                 Problem(where, f"has more than {LARGEST_FILE:,} bytes", "No lock is that large.")
@@ -87,13 +89,16 @@ def open_revision(project: str, name: str, processes: Processes) -> Revision:
         remedy = "The clone lacks a part of it: git fetch --refetch"
         raise UsageError(Problem(where, f"can't be listed: {_said(listed)}", remedy))
     files = _entries(listed.stdout)
-    prefix = f"{ENVIRONMENTS}/"
-    locks = {
-        path.removeprefix(prefix).removesuffix(".lock"): entry
+    locks, dev_locks = (_beside_specs(files, suffix) for suffix in (".lock", ".dev-lock"))
+    return Revision(name, commit, project, PROJECT_FILE in files, locks, dev_locks)
+
+
+def _beside_specs(files: dict[str, TreeEntry], suffix: str) -> dict[str, TreeEntry]:
+    return {
+        path.removeprefix(f"{ENVIRONMENTS}/").removesuffix(suffix): entry
         for path, entry in files.items()
-        if path.endswith(".lock") and f"{path.removesuffix('.lock')}.toml" in files
+        if path.endswith(suffix) and f"{path.removesuffix(suffix)}.toml" in files
     }
-    return Revision(name, commit, project, PROJECT_FILE in files, locks)
 
 
 def _entries(text: str) -> dict[str, TreeEntry]:
@@ -112,17 +117,18 @@ def _unknown(name: str, project: str, shallow: bool, processes: Processes) -> Pr
     of_a_remote = [one for one in remotes.stdout.split() if one.partition("/")[2] == name]
     if of_a_remote:
         what = "this clone has no revision of that name"
-        return Problem(f"--git {name}", what, f"Name the remote's: --git {of_a_remote[0]}")
+        return Problem(f"--git {name}", what, f"Name the remote's: --git {shlex.quote(of_a_remote[0])}")
     if shallow:
         what = "this clone is shallow, and does not have that revision"
-        remedy = f"Fetch it: git fetch --depth=1 origin {name}; then: --git FETCH_HEAD"
+        remedy = f"Fetch it: git fetch --depth=1 origin {shlex.quote(name)}; then: --git FETCH_HEAD"
         if "~" in name or "^" in name:
             remedy = "Fetch more of the history: git fetch --deepen=10"
         return Problem(f"--git {name}", what, remedy)
     what = "this clone has no revision of that name"
     if "~" in name or "^" in name:
         return Problem(f"--git {name}", what, "Look for one that is there: git log --oneline")
-    return Problem(f"--git {name}", what, f"Fetch it: git fetch origin {name}; then: --git FETCH_HEAD")
+    remedy = f"Fetch it: git fetch origin {shlex.quote(name)}; then: --git FETCH_HEAD"
+    return Problem(f"--git {name}", what, remedy)
 
 
 def _git(processes: Processes, folder: str, *arguments: str) -> Finished:

@@ -30,8 +30,8 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Event:
-    """One step of the work on one environment; `detail` is for people, and printable; a `warning` is always
-    shown.
+    """One step of the work on one environment; `detail` is for people; it and the name are printable; a
+    `warning` is always shown.
     """
 
     environment: str
@@ -41,6 +41,7 @@ class Event:
 
     def __post_init__(self) -> None:
         """Much of what is told is a stranger's."""
+        object.__setattr__(self, "environment", printable(self.environment))
         object.__setattr__(self, "detail", printable(self.detail))
 
 

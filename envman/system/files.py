@@ -15,17 +15,18 @@ from envman.errors import EnvmanError, Problem
 CACHE_VARIABLE = "ENVMAN_CACHE_DIR"
 
 
-def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a text file: into a new file beside it, flushed to the disk, then renamed over the old one.
+def write_atomic(path: Path, text: str | bytes, mode: int = 0o644) -> None:
+    """Write a file, text as UTF-8: into a new file beside it, flushed, then renamed over the old one.
 
     When this returns, a power cut doesn't bring the old file back. Raises OSError; the old file, if there was
     one, is untouched unless flushing the rename itself failed.
     """
+    content = text.encode() if isinstance(text, str) else text
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())

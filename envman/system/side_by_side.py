@@ -90,8 +90,9 @@ def _guarded(name: str, work: Callable[[str], ResultT], report: Report) -> Resul
         report(Event(name, Stage.FAILED, str(error.problems[0].what).splitlines()[0]))
         raise type(error)(_with_name(name, problem) for problem in error.problems) from error
     except OSError as error:
-        report(Event(name, Stage.FAILED, str(error)))
-        raise EnvmanError(file_problem(f"environment '{name}'", error)) from error
+        problem = file_problem(f"environment '{name}'", error)
+        report(Event(name, Stage.FAILED, problem.what))
+        raise EnvmanError(problem) from error
     except Exception as error:
         problem = _unexpected(name, error)
         report(Event(name, Stage.FAILED, problem.what))

@@ -1,4 +1,4 @@
-"""`envman add` and `envman remove`: edit a spec and its lock, and build them, all or nothing."""
+"""`envman add` and `envman remove`: edit a spec and its locks, and build them, all or nothing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envman.errors import Problem, UsageError
 from envman.lock.signatures import signature_file
 from envman.spec.dependencies import add_dependencies, remove_dependencies
 from envman.spec.merge import ENVIRONMENTS
 from envman.spec.workspace import Workspace, open_workspace
 from envman.store.folder import Store
+from envman.store.holds import Hold
 from envman.system.events import Report
 from envman.system.files import write_atomic
 from envman.system.waiting import take_lock
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EditOptions:
-    """How to lock what was edited, and how to build it; None: it is not built."""
+    """How to lock what was edited, and how to build it; None: it is not built. `dev`: the list of `[dev]` is
+    edited.
+    """
 
     lock: LockOptions
     build: BuildOptions | None = None
+    dev: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def add(
     environment = workspace.choose([name])[0]
     with alone(workspace):
         text = workspace.files.read(environment.file)
-        edited = add_dependencies(text, environment.file, requirements)
+        edited = add_dependencies(text, environment.file, requirements, options.dev)
         return _apply(workspace, name, edited, tuple(requirements), options, report)
 
 
@@ -62,7 +67,7 @@ def remove(
     environment = workspace.choose([name])[0]
     with alone(workspace):
         text = workspace.files.read(environment.file)
-        edited, removed = remove_dependencies(text, environment.file, packages)
+        edited, removed = remove_dependencies(text, environment.file, packages, options.dev)
         return _apply(workspace, name, edited, removed, options, report)
 
 
@@ -91,44 +96,60 @@ def _apply(
 ) -> EditOutcome:
     """Lock the edited text first; the spec is written only where that worked.
 
-    What can't be built is no change that anybody wants: spec and lock are then as they were before.
+    What can't be locked or built is no change that anybody wants: all files are then as they were before.
     """
+    store = Store(workspace.project.root)
+    if options.build and (hold := store.hold(name)):
+        raise UsageError(_held(name, hold))
     file = workspace.project.environments[name].file
     attempt = open_workspace(Path(workspace.project.directory), {file: edited})
     attempt = attempt.at_root(workspace.project.root)
-    with _undone_unless_built(workspace, name, options.build):
+    with _undone_if_it_fails(workspace, name, store if options.build else None):
         outcomes = lock(attempt, [name], options.lock, report)
         outcomes.raise_errors()
-        write_atomic(workspace.files.directory / file, edited)
+        _write_spec(workspace.files.directory / file, edited)
         outcome = EditOutcome(name, file, requirements, outcomes.results[0])
         if options.build is None:
             return outcome
-        from envman.usecases.build import build  # what an edit alone does not need
+        from envman.usecases.build import BuildStatus, build  # what an edit alone does not need
 
         builds = build(attempt, [name], options.build, report)
         builds.raise_errors()
+        if builds.results[0].status is BuildStatus.HELD and (hold := store.hold(name)):
+            raise UsageError(_held(name, hold))  # somebody held it meanwhile
         return replace(outcome, build=builds.results[0])
 
 
+def _write_spec(file: Path, edited: str) -> None:
+    """Write a spec, or what a link leads to, with its line ends and its rights."""
+    spec = file.resolve()
+    if b"\r\n" in spec.read_bytes():
+        edited = edited.replace("\n", "\r\n")
+    write_atomic(spec, edited, spec.stat().st_mode & 0o777)
+
+
+def _held(name: str, hold: Hold) -> Problem:
+    remedy = f"When the reason is gone: envman unhold {name}; or leave --build out, and build later"
+    return Problem(f"environment '{name}'", f"is {hold.describe()}", remedy)
+
+
 @contextmanager
-def _undone_unless_built(workspace: Workspace, name: str, build: BuildOptions | None) -> Iterator[None]:
-    """Put back the spec, the lock and its signature where a build fails or is interrupted.
+def _undone_if_it_fails(workspace: Workspace, name: str, built_in: Store | None) -> Iterator[None]:
+    """Put back the spec, both locks and the signature where locking or building fails or is interrupted.
 
     Not so where the environment's name points to what was built: what is published keeps its lock.
     """
-    if build is None:
-        yield
-        return
     environment = workspace.project.environments[name]
-    named = (environment.file, environment.lock_file, signature_file(environment.lock_file))
-    files = [workspace.files.directory / one for one in named]
+    lock_file = environment.lock_file
+    named = (lock_file, signature_file(lock_file), environment.dev_lock_file)
+    spec = (workspace.files.directory / environment.file).resolve()
+    files = [spec, *(workspace.files.directory / one for one in named)]
     before = [file.read_bytes() if file.is_file() else None for file in files]
-    store = Store(workspace.project.root)
-    current = store.current(name)
+    current = built_in.current(name) if built_in else None
     try:
         yield
     except BaseException:
-        if store.current(name) == current:
+        if built_in is None or built_in.current(name) == current:
             for file, content in zip(files, before, strict=True):
                 _put_back(file, content)
         raise
@@ -139,4 +160,4 @@ def _put_back(file: Path, content: bytes | None) -> None:
     if content is None:
         file.unlink(missing_ok=True)
     elif not file.is_file() or file.read_bytes() != content:
-        write_atomic(file, content.decode("utf-8", errors="surrogateescape"))
+        write_atomic(file, content, file.stat().st_mode & 0o777 if file.is_file() else 0o644)

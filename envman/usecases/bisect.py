@@ -127,7 +127,7 @@ def _side(store: Store, environment: Environment, generation: str | None) -> _Si
     name = generation or store.current_manifest(environment.name).generation
     manifest = store.manifest(name)
     if manifest is None:
-        there = [one.generation for one in store.history(environment.name)]
+        there = {one.generation for one in store.history(environment.name)}
         what = f"there is no such generation in {store.root}"
         remedy = f"{nearest(name, there)} See: envman history {environment.name}"
         raise ResolveError(Problem(f"generation '{name}'", what, remedy))

@@ -14,11 +14,14 @@ from envman.system.caller import current_actor
 
 @dataclass(frozen=True)
 class HoldOutcome:
-    """An environment's generation, and the hold that it has now, or had until now; None where it had none."""
+    """An environment's generation, and the hold that it has now, or had until now; None where it had none.
+    `replaced` is the one that a new one stands in the place of.
+    """
 
     environment: str
     generation: str | None
     hold: Hold | None
+    replaced: Hold | None = None
 
 
 def new_hold(reason: str) -> Hold:
@@ -33,15 +36,21 @@ def hold(store: Store, environment: str, reason: str) -> HoldOutcome:
     """Hold an environment where it is; raises UsageError for one that was never published."""
     made = new_hold(reason)
     store.choose([environment])
+    replaced = _there(store, environment)
     store.put_hold(environment, made)
-    return HoldOutcome(environment, store.current(environment), made)
+    return HoldOutcome(environment, store.current(environment), made, replaced)
 
 
 def unhold(store: Store, environment: str) -> HoldOutcome:
     """Lift an environment's hold, a damaged one too; raises UsageError for one that was never published."""
     store.choose([environment])
-    found = None
-    with contextlib.suppress(StoreError):
-        found = store.hold(environment)
+    found = _there(store, environment)
     store.lift_hold(environment)
     return HoldOutcome(environment, store.current(environment), found)
+
+
+def _there(store: Store, environment: str) -> Hold | None:
+    """The hold that an environment has; None also for a damaged one."""
+    with contextlib.suppress(StoreError):
+        return store.hold(environment)
+    return None

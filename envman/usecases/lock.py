@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from envman.errors import LockError, Problem, UnsatisfiableError
+from envman.errors import LockError, Problem, UnsatisfiableError, UsageError
 from envman.lock.changes import PackageChange, package_changes, unfounded
 from envman.lock.dev_lock import dev_inputs, lacking, read_dev_lock
 from envman.lock.lock_state import (
@@ -29,6 +29,7 @@ from envman.spec.inputs import Inputs
 from envman.spec.load import with_fetched
 from envman.spec.own_code import twice_problem
 from envman.spec.project import Environment
+from envman.spec.requirement_text import parse_requirement
 from envman.spec.workspace import Workspace
 from envman.system.events import Event, Report, Stage
 from envman.system.files import write_atomic
@@ -48,7 +49,7 @@ class LockOutcome:
 
     `resolved` is False where it answered its spec already, `first` is True where there was none before;
     `source_only` are packages without a wheel, as far as it was resolved; `dev_packages` is the number of
-    packages that its dev overlay adds.
+    packages that its dev overlay adds, `dev_changes` what its lock changed.
     """
 
     environment: str
@@ -60,6 +61,7 @@ class LockOutcome:
     seconds: float
     source_only: tuple[SourceOnly, ...] = ()
     dev_packages: int = 0
+    dev_changes: tuple[PackageChange, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,12 @@ def lock(
     """Lock environments, all where none is named.
 
     An environment that can't be locked leaves its old lock and the other environments alone; its error is in
-    the outcomes. Raises LockError if the locks do not agree on the task SDK of the deployment's Airflow.
+    the outcomes. Raises LockError if the locks do not agree on the task SDK of the deployment's Airflow,
+    UsageError for a package to upgrade that has no package's name.
     """
     environments = {environment.name: environment for environment in workspace.choose(names)}
     uv = Uv(workspace.processes, options.source)
+    wanted, known = _upgraded(options.upgrade), set[str]()
 
     def work(name: str) -> LockOutcome:
         started = time.monotonic()
@@ -100,6 +104,8 @@ def lock(
         if rendered != text:
             write_atomic(workspace.lock_path(environment), rendered)
             (workspace.files.directory / signature_file(environment.lock_file)).unlink(missing_ok=True)
+        dev, dev_changes = _lock_dev(resolution, pins, options.upgrade)
+        known.update(pin.name for pin in (*old.pins, *pins, *dev))
         outcome = LockOutcome(
             environment=name,
             file=environment.lock_file,
@@ -109,15 +115,30 @@ def lock(
             changes=package_changes(versions(old.pins), versions(pins)),
             seconds=time.monotonic() - started,
             source_only=without_wheel,
-            dev_packages=_lock_dev(resolution, pins, options.upgrade),
+            dev_packages=len(dev),
+            dev_changes=dev_changes,
         )
         report(Event(name, Stage.DONE, _summary(outcome)))
         return outcome
 
     outcomes = side_by_side(environments, work, options.jobs, report)
+    for package in () if outcomes.errors else sorted(wanted - known):
+        report(Event(package, Stage.DONE, "no lock has this package: nothing to upgrade", warning=True))
     if problems := airflow_problems(workspace):
         raise LockError([*outcomes.problems(), *problems])
     return outcomes
+
+
+def _upgraded(upgrade: Upgrade) -> set[str]:
+    """The names of packages that are to be upgraded; raises UsageError for what is none."""
+    names: set[str] = set()
+    for text in upgrade.packages:
+        try:
+            names.add(canonicalize_name(parse_requirement(text).name))
+        except InvalidRequirement:
+            what = "is not the name of a package"
+            raise UsageError(Problem(f"-P {text}", what, "Write one such as: -P pandas")) from None
+    return names
 
 
 def check_by_resolving(
@@ -285,23 +306,25 @@ def _building(resolution: LockResolution) -> tuple[SourceOptions, SourceTools]:
     return building_of(workspace, environment, resolution.uv, resolution.report, resolution.sandbox_required)
 
 
-def _lock_dev(resolution: LockResolution, pins: tuple[Pin, ...], upgrade: Upgrade) -> int:
-    """Lock the dev overlay over the environment's pins, unless its lock is up to date; returns the number of
-    packages that it adds. The lock of one that is no longer declared is removed.
+def _lock_dev(
+    resolution: LockResolution, pins: tuple[Pin, ...], upgrade: Upgrade
+) -> tuple[tuple[Pin, ...], tuple[PackageChange, ...]]:
+    """Lock the dev overlay over the environment's pins, unless its lock is up to date; returns what it adds,
+    and what changed. The lock of one that is no longer declared is removed.
     """
     workspace, environment = resolution.workspace, resolution.environment
     path = workspace.files.directory / environment.dev_lock_file
-    if not environment.dev:
-        path.unlink(missing_ok=True)
-        return 0
     try:
         text = read_dev_lock(workspace, environment)
     except LockError:
         text = ""
     old = _there(text, environment)
+    if not environment.dev:
+        path.unlink(missing_ok=True)
+        return (), package_changes(versions(old.pins), {})
     inputs = dev_inputs(environment, pins)
     if old.inputs == inputs.digests() and not upgrade:
-        return len(old.pins)
+        return old.pins, ()
     try:
         text = resolved_text(resolution, inputs, pins_text(old.pins), upgrade)
         resolved = parse_pins(text, "dev", environment.name)
@@ -311,7 +334,7 @@ def _lock_dev(resolution: LockResolution, pins: tuple[Pin, ...], upgrade: Upgrad
         raise UnsatisfiableError(Problem(f"{environment.file}: dev.dependencies", what, remedy)) from None
     new = lacking(resolved, pins)
     write_atomic(path, render(Lock(environment.name, inputs.digests(), new), environment.file))
-    return len(new)
+    return new, package_changes(versions(old.pins), versions(new))
 
 
 def _there(text: str, environment: Environment) -> Lock:
@@ -332,6 +355,8 @@ def _there(text: str, environment: Environment) -> Lock:
 
 def _summary(outcome: LockOutcome) -> str:
     dev = f"; {outcome.dev_packages} more in its dev overlay" if outcome.dev_packages else ""
+    if outcome.dev_changes:
+        dev = f"; {outcome.dev_packages} more in its dev overlay, {len(outcome.dev_changes)} changed"
     if not outcome.resolved:
         return f"answers its spec already, {outcome.packages} packages{dev}"
     return f"{outcome.packages} packages, {len(outcome.changes)} changed{dev}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envman.errors import EnvmanError, InterruptedByUserError, LockError, Problem
+from envman.lock.changes import package_changes
 from envman.lock.comparison import EnvironmentChange, EnvironmentStatus, compare_locks
+from envman.lock.dev_lock import read_dev_lock
 from envman.lock.lock_state import LockStatus, lock_state, read_lock_text
-from envman.lock.lockfile import Lock, Pin, parse_lock, parse_pins
+from envman.lock.lockfile import Lock, Pin, parse_lock, parse_pins, versions
 from envman.lock.platforms import host_platform, lowest_python, marker_environment
 from envman.packages.audit_report import Advisory
 from envman.packages.pip_audit import Service, ask
@@ -128,6 +130,7 @@ def revision_diff(
         if one.replaced:
             listed = ", ".join(one.replaced)
             notes.append(f"{one.environment}: files of {listed} have other hashes than the same version had")
+        notes += _dev_note(workspace, revision, one)
     return RevisionDiff(
         revision=revision.name,
         commit=revision.commit,
@@ -179,6 +182,28 @@ def _new_locks(workspace: Workspace) -> dict[str, Lock]:
     if problems:
         raise LockError(problems)
     return found
+
+
+def _dev_note(workspace: Workspace, revision: Revision, one: EnvironmentChange) -> Iterator[str]:
+    """What changed in the lock of an environment's dev overlay, of which nothing is built that runs."""
+    name, older = one.environment, one.before or one.environment
+    environment = workspace.project.environments.get(name)
+    if environment is None:
+        return
+    file = environment.dev_lock_file
+    before = revision.read_lock(older, workspace.processes, dev=True) if older in revision.dev_locks else ""
+    try:
+        after = read_dev_lock(workspace, environment)
+        old, new = (parse_pins(text, file, name) for text in (before, after))
+    except LockError:
+        yield f"{name}: {file} differs, and one of the two can't be read"
+        return
+    if before == after or (one.status is EnvironmentStatus.RENAMED and old == new):
+        return
+    changes = package_changes(versions(old), versions(new))
+    told = [f"{it.package} {', '.join(it.old) or '-'} -> {', '.join(it.new) or '-'}" for it in changes]
+    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    yield f"{name}: its dev overlay differs: {', '.join(told[:_SHOWN]) or 'inputs'}{more}"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from envman.deployment.editor_settings import (
 )
 from envman.errors import Problem, UsageError
 from envman.launch.bundle_here import declared_folders
+from envman.names import name_problem
 from envman.resolver.snapshot import Snapshot
 from envman.spec.workspace import Workspace
 from envman.store.folder import Store
@@ -68,9 +69,12 @@ def sync(
     """Point a bundle's link to its interpreter, the dev overlay's if it has one; then the files of editors.
 
     Raises ResolveError, LockError and BuildError as these are made, UsageError where something else stands in
-    the link's place.
+    the link's place, or for a name that is none of a file: Airflow's own list may have any.
     """
     environment = snapshot.resolve(bundle).environment
+    if problem := name_problem(bundle):
+        remedy = f"Point the editor at the generation: envman which --environment {environment}"
+        raise UsageError(Problem(f"bundle '{bundle}'", f"no link can have its name: {problem}", remedy))
     (declared,) = workspace.choose([environment])
     store = Store(workspace.project.root)
     target = store.folder(snapshot.generation(environment))

@@ -142,10 +142,7 @@ def has_tests(folder: str) -> bool:
 def no_pytest(tested: TestedBundle) -> UsageError:
     """What is said where a bundle has tests and its environment no pytest."""
     what = "neither its lock nor its [dev] has pytest"
-    remedy = (
-        f'Add to environments/{tested.environment}.toml: [dev] dependencies = ["pytest"]; '
-        f"then run: envman lock {tested.environment}"
-    )
+    remedy = f"Run: envman add {tested.environment} pytest --dev"
     return UsageError(Problem(f"environment '{tested.environment}'", what, remedy))
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from envman.adoption.todays_versions import Contradiction, Doubt, LeftOut, VersionDifference
+from envman.deployment.finding import Level
+from envman.deployment.findings import CHECKS
 from envman.errors import ExitCode
 from envman.image.labels import EnvironmentLabels, ImageLabels, LabelChange
 from envman.lock.lockfile import parse_lock
@@ -32,6 +34,7 @@ from envman.store.manifest import Manifest
 from envman.usecases.adopt_init import AdoptOutcome, ChangedStart
 from envman.usecases.adopt_split import SharedModule, SplitOutcome
 from envman.usecases.bisect import BisectOutcome, BisectStep
+from envman.usecases.build import BuildStatus
 from envman.usecases.dag_diff import DagDifference, DagDifferences
 from envman.usecases.group import ConflictingLine, GroupedFiles, GroupOutcome, GroupSplit, UnfitFile
 from envman.usecases.images.image_catalog import (
@@ -45,6 +48,7 @@ from envman.usecases.images.image_outcome import ImageOutcome, LayerOutcome
 from envman.usecases.images.image_push import PushOutcome
 from envman.usecases.images.image_stage import StageOutcome
 from envman.usecases.prune import PruneOutcome, Unused
+from envman.usecases.pull import PullStatus
 from envman.usecases.revision_diff import (
     EnvironmentDifference,
     PackageRow,
@@ -140,6 +144,27 @@ def test_the_json_examples_have_the_fields_of_real_results(altered: Deployment) 
         assert real["result"], heading
     assert [problem["where"] for problem in problems] == ["env_a/added"]
     assert envelope["problems"][0].keys() == problems[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("heading", "words"),
+    [
+        ("build", [one.value for one in BuildStatus]),
+        ("pull", [one.value for one in PullStatus]),
+        ("doctor", [*CHECKS, *(one.value for one in Level)]),
+    ],
+)
+def test_each_value_that_a_field_may_have_is_told(heading: str, words: list[str]) -> None:
+    section = page("json.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    assert [word for word in words if f"`{word}`" not in section] == []
+
+
+def test_commands_without_json_are_told() -> None:
+    told = page("json.md").partition("## The envelope")[0]
+    sections = page("cli.md").split("\n## envman ")[1:]
+    without = [text.partition("\n")[0] for text in sections if "`--json`" not in text]
+    assert [name for name in without if f"`{name}`" not in told] == []
+    assert "sbom" in without
 
 
 def test_a_field_that_is_missing_in_an_example_is_found() -> None:

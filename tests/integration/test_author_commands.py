@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import select
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from envman.launch.airflow_configuration import VARIABLE
 from tests.conftest import Deployment, Result
 from tests.waiting import until
 
@@ -115,6 +117,8 @@ def test_which_names_programs_as_exec_would_run_them(project: Deployment, tmp_pa
     assert (refused.exit_code, refused.stdout) == (127, "")
     assert "belongs to another interpreter" in refused.stderr
     assert run_in(project, ".", "which", "--environment", "env_b", "a", "b").exit_code == 125
+    for words in (("shell", "bundle_a", "--dev"), ("which", "bundle_a", "--json")):
+        assert "options stand before the bundle" in run_in(project, ".", *words).stderr
 
 
 @pytest.fixture
@@ -226,3 +230,21 @@ def test_the_terminal_is_the_shells(project: Deployment) -> None:
         process.kill()
         process.wait()
         os.close(terminal)
+
+
+def test_sync_and_test_find_the_bundle_of_the_project_that_is_named(
+    two_teams: Deployment, tmp_path: Path
+) -> None:
+    two_teams.write("envman.toml", 'root = "venv"\n[bundles]\nbundle_b = { environment = "env_b" }\n')
+    two_teams.ok("publish")
+    named = ("--project", str(two_teams.folder))
+    synced = run_in(two_teams, str(tmp_path), "sync", *named)
+    assert synced.exit_code == 0, synced.stderr
+    assert f"{two_teams.folder}/.envman/bundle_b/bin/python leads to" in synced.stdout
+    tested = run_in(two_teams, str(tmp_path), "test", *named)
+    assert (tested.exit_code, "env_b has no Airflow" in tested.stderr) == (0, True)
+    two_teams.write("envman.toml", 'root = "venv"\ndefault-environment = "env_b"\n')
+    two_teams.ok("publish")
+    listed = [{"name": "../../evil", "classpath": "git.GitDagBundle", "kwargs": {}}]
+    refused = run_in(two_teams, ".", "sync", "../../evil", **{VARIABLE: json.dumps(listed)})
+    assert (refused.exit_code, "no link can have its name" in refused.stderr) == (2, True)

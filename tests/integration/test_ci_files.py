@@ -163,6 +163,20 @@ def test_a_bots_upgrade_is_proposed_once_there_is_one(checked_out: Deployment) -
     assert "gh pr create" in (folder / "called").read_text()
 
 
+def test_a_bots_upgrade_of_a_dev_overlay_is_proposed_too(checked_out: Deployment) -> None:
+    folder = checked_out.folder.parents[1]
+    make_wheel(folder / "wheels", "probe", "1.0")
+    checked_out.ok("add", "env_a", "probe", "--dev")
+    git(folder / "work", "add", "-A")
+    git(folder / "work", "commit", "-q", "-m", "dev")
+    make_wheel(folder / "wheels", "probe", "2.0")
+    job = steps(UPGRADE, "upgrade")
+    passed(checked_out, job["Upgrade"] + "\n" + job["Propose"])
+    pushed = git(folder / "origin.git", "show", "envman/upgrade:deploy/environments/env_a.dev-lock")
+    assert "probe==2.0" in pushed
+    assert "env_a: its dev overlay differs: probe 1.0 -> 2.0" in (folder / "changes.md").read_text()
+
+
 def test_the_gitlab_template_checks_comments_and_upgrades(checked_out: Deployment) -> None:
     work, folder = checked_out.folder.parent, checked_out.folder.parents[1]
     passed(checked_out, gitlab_script("envman-check"))
@@ -190,6 +204,7 @@ def test_the_gitlab_template_checks_comments_and_upgrades(checked_out: Deploymen
 def test_the_hooks_entries_run(checked_out: Deployment) -> None:
     lock, check = (hook["entry"] for hook in documents(HOOKS)[0])
     passed(checked_out, lock)
+    assert documents(HOOKS)[0][0]["always_run"]  # a spec may name a file of any name
     refused = shell(checked_out, f"{check} --bundle bundle_a")
     assert (refused.returncode, "envman build" in refused.stderr) == (
         7,

@@ -89,6 +89,34 @@ def test_what_changed_is_named_and_nothing_is_built_of_it(project: Deployment) -
     assert "declares no dev dependencies" in none.stderr
 
 
+def texts(deployment: Deployment) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (deployment.folder / "environments").iterdir()}
+
+
+def test_a_tool_is_added_to_dev_and_nothing_is_left_of_one_that_does_not_fit(project: Deployment) -> None:
+    project.ok("lock")
+    locked = (project.folder / "environments/env_a.lock").read_bytes()
+    lock = project.ok("add", "env_a", "only-new", "--dev", "--json").json["result"]["lock"]
+    assert (lock["changes"], lock["dev_changes"]) == (
+        [],
+        [{"package": "only-new", "old": [], "new": ["1.0"]}],
+    )
+    assert "only-new==1.0" in pins(project, "env_a")
+    unknown = project.ok("lock", "env_a", "-P", "only-new", "-P", "panda").stderr
+    assert [line.partition(":")[0] for line in unknown.splitlines() if "no lock has" in line] == ["panda"]
+    assert project.run("lock", "-P", "!!").exit_code == 2
+    assert (project.folder / "environments/env_a.lock").read_bytes() == locked
+    project.ok("lock", "--check")
+    before = texts(project)
+    for words in (("add", "env_a", "grid<2"), ("add", "env_b", "only-new", "--dev")):
+        assert project.run(*words).exit_code == 5
+        assert texts(project) == before  # grid<2 can be locked, but not with helper over it
+    assert project.run("add", "env_a", "tool", "--dev", "--build").exit_code == 2
+    removed = project.ok("remove", "env_a", "only-new", "--dev").stdout
+    assert "only-new removed from [dev] of environments/env_a.toml" in removed
+    assert "env_a [dev]  only-new  1.0  -" in removed
+
+
 def test_it_goes_with_its_generation(project: Deployment) -> None:
     project.ok("lock")
     first = project.start("run", "--bundle", "bundle_a", "--dev", *VERSIONS)
@@ -180,7 +208,7 @@ def test_a_bundles_tests_run_in_the_overlay_and_leave_nothing(tested: Deployment
     other.write_text(other.read_text().partition("[dev]")[0])
     without = tested.run("test", "bundle_b", "--no-check", "--path", "dags")
     assert without.exit_code == 2
-    assert 'environments/env_b.toml: [dev] dependencies = ["pytest"]' in without.stderr
+    assert "envman add env_b pytest --dev" in without.stderr
 
 
 def test_editors_have_a_path_that_stays(tested: Deployment) -> None:

@@ -25,6 +25,7 @@ def team(two_teams: Deployment) -> Deployment:
     two_teams.write("environments/env_a.toml", checked_by(refuses))
     two_teams.ok("build", "env_a")
     two_teams.write("environments/env_a.lock.sig", "of the lock as it is\n")
+    (two_teams.folder / "environments/env_a.dev-lock").write_bytes(b"\xff of a merge\r\n")
     return two_teams
 
 
@@ -54,8 +55,16 @@ def test_what_can_not_be_built_leaves_spec_lock_and_signature_as_they_were(team:
     assert "no tools here" in result.stderr
     assert texts(team) == before
     assert team.current("env_a") == current
+    spec, shared = team.folder / "environments/env_a.toml", team.folder / "shared.toml"
+    spec.rename(shared)
+    spec.symlink_to("../shared.toml")
+    shared.chmod(0o664)
+    shared.write_bytes(shared.read_bytes().replace(b"\n", b"\r\n"))
     team.ok("add", "env_a", "tool")  # without a build it is done all the same
     assert texts(team) != before
+    assert (spec.is_symlink(), "tool" in shared.read_text().partition("[checks]")[0]) == (True, True)
+    assert shared.stat().st_mode & 0o777 == 0o664
+    assert shared.read_bytes().count(b"\r\n") == shared.read_bytes().count(b"\n")
 
 
 def test_where_only_signed_locks_are_built_nothing_is_begun(two_teams: Deployment) -> None:
@@ -66,6 +75,17 @@ def test_where_only_signed_locks_are_built_nothing_is_begun(two_teams: Deploymen
     assert texts(two_teams) == before
     bisected = two_teams.run("bisect", "env_a", "--good", two_teams.current("env_b"), "--", "true")
     assert (bisected.exit_code, "nobody's" in bisected.stderr) == (10, True)
+
+
+def test_a_held_environment_is_told_and_left_as_it_is(two_teams: Deployment) -> None:
+    before, current = texts(two_teams), two_teams.current("env_a")
+    two_teams.ok("hold", "env_a", "grid 2 breaks sales")
+    for words in (("add", "env_a", "tool"), ("remove", "env_a", "frame")):
+        result = two_teams.run(*words, "--build")
+        assert result.exit_code == 2
+        assert "grid 2 breaks sales" in result.stderr
+        assert "envman unhold env_a" in result.stderr
+    assert (texts(two_teams), two_teams.current("env_a")) == (before, current)
 
 
 def test_an_edit_that_is_interrupted_as_it_builds_is_undone(two_teams: Deployment) -> None:

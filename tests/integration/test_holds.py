@@ -58,6 +58,7 @@ def test_a_rollback_that_holds_stays_until_it_is_lifted(two_teams: Deployment) -
 def test_others_are_built_beside_one_that_is_held(two_teams: Deployment) -> None:
     first = two_teams.current("env_a")
     two_teams.ok("hold", "env_a", WHY)
+    assert WHY in two_teams.ok("hold", "env_a", "another reason").stderr  # the older one is not lost unseen
     change(two_teams)
     assert statuses(two_teams) == {"env_a": "held", "env_b": "built"}
     assert two_teams.current("env_a") == first

@@ -114,6 +114,24 @@ def test_markdown_holds_the_rows_and_no_mark_of_a_strangers(project: Deployment)
     assert project.ok("diff", "--git", "HEAD", "--markdown").stdout.startswith("### Environments")
 
 
+def test_a_name_in_a_revision_is_nothing_that_a_terminal_obeys(project: Deployment) -> None:
+    folder = project.folder / "environments"
+    lock = (folder / "env_c.lock").read_text()
+    for name in ("\x1b]0;mine\x07\x1b[31mred", "two\nlines", "--all", "$(touch x)", "\udcff"):
+        (folder / f"{name}.toml").touch()
+        (folder / f"{name}.lock").write_text(lock)
+    git(project.folder, "add", "-A")
+    git(project.folder, "commit", "-q", "-m", "hostile")
+    for file in [*folder.iterdir()]:
+        if not file.name.startswith("env_"):
+            file.unlink()
+    shown = [project.ok("diff", "--git", "HEAD", *words) for words in ((), ("--markdown",))]
+    for result in shown:
+        assert "\x1b" not in result.stdout + result.stderr
+        assert "removed" in result.stdout
+    assert len(project.ok("diff", "--git", "HEAD", "--json").json["result"]["environments"]) == 8
+
+
 def test_a_shallow_clone_says_what_to_fetch_and_then_works(project: Deployment, tmp_path: Path) -> None:
     repository = project.folder.parent
     git(repository, "checkout", "-q", "-b", "change")

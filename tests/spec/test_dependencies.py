@@ -136,6 +136,35 @@ def test_each_package_that_is_not_in_the_list_is_told_its_own_nearest_one() -> N
     assert "Did you mean 'polars'?" in second.remedy
 
 
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("", []),
+        (SPEC, []),
+        (f'{SPEC}\n[dev]\ndependencies = ["attrs"]  # ours\n', ["attrs"]),
+        ("[dev]\n[checks]\n", []),
+        ('dev = { dependencies = ["attrs"] }\n', ["attrs"]),
+        ('dev.dependencies = ["attrs"]\n[checks]\n', ["attrs"]),
+    ],
+)
+def test_with_dev_the_list_of_dev_alone_is_edited(text: str, before: list[str]) -> None:
+    old, _ = parse_toml(text, FILE)
+    edited = add_dependencies(text, FILE, ["pytest>=8"], dev=True)
+    new, problems = parse_toml(edited, FILE)
+    assert problems == []
+    assert new == old | {"dev": {"dependencies": [*before, "pytest>=8"]}}
+    removed, taken = remove_dependencies(edited, FILE, ["PyTest"], dev=True)
+    assert taken == ("pytest>=8",)
+    assert parse_toml(removed, FILE)[0] == old | {"dev": {"dependencies": before}}
+    with pytest.raises(UsageError, match=r"It is in \[dev\]: pass --dev"):
+        remove_dependencies(edited, FILE, ["pytest"])
+
+
+def test_a_package_of_the_environment_is_none_of_dev() -> None:
+    with pytest.raises(UsageError, match="leave --dev out"):
+        remove_dependencies(SPEC, FILE, ["pandas"], dev=True)
+
+
 lines = st.lists(
     st.tuples(st.booleans(), packages, st.sampled_from(["", ">=1", "==2.0"]), st.booleans()),
     max_size=4,

@@ -3,8 +3,8 @@
 
 name=${0##*/}
 case $name in
-pip*) remedy="Nothing is installed into an environment by hand: envman add ENVIRONMENT PACKAGE; then envman lock, envman build" ;;
-*) remedy="Add it to the spec: to [dev] for tests, to the dependencies for all; then envman lock, envman build" ;;
+pip*) remedy="Nothing is installed into an environment by hand: envman add ${ENVMAN_SHELL-ENVIRONMENT} PACKAGE --build" ;;
+*) remedy="For tests: envman add ${ENVMAN_SHELL-ENVIRONMENT} PACKAGE --dev, then envman shell --dev; for all: envman add ${ENVMAN_SHELL-ENVIRONMENT} PACKAGE --build" ;;
 esac
 printf '%s\n' "envman: '$name' is not installed in the environment '${ENVMAN_SHELL-}', and no other interpreter's runs here." "  $remedy" >&2
 exit 127
