@@ -136,12 +136,19 @@ def _show_proof(reporter: Reporter, proof: Proof) -> None:
         for use in bundle.needless:
             asks = f" ({', '.join(use.asks)})" if use.asks else ""
             reporter.say(f"needless from now on: {bundle.bundle}: {use.file}:{use.line}: {use.name}{asks}")
+        if bundle.inner:
+            reporter.note(
+                f"note: {bundle.bundle}: {', '.join(bundle.inner)}: bundles of their own, whose files are "
+                "proved there; list these folders in its .airflowignore once Airflow has these bundles"
+            )
         if bundle.compared != "all":
             reporter.note(
                 f"note: {bundle.bundle}: Airflow {proof.airflow} and {bundle.airflow} serialize Dags "
                 "differently: Dags, tags, tasks, their classes and order, and import errors are compared, "
                 "nothing else"
             )
+    for note in proof.notes:
+        reporter.note(f"note: {note}")
     for name in proof.skipped:
         reporter.note(f"note: bundle '{name}' is no folder of this host, and was not looked at")
     same = f", {proof.same_errors()} with the same import error on both sides" if proof.same_errors() else ""

@@ -24,7 +24,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import TYPE_CHECKING, Any, TextIO
 
-from envman.inside import plugins, trial
+from envman.inside import bundle_code, plugins, trial
 from envman.inside.answer import answer
 from envman.inside.dag_files import dag_files
 from envman.inside.imports import at_module_level
@@ -67,6 +67,7 @@ def report(request: ProofRequest) -> ProofFacts:
 
     BEFORE.update(sys.modules)
     trial.end_with_forks()
+    bundle_code.share(request["shared"])
     with open(request["out"], "a", encoding="utf-8") as stream:
         _parse_all(request, stream)
     if request["plugins"]:
@@ -154,9 +155,15 @@ def _parsed(file: str, request: ProofRequest, owned: dict[str, str]) -> dict[str
         "warnings": result.warnings or [],
         "python_warnings": [[one.filename, one.lineno, str(one.message)] for one in caught],
         "loaded": _loaded(loaded, owned),
-        "modules": {name: loaded[name] for name in request["modules"] if loaded.get(name)},
+        "modules": {name: place for name in request["modules"] if (place := _place(sys.modules.get(name)))},
         "read": sorted(read),
     }
+
+
+def _place(module: Any) -> str:
+    """A module's file; of a folder without an `__init__.py`, that folder."""
+    file = getattr(module, "__file__", None)
+    return str(file or next(iter(getattr(module, "__path__", ())), ""))
 
 
 def _loaded(files: dict[str, str], owned: dict[str, str]) -> list[str]:

@@ -37,11 +37,14 @@ _NOT_LINKED = (".cfg", ".db", ".log", ".out", ".err", ".pid", ".generated", "-jo
 
 @dataclass(frozen=True)
 class ProofSide:
-    """One of the two interpreters for a bundle: the bundle's name there, and where its files are."""
+    """One of the two interpreters for a bundle: the bundle's name there, where its files are, and its shared
+    folders, which only envman knows.
+    """
 
     inside: Inside
     bundle: str
     place: ParsePlace
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def _request(side: ProofSide, asked: ProofAsk, files: list[str] | None, out: Pat
         "watch": bool(asked.times > 1),
         "packages": [*asked.packages],
         "modules": [*asked.modules],
+        "shared": [*side.shared],
         "out": str(out),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,14 +66,16 @@ def spec_text(
 
 @dataclass(frozen=True)
 class BundleChange:
-    """What becomes of a bundle: its environment; a `path` for one that is new; `like`, whose team and queue
-    it has. Without an environment it goes, as all its folders are bundles of their own.
+    """What becomes of a bundle: its environment; for a new one a `path`, `shared` folders, and `like`, the
+    bundle that it is a folder of, whose team, queue and shared folders it has, too. Without an environment it
+    goes, as all its folders are bundles of their own.
     """
 
     bundle: str
     environment: str | None
     path: str | None = None
     like: str = ""
+    shared: tuple[str, ...] = ()
 
 
 def project_text(text: str, changes: Iterable[BundleChange]) -> str:
@@ -95,6 +98,11 @@ def project_text(text: str, changes: Iterable[BundleChange]) -> str:
         entry = tomlkit.inline_table()
         if change.path is not None:
             entry["path"] = change.path
+        names = {posixpath.basename(place) for place in change.shared}  # which come first, as in a bundle
+        above = [posixpath.normpath(f"../{place}") for place in old.get(change.like, {}).get("shared", ())]
+        above = [place for place in above if posixpath.basename(place) not in names]
+        if shared := [*change.shared, *above]:
+            entry["shared"] = shared
         entry["environment"] = change.environment
         entry.update(
             {key: old[change.like][key] for key in ("team", "queue") if key in old.get(change.like, {})}

@@ -31,12 +31,15 @@ class CodeFile:
 
 @dataclass(frozen=True)
 class BundleCode:
-    """The Python files of a bundle's folder, and those that could not be read, with the reason."""
+    """The Python files of a bundle's folder, and those that could not be read, with the reason. `shared` are
+    the names of its shared folders, whose files are among them as if they stood at its top.
+    """
 
     bundle: str
     folder: str
     files: Mapping[str, CodeFile] = field(default_factory=dict)
     unread: tuple[tuple[str, str], ...] = ()
+    shared: frozenset[str] = frozenset()
 
     def dags(self) -> list[str]:
         """The paths of the files that the Dag processor would parse, sorted."""
@@ -46,6 +49,10 @@ class BundleCode:
         """Whether a module of this name stands at the top of the bundle, or of the archive."""
         start = f"{root}{top}"
         return f"{start}.py" in self.files or start in self._folders
+
+    def is_folder(self, top: str) -> bool:
+        """Whether a module at the bundle's top is a folder."""
+        return top in self._folders
 
     @cached_property
     def _folders(self) -> frozenset[str]:
@@ -137,7 +144,7 @@ class CodeReach:
         return [path for start in self._starts(file, one.module) for path in self.code.own(start, module)]
 
     def _is_at_top(self, file: CodeFile, one: FoundImport, top: str) -> bool:
-        return not (one.level or file.root) and self.code.has_top("", top)
+        return not (one.level or file.root or top in self.code.shared) and self.code.has_top("", top)
 
     def _is_installed(self, one: FoundImport) -> bool:
         top = one.module.partition(".")[0]

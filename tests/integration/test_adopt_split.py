@@ -39,7 +39,7 @@ root = "venv"
 airflow-version = "3.3.2"
 
 [bundles]
-dags = { path = "dags", team = "house", queue = "q" }   # everybody's
+dags = { path = "dags", shared = ["../rules"], team = "house", queue = "q" }   # everybody's
 [teams]
 house = { environment = "everything" }
 """
@@ -131,8 +131,9 @@ def test_what_is_written_locks_to_todays_versions(split: Deployment) -> None:
     assert "# everybody's" in project
     assert re.search(r'dags = .*team = "house".*environment = "of-dags"', project)
     assert (
-        'of-sales = {path = "dags/sales", environment = "of-sales", team = "house", queue = "q"}' in project
-    )
+        'of-sales = {path = "dags/sales", shared = ["../common", "../../rules"], environment = "of-sales", '
+        'team = "house", queue = "q"}'
+    ) in project
     assert "the bundle dags keeps its folder" in run.stderr
     spec = (split.folder / "environments/of-risk.toml").read_text()
     assert '"frame[excel]==1.5"' in spec
@@ -150,6 +151,20 @@ def test_what_is_written_locks_to_todays_versions(split: Deployment) -> None:
     assert {pin.name for pin in locks["of-sales"]} == {
         *["apache-airflow-core", "base", "everyones", "grid", "report"]
     }
+
+
+def test_one_team_at_a_time(split: Deployment) -> None:
+    early = split.run("adopt", "split", "everything", "--write", "--only", "dags")
+    assert (early.exit_code, "without their packages" in early.stderr) == (2, True)
+    before = (split.folder / "envman.toml").read_text()
+    run = split.ok("adopt", "split", "everything", "--write", "--only", "sales")
+    assert "Next: envman lock sales\n" in run.stdout
+    assert "the bundle dags keeps its folder" in run.stderr
+    (new,) = set((split.folder / "envman.toml").read_text().splitlines()) - set(before.splitlines())
+    assert new.startswith('sales = {path = "dags/sales"')
+    assert not (split.folder / "environments/risk.toml").exists()
+    later = split.ok("adopt", "split", "everything", "--json").json["result"]
+    assert [one["environment"] for one in later["proposals"]] == ["dags", "risk"]
 
 
 def test_nothing_is_written_over_and_nothing_is_half_written(split: Deployment) -> None:
@@ -170,6 +185,12 @@ def test_nothing_is_written_over_and_nothing_is_half_written(split: Deployment) 
     [
         (("nowhere",), 2, "no such environment"),
         (("everything", "--codeowners", "CODEOWNERS"), 2, "is for --by team"),
+        (("everything", "--only", "sales"), 2, "is for --write"),
+        (
+            ("everything", "--write", "--only", "gone"),
+            2,
+            "no such environment is proposed: dags, risk, sales",
+        ),
         (("everything", "--path", "dags"), 2, "is not BUNDLE=FOLDER"),
         (("everything", "--path", "other=dags"), 2, "no bundle of everything is called so"),
         (("everything", "--path", "dags=nowhere"), 2, "there is no such folder"),

@@ -17,7 +17,7 @@ from envman.splitting.module_owners import InstalledDistribution, ModuleIndex, m
 from envman.splitting.proposal import ProposedEnvironment, closure
 from envman.splitting.proposed_specs import constraints_text
 from envman.splitting.read_code import BundleCode, CodeFile, CodeReach
-from envman.splitting.reading import DagDiscovery, read_code
+from envman.splitting.reading import DagDiscovery, read_code, with_shared
 from envman.splitting.split_units import SplitBy, environment_name, split_units
 
 SOURCE = b"""
@@ -325,6 +325,25 @@ def test_folders_are_read_with_archives_links_and_what_is_no_file(tmp_path: Path
     by_expression = read_code("bundle", tmp_path, DagDiscovery(globs=False))
     assert "tests/test_dag.py" in by_expression.dags()
     assert by_expression.unread[0][0] == ".airflowignore"
+
+
+def test_what_a_shared_folder_imports_is_needed_too(tmp_path: Path) -> None:
+    sources = {
+        "a/dag.py": "import common.clean, helpers.x, top  # a dag of airflow\n",
+        "a/top/__init__.py": "",
+        "a/helpers/x.py": "",
+        "common/clean.py": "from common import more  # airflow, dag\n",
+        "common/more.py": "import six\n",
+        "helpers/x.py": "import yaml\n",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    bundle = with_shared(read_code("a", tmp_path / "a"), ["../common", "../helpers", "../gone"])
+    needs = CodeReach(bundle, INDEX).needs(bundle.dags())
+    assert bundle.dags() == ["dag.py"]
+    assert needs.packages == {"six": "common/more.py:1"}  # helpers are the bundle's own
+    assert (needs.missing, sorted(needs.tops)) == ({}, ["helpers", "top"])
 
 
 def test_what_airflows_configuration_names_is_needed_everywhere(tmp_path: Path) -> None:
