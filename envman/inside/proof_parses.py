@@ -21,7 +21,7 @@ import time
 import traceback
 import warnings
 from functools import partial
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import PackageNotFoundError, distribution, distributions, version
 from typing import TYPE_CHECKING, Any, TextIO
 
 from envman.inside import bundle_code, plugins, trial
@@ -60,7 +60,9 @@ def report(request: ProofRequest) -> ProofFacts:
         "folders": sorted(_folders()),
         "plugins": {},
         "owners": {name: _owner(name) for name in request["modules"]},
+        "own": [],
     }
+    facts["own"] = sorted(filter(_is_of_no_index, set(facts["owners"].values())))
     if not found or int(found.partition(".")[0]) < OLDEST or request["files"] == []:
         return facts
     import airflow.dag_processing.processor  # noqa: F401  # once for all forks, as the manager does
@@ -198,6 +200,14 @@ def _files_of(packages: list[str]) -> dict[str, str]:
         for path in one.files or ()
         if str(path).endswith(MODULE_ENDINGS)
     }
+
+
+def _is_of_no_index(name: str) -> bool:
+    """Whether an installed package says that it comes from a folder, a URL or a repository (PEP 610)."""
+    try:
+        return bool(name) and distribution(name).read_text("direct_url.json") is not None
+    except (PackageNotFoundError, ValueError):  # a name that can't be asked for
+        return True
 
 
 def _owner(module: str) -> str:

@@ -293,7 +293,8 @@ if TYPE_CHECKING:
 
     class ProofFacts(TypedDict):
         """Versions of Airflow (empty: there is none), Python and packages; the interpreter's folders; why
-        plugins can't be imported; which packages have the modules that were asked for.
+        plugins can't be imported; which packages have the modules that were asked for, and which of these
+        were installed from no index.
         """
 
         airflow: str
@@ -302,3 +303,4 @@ if TYPE_CHECKING:
         folders: list[str]
         plugins: dict[str, str]
         owners: dict[str, str]
+        own: list[str]

@@ -182,6 +182,7 @@ def _evidence(pair: ProofPair, runs: _Runs, again: ProofRun, file: str) -> Evide
         pythons=(runs.old.facts.python, runs.new.facts.python),
         versions={one.package: one.old for one in runs.changes if one.old},
         owners=again.facts.owners,
+        own=again.facts.own,
         outside=outside,
         environment=pair.environment,
         bundle=(pair.bundle, pair.old.place.within),

@@ -62,10 +62,10 @@ class Evidence:
     """What is known of a file besides its two first parses.
 
     Of the live interpreter: `again` are more parses, `narrow` is one with the variables of the environment;
-    `versions` are those of the packages that differ, `owners` the packages that have modules, `outside` the
-    modules' files. `variables` are those that differ and that the file reads, `changes` the packages that
-    differ and that it loads; `folders` are what a path may begin with on either side, and the word for it;
-    `bundle` is the bundle's name, and its folder there.
+    `versions` are those of the packages that differ, `owners` the packages that have modules, `own` those
+    that are from no index, `outside` the modules' files. `variables` are those that differ and that the file
+    reads, `changes` the packages that differ and that it loads; `folders` are what a path may begin with on
+    either side, and the word for it; `bundle` is the bundle's name, and its folder there.
     """
 
     again: Sequence[FileParse] = ()
@@ -76,6 +76,7 @@ class Evidence:
     pythons: tuple[str, str] = ("", "")
     versions: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
+    own: Sequence[str] = ()
     outside: Mapping[str, str] = field(default_factory=dict)
     environment: str = ""
     bundle: tuple[str, str] = ("", "/")
@@ -263,6 +264,10 @@ def _module(gap: ProofGap, module: str, evidence: Evidence) -> ProofDifference:
         version = evidence.versions.get(owner)
         pinned = f"{owner}=={version}" if version else owner
         why = f"the module {module} is not there; the live interpreter has it from {pinned}"
+        if owner in evidence.own:  # an index may have a stranger's package of that name
+            spec = f"environments/{evidence.environment}.toml"
+            remedy = "Put its source into the project, and write its folder into the spec"
+            return difference(gap, "module", f"{why}, from no index", f"{remedy}, {spec}: sources = [...]")
         return difference(gap, "module", why, f"Run: envman add {evidence.environment} '{pinned}'")
     if file := evidence.outside.get(module):
         why = f"the module {module} is not there; the live interpreter finds it at {file}"

@@ -12,6 +12,7 @@ import tomlkit
 from tomlkit.items import AbstractTable
 
 from envman.lock.lockfile import Pin
+from envman.spec.merge import ENVIRONMENTS
 from envman.splitting.proposal import ProposedEnvironment
 
 _OF_ITS_PACKAGES = ("dependencies", "requirements-files", "pyprojects", "abstract")
@@ -39,11 +40,16 @@ def constraints_text(
 
 
 def spec_text(
-    one: ProposedEnvironment, today: str, old: Mapping[str, Any], keeps: Callable[[str], bool]
+    one: ProposedEnvironment,
+    today: str,
+    old: Mapping[str, Any],
+    keeps: Callable[[str], bool],
+    sources: Mapping[str, str],
 ) -> str:
     """The spec of a new environment: all that today's says, but for its packages.
 
-    `keeps` says whether a module that is checked or preloaded is in the new one, too.
+    `keeps` says whether a module that is checked or preloaded is in the new one, too. `sources` are the names
+    of packages of one's own, by their folders: those that are needed stay sources, and are not pinned.
     """
     units = ", ".join(unit.words() for unit in one.units)
     document = tomlkit.document()
@@ -55,13 +61,23 @@ def spec_text(
     for table, key in ((taken, "preload"), (checks, "imports")):
         if key in table:
             table[key] = [module for module in table[key] if keeps(module)]
+    if "sources" in taken:
+        left = {folder for folder, name in sources.items() if name not in one.packages}
+        taken["sources"] = [entry for entry in taken["sources"] if _source(entry) not in left]
     listed = tomlkit.array()
-    listed.extend([entry.requirement() for entry in one.imported])
+    own = set(sources.values())
+    listed.extend([entry.requirement() for entry in one.imported if entry.package not in own])
     taken["dependencies"] = listed.multiline(multiline=len(listed) > 1)
     taken["constraints"] = [*taken.get("constraints", []), constraints_file(one.environment)]
     for key, value in sorted(taken.items(), key=lambda item: isinstance(item[1], dict)):  # tables last
         document.add(key, value)
     return tomlkit.dumps(document)
+
+
+def _source(entry: Any) -> str:
+    """The folder of a source, relative to the project."""
+    path = entry if isinstance(entry, str) else entry["path"]
+    return posixpath.normpath(posixpath.join(ENVIRONMENTS, path))
 
 
 @dataclass(frozen=True)

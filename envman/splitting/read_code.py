@@ -104,11 +104,19 @@ class CodeReach:
     """Follows imports through a bundle's own modules.
 
     Airflow puts a bundle's folder behind everything that is installed: where a name is both, the installed
-    module is meant. `shared` are modules that stand in Airflow's plugins and config folders.
+    module is meant. `shared` are modules that stand in Airflow's plugins and config folders, `behind` the
+    packages that an installed one imports without saying so, each with the place.
     """
 
-    def __init__(self, code: BundleCode, index: ModuleIndex, shared: Iterable[BundleCode] = ()) -> None:
+    def __init__(
+        self,
+        code: BundleCode,
+        index: ModuleIndex,
+        shared: Iterable[BundleCode] = (),
+        behind: Mapping[str, Mapping[str, str]] = {},
+    ) -> None:
         self.code = code
+        self._behind = behind
         self._index = index
         self._shared = tuple(shared)
 
@@ -179,6 +187,8 @@ class CodeReach:
             found.hidden.setdefault(top, (place, whose))
         for name in owners:
             found.packages.setdefault(name, place)
+            for further, there in self._behind.get(name, {}).items():
+                found.packages.setdefault(further, there)
         is_own = any(True for _ in self._starts(file, one.module)) and not self._is_installed(one)
         if owners or is_own or one.optional or top in STANDARD_LIBRARY or self._is_shared(top):
             return

@@ -18,9 +18,9 @@ from pathlib import Path
 from envman.errors import Problem, StoreError
 from envman.packages.installed import read_package
 from envman.splitting.imported_names import UnreadableSourceError, imports_of
-from envman.splitting.module_owners import InstalledDistribution, module_of
+from envman.splitting.module_owners import InstalledDistribution, ModuleIndex, module_of
 from envman.splitting.patterns import IgnoredFiles
-from envman.splitting.read_code import BundleCode, CodeFile
+from envman.splitting.read_code import BundleCode, CodeFile, CodeReach
 
 LARGEST_SOURCE = 4 * 2**20
 """Bytes of a Python file."""
@@ -110,6 +110,31 @@ def with_shared(code: BundleCode, places: Iterable[str]) -> BundleCode:
             files[f"{name}/{path}"] = replace(file, path=f"{name}/{path}", is_dag=False)
         unread += [(f"{name}/{path}", why) for path, why in found.unread]
     return replace(code, files=files, unread=tuple(unread), shared=frozenset(names))
+
+
+def behind_plain_modules(folders: Mapping[str, Path], index: ModuleIndex) -> dict[str, dict[str, str]]:
+    """What packages made of plain modules import: their metadata names no dependency. By their names, those
+    of their `folders`; what else such a one imports counts as imported by the first, too.
+    """
+    direct = {
+        name: CodeReach(code, index).needs(code.files).packages
+        for name, folder in folders.items()
+        if folder.is_dir() and not any((folder / file).exists() for file in _PROJECTS)
+        for code in [read_code(name, folder)]
+    }
+    found: dict[str, dict[str, str]] = {}
+    for name in direct:
+        waiting, found[name] = [name], {}
+        while waiting:
+            for package, place in direct.get(waiting.pop(), {}).items():
+                if package not in found[name]:
+                    found[name][package] = place
+                    waiting.append(package)
+        found[name].pop(name, None)
+    return found
+
+
+_PROJECTS = ("pyproject.toml", "setup.py")
 
 
 def _take(path: str, content: bytes, files: dict[str, CodeFile], unread: dict[str, str]) -> None:

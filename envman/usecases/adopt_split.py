@@ -10,7 +10,7 @@ from typing import Any
 
 from envman.errors import Problem, UsageError
 from envman.launch.airflow_configuration import AirflowConfiguration
-from envman.lock.lockfile import Pin, parse_pins
+from envman.lock.lockfile import parse_lock
 from envman.packages.installed import site_packages
 from envman.resolver.table import Table
 from envman.spec.load import PROJECT_FILE, load_inputs
@@ -37,6 +37,7 @@ from envman.splitting.proposed_specs import (
 from envman.splitting.read_code import CodeReach, Needs
 from envman.splitting.reading import (
     DagDiscovery,
+    behind_plain_modules,
     read_code,
     read_installed,
     with_shared,
@@ -139,19 +140,25 @@ class _Split:
             remedy = f"Run: envman build {self.old.name}"
             raise UsageError(Problem(f"environment '{self.old.name}'", what, remedy))
         generation = Path(layout.generation_path(store.root, self.generation))
-        own = set(parse_toml(workspace.files.read(self.old.file), self.old.file)[0].get("dependencies", ()))
+        stated = set(
+            parse_toml(workspace.files.read(self.old.file), self.old.file)[0].get("dependencies", ())
+        )
         inputs, _ = load_inputs(workspace.files, self.old, workspace.project.airflow_version)
         self.now = InstalledNow(
             distributions=read_installed(site_packages(generation)),
             marker_environment=manifest.interpreter.marker_environment(),
             requirements=tuple(line for lines in inputs.requirements.values() for line in lines),
-            inherited=tuple(line for line in self.old.dependencies if line not in own),
+            inherited=tuple(line for line in self.old.dependencies if line not in stated),
         )
         lock = (generation / layout.LOCK_COPY).read_text(encoding="utf-8")
-        self.pins: tuple[Pin, ...] = parse_pins(lock, layout.LOCK_COPY, self.old.name)
+        locked = parse_lock(lock, layout.LOCK_COPY, self.old.name)
+        self.pins = tuple(pin for pin in locked.pins if pin not in locked.own())
+        self.sources = {source.path: source.name for source in locked.sources}
         self.index = ModuleIndex.of(self.now.distributions)
         self.everywhere = configured_code(configuration, read_code)
-        self.reaches = {one.bundle: CodeReach(one, self.index, self.everywhere) for one in self.code}
+        own = {name: Path(workspace.project.directory, folder) for folder, name in self.sources.items()}
+        behind = behind_plain_modules(own, self.index)
+        self.reaches = {one.bundle: CodeReach(one, self.index, self.everywhere, behind) for one in self.code}
 
     def needed_everywhere(self) -> Needs:
         found = Needs()
@@ -347,7 +354,7 @@ def _write(
                 is_standard = module.partition(".")[0] in STANDARD_LIBRARY
                 return is_standard or (bool(owners) and all(name in packages for name in owners))
 
-            texts[spec_file(one.environment)] = spec_text(one, split.old.name, old, keeps)
+            texts[spec_file(one.environment)] = spec_text(one, split.old.name, old, keeps, split.sources)
             texts[f"{ENVIRONMENTS}/{constraints_file(one.environment)}"] = constraints_text(
                 one, split.old.name, split.pins, split.now.marker_environment
             )

@@ -120,7 +120,10 @@ def test_the_table_says_the_same(split: Deployment, tmp_path: Path) -> None:
     assert "no longer finds common" in run.stderr
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("* @x/y\n")
-    named = split.ok("adopt", "split", "everything", "--by", "team", "--codeowners", str(elsewhere))
+    (split.folder / "below").mkdir()
+    by_team = ("adopt", "split", "everything", "--by", "team", "--codeowners")
+    assert split.ok(*by_team, "below/../CODEOWNERS").stdout.splitlines()[1:3] == lines[1:3]
+    named = split.ok(*by_team, str(elsewhere))
     assert named.stdout.splitlines()[1].split()[0] == "unowned"
 
 

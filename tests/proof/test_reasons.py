@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,6 +137,9 @@ def test_an_import_error_is_explained_by_what_it_says() -> None:
     lost, one = sorted(explained(parse(dag()), missing, known), key=lambda found: found.kind)
     assert one.reason == "module"
     assert one.remedy == "Run: envman add env_a 'gone==1.0'"
+    (one,) = explained(parse(), missing, replace(known, own=["gone"]))
+    assert "envman add" not in one.remedy
+    assert "environments/env_a.toml: sources" in one.remedy
     assert lost.reason == "error"
     for file, remedy in {
         "/dags/gone/part.py": 'a = { ..., shared = ["../gone"] }',
