@@ -45,7 +45,9 @@ def _of_versions(live: FoundAirflow, today: TodaysVersions) -> Iterator[str]:
 
 
 def _of_configuration(live: FoundAirflow) -> Iterator[str]:
-    if live.problem:
+    if "bundle_config_list" in live.problem.lower():
+        yield f"{live.problem}: mend it, and adopt again into a new folder."
+    elif live.problem:
         place = live.configuration or "airflow.cfg"
         yield f"{place} can't be read: {live.problem}. Run this as a user who can, or mend it."
     elif not live.configuration and not live.withheld:

@@ -26,6 +26,9 @@ SCRIPT = (RUN, "proof_parses")
 SEEDS = ("1", "2")
 """Of the order of sets: the same in both interpreters, and another when a file is parsed again."""
 
+PATIENCE = 60.0
+"""Seconds that an interpreter has to say what it is."""
+
 MOST_RESULTS = 2**30
 """Bytes of what is read of an interpreter's results."""
 
@@ -87,7 +90,8 @@ def run_side(
             inside.give(out)
             request = _request(side, asked, left, out)
             try:
-                answer = inside.ask(processes, SCRIPT, request, on_line=on_line)
+                timeout = PATIENCE if asked.files == () else None  # files have limits of their own
+                answer = inside.ask(processes, SCRIPT, request, timeout=timeout, on_line=on_line)
             except InsideError as error:
                 left = _after(error, _take(out, run, side), left, run, side)
                 continue

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from envman.deployment.environment_script import InsideError
 from envman.errors import UsageError
+from envman.proof.parse_runs import ProofAsk, run_side
 from envman.proof.parsed_file import interpreter_facts
 from envman.proof.sides import LiveAirflow, check_live, live_airflow
+from envman.system.processes import Processes
 
 LIVE = LiveAirflow("/opt/airflow/bin/python", {}, {}, "/nowhere")
 
@@ -96,3 +99,15 @@ def test_the_live_interpreter_gets_everything_but_the_database(python: Path, tmp
         "AIRFLOW__CELERY__BROKER_URL": "redis://",
     }
     assert variables["PATH"].startswith(f"{python.parent}:")
+
+
+def test_an_interpreter_that_never_answers_is_ended(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python.write_text("#!/bin/sh\nexec sleep 600\n")
+    monkeypatch.setattr("envman.proof.parse_runs.PATIENCE", 0.2)
+    side = live_airflow(python, (), {"AIRFLOW_HOME": str(tmp_path)}).side(
+        "b", str(tmp_path), tmp_path / "home"
+    )
+    with pytest.raises(InsideError, match="gave no answer"):
+        run_side(side, ProofAsk(files=()), Processes())
