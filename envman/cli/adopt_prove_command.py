@@ -82,13 +82,13 @@ def adopt_prove_command(
             airflow, tuple(bundle or ()), tuple(dags or ()), timeout, workspace.project if workspace else None
         )
         proof = prove(store, request, Processes(), os.environ, pass_on)
+        if not as_json:  # before a report that can't be written ends this
+            _show_proof(reporter, proof)
+            reporter.problems(proof.problems())
         for file in reports:
             write_atomic(file, page(proof) if file.suffix == ".html" else _document(reporter, proof))
         if as_json:
             reporter.json(proof.document(), proof.problems(), ok=proof.holds)
-        else:
-            _show_proof(reporter, proof)
-            reporter.problems(proof.problems())
         if not proof.holds:
             raise typer.Exit(ExitCode.FAILED)
 
@@ -116,7 +116,7 @@ def _show_proof(reporter: Reporter, proof: Proof) -> None:
     rows = [
         (
             bundle.bundle,
-            file.file,
+            file.file.replace("\n", "\N{REPLACEMENT CHARACTER}"),  # or a name would be a row of its own
             _some(file.dags),
             _seconds(file.old_seconds),
             _seconds(file.new_seconds),

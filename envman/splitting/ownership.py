@@ -63,7 +63,7 @@ def _text(file: Path) -> str:
     try:
         if not file.is_file():
             raise FileNotFoundError(2, "there is no such file")
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8-sig") as stream:
             text = stream.read(LARGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"

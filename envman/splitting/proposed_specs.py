@@ -63,7 +63,8 @@ def spec_text(
             table[key] = [module for module in table[key] if keeps(module)]
     if "sources" in taken:
         left = {folder for folder, name in sources.items() if name not in one.packages}
-        taken["sources"] = [entry for entry in taken["sources"] if _source(entry) not in left]
+        needed = [entry for entry in taken.pop("sources") if _source(entry) not in left]
+        taken |= {"sources": needed} if needed else {}
     listed = tomlkit.array()
     own = set(sources.values())
     listed.extend([entry.requirement() for entry in one.imported if entry.package not in own])

@@ -60,7 +60,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str, 
     for name, text in DAGS.items():
         made.write(f"dags/{name}", text)
     made.write("airflow/plugins/ours.py", f"{RAN}import everyones\n")
-    made.write("CODEOWNERS", "* @company/house\n/dags/sales/ @company/sellers\n")
+    made.write("CODEOWNERS", "\ufeff* @company/house\n/dags/sales/ @company/sellers\n")
     made.ok("lock")
     made.ok("build")
     for name, (_, requires) in WHEELS.items():
