@@ -104,7 +104,7 @@ def test_the_live_interpreter_gets_everything_but_the_database(python: Path, tmp
 def test_an_interpreter_that_never_answers_is_ended(
     python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    python.write_text("#!/bin/sh\nexec sleep 600\n")
+    python.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
     monkeypatch.setattr("envman.proof.parse_runs.PATIENCE", 0.2)
     side = live_airflow(python, (), {"AIRFLOW_HOME": str(tmp_path)}).side(
         "b", str(tmp_path), tmp_path / "home"
