@@ -284,6 +284,7 @@ def test_a_live_airflow_is_read_and_not_changed(tmp_path: Path, live: Path) -> N
     units.mkdir()
     (tmp_path / "airflow.env").write_text(
         f"# variables\nAIRFLOW_HOME={tmp_path}/home\nAIRFLOW__CORE__FERNET_KEY='hidden in a variable'\n"
+        "WAREHOUSE=hidden\nTZ=UTC\n"
     )
     for name in ("scheduler", "dag-processor", "triggerer", "api-server"):
         (units / f"airflow-{name}.service").write_text(
@@ -308,6 +309,7 @@ def test_a_live_airflow_is_read_and_not_changed(tmp_path: Path, live: Path) -> N
     for word in ("common (2 files)", "old.zip", "link.py", "broken.py", "p.py", "airflow_local_settings.py"):
         assert word in told
     assert "my_logs.CONFIG" in told
+    assert "Units set WAREHOUSE: " in told
     assert "has an entry that is no bundle with a name: mend it" in told
     assert "of packages: frame-two==1.5" in told
     assert outcome.providers == ("frame-two==1.5",)
