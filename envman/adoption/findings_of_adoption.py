@@ -25,9 +25,10 @@ def notes(live: FoundAirflow, today: TodaysVersions, starts: Iterable[ChangedFil
 
 
 def _of_versions(live: FoundAirflow, today: TodaysVersions) -> Iterator[str]:
+    for left in today.left_out:
+        yield f"{left.name} {left.version} is left out: {left.origin}. {left.remedy}."
     for one in today.contradictions:
-        there = f"{one.installed} is installed" if one.installed else "it is not installed"
-        yield f"{one.package} asks for {one.requirement}: {there}. An override keeps it so."
+        yield f"{one.words()}. An override keeps it so."
     for doubt in today.doubts:
         yield f"{doubt.name} {doubt.version}: {doubt.why}."
     for sentence in today.wrong_python:
@@ -44,7 +45,9 @@ def _of_versions(live: FoundAirflow, today: TodaysVersions) -> Iterator[str]:
 
 
 def _of_configuration(live: FoundAirflow) -> Iterator[str]:
-    if live.problem:
+    if "bundle_config_list" in live.problem.lower():
+        yield f"{live.problem}: mend it, and adopt again into a new folder."
+    elif live.problem:
         place = live.configuration or "airflow.cfg"
         yield f"{place} can't be read: {live.problem}. Run this as a user who can, or mend it."
     elif not live.configuration and not live.withheld:
@@ -55,8 +58,8 @@ def _of_configuration(live: FoundAirflow) -> Iterator[str]:
             yield f"The bundle '{name}': {note}."
     if live.python_path:
         yield (
-            f"PYTHONPATH is {':'.join(live.python_path)}: environments don't get it. Build what is there to "
-            "a wheel, or keep it beside the Dags."
+            f"PYTHONPATH is {':'.join(live.python_path)}: environments don't get it. Put what is there into "
+            "the project, and name its folder in the spec, as `sources`; or keep it beside the Dags."
         )
     if configured := live.setting("logging", "logging_config_class"):
         yield f"[logging] logging_config_class is {configured}: its module has to be in the environment, too."
@@ -71,8 +74,8 @@ def _of_folder(folder: FoundFolder) -> Iterator[str]:
         return
     if folder.beside:
         yield (
-            f"{where}: files import modules beside them: {counted(folder.beside)}. That works as before, as "
-            "long as they stay in one bundle."
+            f"{where}: files import modules beside them: {counted(folder.beside)}. That works as before; a "
+            'bundle that is split off later names such a folder in envman.toml: shared = ["../common"].'
         )
     if folder.archives:
         yield f"{where}: archives, which Airflow looks into: {_listed(folder.archives)}."

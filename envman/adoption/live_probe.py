@@ -62,7 +62,7 @@ def ask_live_airflow(
         lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()]
         if finished.exit_code and not finished.stdout.strip():
             what = f"gave no answer (exit status {finished.exit_code})"
-            what += f": {lines[-1][:_TOLD]}" if lines else f", within {patience:g} s"
+            what += f": {lines[-1][:_TOLD]}" if lines else f" and said nothing; it has {patience:g} s"
         else:
             what = f"gave an answer that can't be used: {str(error)[:_TOLD]}"
         raise LiveAirflowError(Problem(where, what, _INTERPRETER)) from None

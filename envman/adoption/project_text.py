@@ -174,10 +174,7 @@ def _spec(project: AdoptedProject) -> str:
             "\n",
             _comment("Today's set does not give what some packages ask for, and runs all the same:"),
         ]
-        lines += [
-            _comment(_contradicted(one.package, one.requirement, one.installed))
-            for one in today.contradictions
-        ]
+        lines += [_comment(one.words()) for one in today.contradictions]
         lines += ["overrides = [\n", *(f"    {_quoted(line)},\n" for line in today.overrides), "]\n"]
     if today.left_out:
         lines += ["\n", _comment("Not in here, as no index has them:")]
@@ -185,11 +182,6 @@ def _spec(project: AdoptedProject) -> str:
     module = "airflow.sdk" if project.stage.has_bundles else "airflow"
     lines += ["\n[checks]\n", f'imports = ["{module}"]\n']
     return "".join(lines)
-
-
-def _contradicted(package: str, requirement: str, installed: str) -> str:
-    there = f"{installed} is installed" if installed else "it is not installed"
-    return f"{package} asks for {requirement}: {there}"
 
 
 def _way_back(project: AdoptedProject) -> str:

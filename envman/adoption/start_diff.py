@@ -8,7 +8,16 @@ from difflib import unified_diff
 
 from envman.adoption.start_commands import ChangedFile
 
-_MAY_BE_SECRET = re.compile(r"AIRFLOW__|://|passw|secret|token|_key|credential|fernet", re.IGNORECASE)
+_MAY_BE_SECRET = re.compile(
+    r"""AIRFLOW__|://|passw|pwd|secret|token|_key|credential|fernet|[\s"'][a-z_]\w*=""", re.IGNORECASE
+)
+_SHOWN_AROUND = re.compile(
+    r"""\s*$|\[\w+\]$|(?:Description|Documentation|After|Before|Wants|Requires|PartOf|Type|User|Group|Restart\w*
+    |Kill\w+|Timeout\w+|PIDFile|WorkingDirectory|WantedBy|Limit\w+|PrivateTmp|RuntimeDirectory)=
+    |\s*[\w.-]+:\s*$|\s*(?:<<|image|command|restart|test|interval|timeout|retries|start_period|condition):""",
+    re.VERBOSE,
+)
+"""Lines that are known to hold nothing secret; a variable's may be called anything."""
 _NO_NEWLINE = "\\ No newline at end of file\n"
 
 
@@ -27,10 +36,11 @@ _HEADS = ("---", "+++")
 
 
 def _of_file(file: ChangedFile) -> list[str]:
-    """The lines of a file's diff, with those around a change unless one of these may hold a secret."""
+    """The lines of a file's diff, with those around a change if each of these is known to hold no secret."""
     lines = [*_lines(file, context=3)]
-    around = (line for line in lines if line.startswith(" "))
-    return [*_lines(file, context=0)] if any(_MAY_BE_SECRET.search(line) for line in around) else lines
+    around = [line[1:].rstrip("\n") for line in lines if line.startswith(" ")]
+    is_shown = all(_SHOWN_AROUND.match(line) and not _MAY_BE_SECRET.search(line) for line in around)
+    return lines if is_shown else [*_lines(file, context=0)]
 
 
 def _lines(file: ChangedFile, context: int) -> Iterator[str]:

@@ -127,10 +127,11 @@ _EXECUTOR = {
 
 @dataclass(frozen=True)
 class UnitVariables:
-    """Airflow's variables of the units, and what is to be said of them."""
+    """Airflow's variables of the units, what is to be said of them, and the names of all other variables."""
 
     variables: Mapping[str, str]
     notes: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
 
 def unit_variables(files: Iterable[StartFile]) -> UnitVariables:
@@ -140,15 +141,18 @@ def unit_variables(files: Iterable[StartFile]) -> UnitVariables:
     """
     found: dict[str, str] = {}
     notes: list[str] = []
+    others: set[str] = set()
     for file in files:
         if file.kind is not StartKind.SYSTEMD:
             continue
         for name, value in _of_unit(file, notes).items():
-            if found.setdefault(name, value) != value:
+            if not (name.startswith("AIRFLOW") or name in _ALSO):
+                others.add(name)
+            elif found.setdefault(name, value) != value:
                 notes.append(
                     f"{file.path} sets {name} to something else than another unit: the first counts."
                 )
-    return UnitVariables(found, tuple(notes))
+    return UnitVariables(found, tuple(notes), tuple(sorted(others)))
 
 
 def _of_unit(file: StartFile, notes: list[str]) -> dict[str, str]:
@@ -174,7 +178,7 @@ def _of_unit(file: StartFile, notes: list[str]) -> dict[str, str]:
                 found["HOME"] = pwd.getpwnam(value).pw_dir
             except KeyError:
                 continue
-    return {name: value for name, value in found.items() if name.startswith("AIRFLOW") or name in _ALSO}
+    return found
 
 
 _ALSO = ("HOME", "PYTHONPATH")

@@ -7,7 +7,7 @@ set counts: for another version, that version; for one that is not there, that i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -20,7 +20,7 @@ from envman.spec.requirement_text import LONGEST, parse_requirement
 NEVER = "python_version < '0'"
 """The marker of a requirement that no Python ever has."""
 
-_FORM = "Build a wheel of it and serve it from your index; then add to the dependencies: {pin}"
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2", ".tgz", ".tar.xz")
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,19 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Contradiction:
-    """What a distribution asks for in vain, today: `installed` is empty where it is missing."""
+    """What a distribution asks for in vain, today: `installed` is empty where it is missing, or left out."""
 
     package: str
     requirement: str
     installed: str
+    is_left_out: bool = False
+
+    def words(self) -> str:
+        """The same as a sentence without its end."""
+        there = f"{self.installed} is installed" if self.installed else "it is not installed"
+        return (
+            f"{self.package} asks for {self.requirement}: {'it is left out' if self.is_left_out else there}"
+        )
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,20 @@ class TodaysVersions:
 
 def todays_versions(installed: Mapping[str, FoundDistribution], python: FoundPython) -> TodaysVersions:
     """The requirements for what is installed, by normalized name."""
-    left_out = [away for name, one in installed.items() if (away := _left_out(name, one))]
-    names = {one.name for one in left_out}
+    away = [one for name, there in installed.items() if (one := _left_out(name, there))]
+    names = {one.name for one in away}
     pinned = {name: one for name, one in sorted(installed.items()) if name not in names}
-    found = sorted(set(_contradictions(pinned, python)), key=lambda one: (one.package, one.requirement))
+    found = [
+        replace(one, is_left_out=_name(one.requirement) in names)
+        for one in sorted(
+            set(_contradictions(pinned, python)), key=lambda one: (one.package, one.requirement)
+        )
+    ]
     overrides = {_name(one.requirement): one.installed for one in found}
+    left_out = [
+        replace(one, remedy=f"{one.remedy}. Take its override out then") if one.name in overrides else one
+        for one in away
+    ]
     return TodaysVersions(
         pins=tuple(f"{name}=={one.version}" for name, one in pinned.items()),
         overrides=tuple(
@@ -94,11 +111,20 @@ def _left_out(name: str, one: FoundDistribution) -> LeftOut | None:
         return LeftOut(name, one.version[:60], what, "Install a version that is one, and adopt again.")
     if one.editable:
         origin = f"editable, {one.origin or one.folder}"
-        return LeftOut(name, one.version, origin, _FORM.format(pin=pin))
+        return LeftOut(name, one.version, origin, _remedy(pin, one.origin))
     if one.origin and one.installer != "conda":  # whose packages all name the folder they were made in
         commit = f" at {one.commit}" if one.commit else ""
-        return LeftOut(name, one.version, f"{one.origin}{commit}", _FORM.format(pin=pin))
+        return LeftOut(name, one.version, f"{one.origin}{commit}", _remedy(pin, one.origin))
     return None
+
+
+def _remedy(pin: str, origin: str) -> str:
+    """How a lock gets what no index has: as code of one's own, or from one's own index."""
+    served = f"erve a wheel of it from your index, and add to the dependencies: {pin}"
+    if origin.lower().partition("#")[0].endswith(_ARCHIVES):
+        return f"S{served}"
+    source = f'sources = ["../libs/{pin.partition("==")[0]}"]'
+    return f"Put its source into the project, and write into the spec: {source}; or s{served}"
 
 
 def _doubt(name: str, one: FoundDistribution) -> Doubt | None:

@@ -128,4 +128,5 @@ def _show_differences(reporter: Reporter, outcome: AdoptOutcome, *, is_locked: b
     compared = "its lock" if is_locked else "its spec"
     reporter.say(f"{len(outcome.pins)} packages are pinned; {len(rows)} differ between today and {compared}")
     next_steps = "envman build" if is_locked else "envman lock, envman build"
-    reporter.say(f"Next: cd {outcome.folder}; {next_steps}; then the diff; the way back is in WAY-BACK.md")
+    way = f"{next_steps}, envman adopt prove; then the diff; the way back is in WAY-BACK.md"
+    reporter.say(f"Next: cd {outcome.folder}; {way}")

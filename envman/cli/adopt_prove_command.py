@@ -82,13 +82,13 @@ def adopt_prove_command(
             airflow, tuple(bundle or ()), tuple(dags or ()), timeout, workspace.project if workspace else None
         )
         proof = prove(store, request, Processes(), os.environ, pass_on)
+        if not as_json:  # before a report that can't be written ends this
+            _show_proof(reporter, proof)
+            reporter.problems(proof.problems())
         for file in reports:
             write_atomic(file, page(proof) if file.suffix == ".html" else _document(reporter, proof))
         if as_json:
             reporter.json(proof.document(), proof.problems(), ok=proof.holds)
-        else:
-            _show_proof(reporter, proof)
-            reporter.problems(proof.problems())
         if not proof.holds:
             raise typer.Exit(ExitCode.FAILED)
 
@@ -116,7 +116,7 @@ def _show_proof(reporter: Reporter, proof: Proof) -> None:
     rows = [
         (
             bundle.bundle,
-            file.file,
+            file.file.replace("\n", "\N{REPLACEMENT CHARACTER}"),  # or a name would be a row of its own
             _some(file.dags),
             _seconds(file.old_seconds),
             _seconds(file.new_seconds),
@@ -136,12 +136,19 @@ def _show_proof(reporter: Reporter, proof: Proof) -> None:
         for use in bundle.needless:
             asks = f" ({', '.join(use.asks)})" if use.asks else ""
             reporter.say(f"needless from now on: {bundle.bundle}: {use.file}:{use.line}: {use.name}{asks}")
+        if bundle.inner:
+            reporter.note(
+                f"note: {bundle.bundle}: {', '.join(bundle.inner)}: bundles of their own, whose files are "
+                "proved there; list these folders in its .airflowignore once Airflow has these bundles"
+            )
         if bundle.compared != "all":
             reporter.note(
                 f"note: {bundle.bundle}: Airflow {proof.airflow} and {bundle.airflow} serialize Dags "
                 "differently: Dags, tags, tasks, their classes and order, and import errors are compared, "
                 "nothing else"
             )
+    for note in proof.notes:
+        reporter.note(f"note: {note}")
     for name in proof.skipped:
         reporter.note(f"note: bundle '{name}' is no folder of this host, and was not looked at")
     same = f", {proof.same_errors()} with the same import error on both sides" if proof.same_errors() else ""

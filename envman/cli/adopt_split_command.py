@@ -37,6 +37,10 @@ def adopt_split_command(
     prefix: Annotated[
         str, typer.Option("--prefix", metavar="TEXT", help="What the names of new environments begin with.")
     ] = "",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="With --write: this environment of the proposal. Repeatable."),
+    ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write the specs and the changed envman.toml; lock comes next.")
     ] = False,
@@ -51,14 +55,17 @@ def adopt_split_command(
     Without --write nothing is changed. Needs no network.
 
     Examples: envman adopt split everything · envman adopt split everything --by team --codeowners FILE ·
-    envman adopt split everything --path sales=checkout/dags --json · envman adopt split everything --write
+    envman adopt split everything --path sales=checkout/dags --json · envman adopt split everything --write ·
+    envman adopt split everything --write --only sales
     """
     reporter = Reporter("adopt split", as_json)
     with reporter.errors():
         if codeowners is not None and by is not SplitBy.team:
             raise UsageError(Problem("--codeowners", "is for --by team", "Add --by team, or leave it out."))
+        if only and not write:
+            raise UsageError(Problem("--only", "is for --write", "Add --write, or leave it out."))
         workspace = require_workspace(project, root)
-        request = SplitRequest(environment, by, codeowners, _folders(path or []), prefix)
+        request = SplitRequest(environment, by, codeowners, _folders(path or []), prefix, tuple(only or ()))
         outcome = adopt_split(workspace, request, os.environ, write)
         if as_json:
             reporter.json(outcome.document())
@@ -100,7 +107,9 @@ def _show_split(reporter: Reporter, outcome: SplitOutcome) -> None:
     if outcome.written:
         reporter.say("")
         reporter.say(f"Written: {', '.join(outcome.written)}")
-        reporter.say(f"Next: envman lock {' '.join(one.environment for one in outcome.proposals)}")
+        specs = [Path(file).stem for file in outcome.written if file.startswith("environments/")]
+        names = [one.environment for one in outcome.proposals if one.environment in specs]
+        reporter.say(f"Next: envman lock {' '.join(names)}")
 
 
 def _row(one: ProposedEnvironment) -> tuple[str, ...]:
@@ -179,7 +188,8 @@ def _notes(outcome: SplitOutcome) -> Iterator[str]:
             names = _listing([module for module, _ in one.top_imports])
             yield (
                 f"warning: {one.environment}: as a bundle of its own its folder no longer finds {names} "
-                f"(first at {one.top_imports[0][1]}), which is imported from the top of the bundle."
+                f"(first at {one.top_imports[0][1]}), which is imported from the top of the bundle; name "
+                "what is a folder in `shared` of the bundle, as --write does."
             )
     for mixed in outcome.mixed:
         yield (

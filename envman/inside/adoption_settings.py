@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 WITHHELD = "(withheld)"
 
-_SECRET_WORDS = ("password", "passwd", "secret", "token", "private", "credential", "access_key", "api_key")
+_SECRET_WORDS = ("pass", "pwd", "secret", "token", "private", "credential", "key", "auth", "login")
 _ENDINGS = ("_CMD", "_SECRET")
 _PREFIX = "AIRFLOW__"
 _MOST = 16 * 2**20
@@ -106,11 +106,13 @@ class Settings:
         try:
             listed = json.loads(text)
         except (ValueError, RecursionError):
-            self.problem = self.problem or f"{place} is no JSON"
+            self.problem = self.problem or f"{place} is no JSON, so no bundle is known"
             return []
         if not isinstance(listed, list):
-            self.problem = self.problem or f"{place} is no list"
+            self.problem = self.problem or f"{place} is no list, so no bundle is known"
             return []
+        if not all(isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in listed):
+            self.problem = self.problem or f"{place} has an entry that is no bundle with a name"
         return [_bundle(entry, place, dags) for entry in listed if isinstance(entry, dict)]
 
 

@@ -21,10 +21,10 @@ import time
 import traceback
 import warnings
 from functools import partial
-from importlib.metadata import PackageNotFoundError, distributions, version
+from importlib.metadata import PackageNotFoundError, distribution, distributions, version
 from typing import TYPE_CHECKING, Any, TextIO
 
-from envman.inside import plugins, trial
+from envman.inside import bundle_code, plugins, trial
 from envman.inside.answer import answer
 from envman.inside.dag_files import dag_files
 from envman.inside.imports import at_module_level
@@ -60,13 +60,16 @@ def report(request: ProofRequest) -> ProofFacts:
         "folders": sorted(_folders()),
         "plugins": {},
         "owners": {name: _owner(name) for name in request["modules"]},
+        "own": [],
     }
+    facts["own"] = sorted(filter(_is_of_no_index, set(facts["owners"].values())))
     if not found or int(found.partition(".")[0]) < OLDEST or request["files"] == []:
         return facts
     import airflow.dag_processing.processor  # noqa: F401  # once for all forks, as the manager does
 
     BEFORE.update(sys.modules)
     trial.end_with_forks()
+    bundle_code.share(request["shared"])
     with open(request["out"], "a", encoding="utf-8") as stream:
         _parse_all(request, stream)
     if request["plugins"]:
@@ -154,9 +157,15 @@ def _parsed(file: str, request: ProofRequest, owned: dict[str, str]) -> dict[str
         "warnings": result.warnings or [],
         "python_warnings": [[one.filename, one.lineno, str(one.message)] for one in caught],
         "loaded": _loaded(loaded, owned),
-        "modules": {name: loaded[name] for name in request["modules"] if loaded.get(name)},
+        "modules": {name: place for name in request["modules"] if (place := _place(sys.modules.get(name)))},
         "read": sorted(read),
     }
+
+
+def _place(module: Any) -> str:
+    """A module's file; of a folder without an `__init__.py`, that folder."""
+    file = getattr(module, "__file__", None)
+    return str(file or next(iter(getattr(module, "__path__", ())), ""))
 
 
 def _loaded(files: dict[str, str], owned: dict[str, str]) -> list[str]:
@@ -191,6 +200,14 @@ def _files_of(packages: list[str]) -> dict[str, str]:
         for path in one.files or ()
         if str(path).endswith(MODULE_ENDINGS)
     }
+
+
+def _is_of_no_index(name: str) -> bool:
+    """Whether an installed package says that it comes from a folder, a URL or a repository (PEP 610)."""
+    try:
+        return bool(name) and distribution(name).read_text("direct_url.json") is not None
+    except (PackageNotFoundError, ValueError):  # a name that can't be asked for
+        return True
 
 
 def _owner(module: str) -> str:

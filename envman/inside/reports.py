@@ -273,7 +273,8 @@ if TYPE_CHECKING:
         counts; the files to parse (None: those that are found), how often each, in how many seconds (None:
         Airflow's); `parse`: whether to parse at all; `plugins`: whether to look at plugins; `watch`: whether
         to note which variables a file reads; `packages`: those of which to say that a file has loaded them;
-        `modules`: those of which to say whose they are; `out`: the file that gets the lines.
+        `modules`: those of which to say whose they are; `shared`: the bundle's shared folders; `out`: the
+        file that gets the lines.
         """
 
         folder: str
@@ -287,11 +288,13 @@ if TYPE_CHECKING:
         watch: bool
         packages: list[str]
         modules: list[str]
+        shared: list[str]
         out: str
 
     class ProofFacts(TypedDict):
         """Versions of Airflow (empty: there is none), Python and packages; the interpreter's folders; why
-        plugins can't be imported; which packages have the modules that were asked for.
+        plugins can't be imported; which packages have the modules that were asked for, and which of these
+        were installed from no index.
         """
 
         airflow: str
@@ -300,3 +303,4 @@ if TYPE_CHECKING:
         folders: list[str]
         plugins: dict[str, str]
         owners: dict[str, str]
+        own: list[str]

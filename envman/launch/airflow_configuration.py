@@ -26,6 +26,18 @@ DEFAULT_ENTRY: dict[str, object] = {"name": AIRFLOW_DEFAULT, "classpath": LOCAL_
 _REMEDY = "Write a JSON list of {name, classpath, kwargs, team_name}, as Airflow's documentation shows."
 
 
+_SECRET_WORDS = (
+    "key",
+    "secret",
+    "password",
+    "token",
+    "conn",
+    "broker_url",
+    "result_backend",
+    "kwargs",
+    "dsn",
+)
+
 LOCAL_SETTINGS = "airflow_local_settings"
 """The module that a deployment's policies are in."""
 
@@ -88,6 +100,18 @@ class AirflowConfiguration:
         """The text of one of Airflow's options; None where it is set nowhere."""
         value = self._environ.get(f"AIRFLOW__{section.upper()}__{option.upper()}")
         return self._of_file(section, option) if value is None else value
+
+    def secrets_of_the_file(self) -> dict[str, str]:
+        """Values in airflow.cfg that may be secrets by the names of their options, by `[section] option`."""
+        if self._text is None:
+            self._text = _read(self.path)
+        parser = _parsed(self._text, self.path)
+        return {
+            f"[{section}] {option}": value.replace("%%", "%")
+            for section in parser.sections()
+            for option, value in parser.items(section)
+            if value and any(word in option for word in _SECRET_WORDS)
+        }
 
     def module_folders(self) -> tuple[str, str]:
         """The folders of modules that are everybody's: `config`, with the local settings, and the plugins."""

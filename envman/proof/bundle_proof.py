@@ -28,7 +28,7 @@ _COLLAPSED = re.compile(r"[-_.]+")
 
 @dataclass(frozen=True)
 class ProofPair:
-    """A bundle and its two sides."""
+    """A bundle and its two sides; `inner` are folders in its own that are other bundles'."""
 
     bundle: str
     environment: str
@@ -36,6 +36,11 @@ class ProofPair:
     old: ProofSide
     new: ProofSide
     timeout: float | None = None
+    inner: tuple[str, ...] = ()
+
+    def is_own(self, file: str) -> bool:
+        """Whether a file, by its path in the bundle's folder, is this bundle's to be proved."""
+        return not any(file.startswith(f"{folder}/") for folder in self.inner)
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,12 @@ class _Runs:
 
 
 def proved_bundle(pair: ProofPair, old: ProofRun, new: ProofRun, ask: Ask) -> ProvedBundle:
-    """Judge each file; `ask` has those that differ parsed again."""
+    """Judge each file that is in no other bundle's folder; `ask` has those that differ parsed again."""
+    inner = tuple(one for one in pair.inner if any(file.startswith(f"{one}/") for file in new.parses))
+    old, new = (
+        replace(run, parses={file: parses for file, parses in run.parses.items() if pair.is_own(file)})
+        for run in (old, new)
+    )
     changes = package_changes(old.facts.packages, new.facts.packages)
     runs = _Runs(old, new, _is_whole(old, new), changes)
     found = _differences(pair, runs, ask)
@@ -74,7 +84,8 @@ def proved_bundle(pair: ProofPair, old: ProofRun, new: ProofRun, ask: Ask) -> Pr
         files=tuple(_file(file, runs, found[file]) for file in runs.files()),
         plugins=found[""],
         packages=changes,
-        needless=needless_below(pair.new.place.within),
+        inner=inner,
+        needless=tuple(use for use in needless_below(pair.new.place.within) if pair.is_own(use.file)),
     )
 
 
@@ -171,8 +182,10 @@ def _evidence(pair: ProofPair, runs: _Runs, again: ProofRun, file: str) -> Evide
         pythons=(runs.old.facts.python, runs.new.facts.python),
         versions={one.package: one.old for one in runs.changes if one.old},
         owners=again.facts.owners,
+        own=again.facts.own,
         outside=outside,
         environment=pair.environment,
+        bundle=(pair.bundle, pair.old.place.within),
         whole=runs.whole,
     )
 

@@ -26,6 +26,9 @@ SCRIPT = (RUN, "proof_parses")
 SEEDS = ("1", "2")
 """Of the order of sets: the same in both interpreters, and another when a file is parsed again."""
 
+PATIENCE = 60.0
+"""Seconds that an interpreter has to say what it is."""
+
 MOST_RESULTS = 2**30
 """Bytes of what is read of an interpreter's results."""
 
@@ -37,11 +40,14 @@ _NOT_LINKED = (".cfg", ".db", ".log", ".out", ".err", ".pid", ".generated", "-jo
 
 @dataclass(frozen=True)
 class ProofSide:
-    """One of the two interpreters for a bundle: the bundle's name there, and where its files are."""
+    """One of the two interpreters for a bundle: the bundle's name there, where its files are, and its shared
+    folders, which only envman knows.
+    """
 
     inside: Inside
     bundle: str
     place: ParsePlace
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,8 @@ def run_side(
             inside.give(out)
             request = _request(side, asked, left, out)
             try:
-                answer = inside.ask(processes, SCRIPT, request, on_line=on_line)
+                timeout = PATIENCE if asked.files == () else None  # files have limits of their own
+                answer = inside.ask(processes, SCRIPT, request, timeout=timeout, on_line=on_line)
             except InsideError as error:
                 left = _after(error, _take(out, run, side), left, run, side)
                 continue
@@ -106,6 +113,7 @@ def _request(side: ProofSide, asked: ProofAsk, files: list[str] | None, out: Pat
         "watch": bool(asked.times > 1),
         "packages": [*asked.packages],
         "modules": [*asked.modules],
+        "shared": [*side.shared],
         "out": str(out),
     }
 

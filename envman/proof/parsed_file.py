@@ -95,7 +95,8 @@ def file_parse(line: Mapping[str, Any], place: ParsePlace) -> FileParse:
 @dataclass(frozen=True)
 class ProofInterpreter:
     """What an interpreter is: versions, the folders that it is in, why plugins can't be imported, and whose
-    the modules are that were asked for. `airflow` is empty where there is none.
+    the modules are that were asked for; `own` are those of these packages that no index may have. `airflow`
+    is empty where there is none.
     """
 
     airflow: str
@@ -104,6 +105,7 @@ class ProofInterpreter:
     folders: tuple[str, ...]
     plugins: Mapping[str, str]
     owners: Mapping[str, str]
+    own: tuple[str, ...] = ()
 
     @property
     def minor(self) -> str:
@@ -121,6 +123,7 @@ def interpreter_facts(answer: Any, home: str) -> ProofInterpreter:
         folders=_texts(told.get("folders")),
         plugins=_named_texts(told.get("plugins"), home),
         owners=_named_texts(told.get("owners"), ""),
+        own=_texts(told.get("own")),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,9 +62,10 @@ class Evidence:
     """What is known of a file besides its two first parses.
 
     Of the live interpreter: `again` are more parses, `narrow` is one with the variables of the environment;
-    `versions` are those of the packages that differ, `owners` the packages that have modules, `outside` the
-    modules' files. `variables` are those that differ and that the file reads, `changes` the packages that
-    differ and that it loads; `folders` are what a path may begin with on either side, and the word for it.
+    `versions` are those of the packages that differ, `owners` the packages that have modules, `own` those
+    that are from no index, `outside` the modules' files. `variables` are those that differ and that the file
+    reads, `changes` the packages that differ and that it loads; `folders` are what a path may begin with on
+    either side, and the word for it; `bundle` is the bundle's name, and its folder there.
     """
 
     again: Sequence[FileParse] = ()
@@ -74,8 +76,10 @@ class Evidence:
     pythons: tuple[str, str] = ("", "")
     versions: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
+    own: Sequence[str] = ()
     outside: Mapping[str, str] = field(default_factory=dict)
     environment: str = ""
+    bundle: tuple[str, str] = ("", "/")
     whole: bool = True
 
 
@@ -260,15 +264,30 @@ def _module(gap: ProofGap, module: str, evidence: Evidence) -> ProofDifference:
         version = evidence.versions.get(owner)
         pinned = f"{owner}=={version}" if version else owner
         why = f"the module {module} is not there; the live interpreter has it from {pinned}"
+        if owner in evidence.own:  # an index may have a stranger's package of that name
+            spec = f"environments/{evidence.environment}.toml"
+            remedy = "Put its source into the project, and write its folder into the spec"
+            return difference(gap, "module", f"{why}, from no index", f"{remedy}, {spec}: sources = [...]")
         return difference(gap, "module", why, f"Run: envman add {evidence.environment} '{pinned}'")
     if file := evidence.outside.get(module):
         why = f"the module {module} is not there; the live interpreter finds it at {file}"
-        remedy = (
-            "Put it into the bundle's folder, into the plugins folder, or into a package of the environment."
-        )
-        return difference(gap, "module", why, remedy)
+        return difference(gap, "module", why, _own_code(module, file, *evidence.bundle))
     remedy = f"Add the package that has it: envman add {evidence.environment} PACKAGE"
     return difference(gap, "module", f"the module {module} is not there", remedy)
+
+
+def _own_code(module: str, file: str, bundle: str, folder: str) -> str:
+    """How an environment gets a module of no package: by `shared`, if it is in a folder beside the bundle."""
+    is_file = not file.endswith("/__init__.py") and file.endswith(".py")
+    path = file.removesuffix("/__init__.py").removesuffix(".py")
+    above = path.removesuffix(f"/{module.replace('.', '/')}")
+    if above != path and module.count(".") >= is_file and f"{folder}/".startswith(f"{above}/"):
+        shared = posixpath.relpath(f"{above}/{module.partition('.')[0]}", folder)
+        return f'In envman.toml: [bundles] {bundle} = {{ ..., shared = ["{shared}"] }}; then: envman publish'
+    return (
+        "Put it into the bundle's folder, or into a folder beside it that the bundle names as `shared`; or "
+        "build it into the environment: `sources` in its spec."
+    )
 
 
 def _version(gap: ProofGap, evidence: Evidence) -> ProofDifference:

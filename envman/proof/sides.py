@@ -123,7 +123,8 @@ def environments_side(
     link_home(str(Path(AirflowConfiguration(environ).module_folders()[0]).parent), home)
     purpose = purpose_of_bundle(snapshot, bundle, environ)
     with inside_environment(snapshot, purpose, environ, str(home)) as inside:
-        yield ProofSide(inside, bundle, ParsePlace(str(home), folder, folder))
+        shared = tuple(snapshot.table.shared(bundle))
+        yield ProofSide(inside, bundle, ParsePlace(str(home), folder, folder), shared)
 
 
 def is_within(path: str, folder: str) -> bool:

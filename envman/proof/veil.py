@@ -33,10 +33,14 @@ ValueT = TypeVar("ValueT")
 
 
 class Veil:
-    """Hides the values of variables behind their names, in whatever is shown."""
+    """Hides the values of variables, and those of Airflow's options that are secrets (`of_airflow`), behind
+    their names, in whatever is shown.
+    """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], of_airflow: Mapping[str, str] | None = None) -> None:
         secrets: dict[str, str] = {}
+        for name, value in (of_airflow or {}).items():
+            secrets.update((one, name) for one in _secrets(value) if len(one) >= _LONG)
         for name, value in sorted(environ.items()):
             if not _is_shown(name):
                 for one in _secrets(value):

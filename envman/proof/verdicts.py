@@ -66,6 +66,7 @@ class ProvedBundle:
     """A bundle: where its files are, where they were parsed, and what came of each.
 
     `compared` is "all", or "core" where the two Airflows serialize Dags in forms that can't be compared.
+    `inner` are other bundles' folders in its own, where its Dag processor finds Dags as well.
     """
 
     bundle: str
@@ -80,12 +81,13 @@ class ProvedBundle:
     plugins: tuple[ProofDifference, ...]
     packages: tuple[VersionChange, ...]
     needless: tuple[NeedlessUse, ...]
+    inner: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Proof:
     """All bundles, and the live interpreter. `left_out` are files with Dags in the live folders that are
-    in no bundle, `skipped` bundles that are no folder of this host.
+    in no bundle, `skipped` bundles that are no folder of this host, `notes` sentences about the whole.
     """
 
     interpreter: str
@@ -95,6 +97,7 @@ class Proof:
     left_out: tuple[str, ...]
     skipped: tuple[str, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:

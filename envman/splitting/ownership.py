@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +24,9 @@ class Ownership:
     def read(self) -> None:
         """Read the file that was named, else that of each bundle's repository; raises UsageError."""
         for bundle, folder in self._folders.items():
-            file = self._file.absolute() if self._file else _found(folder)
+            file = (
+                Path(os.path.realpath(self._file)) if self._file else _found(Path(os.path.realpath(folder)))
+            )
             if file is None:
                 what = f"there is no CODEOWNERS file in {folder} or above"
                 raise UsageError(Problem(f"bundle '{bundle}'", what, "Name it: --codeowners FILE"))
@@ -35,7 +38,7 @@ class Ownership:
             return ""
         repository, rules = self._rules[bundle]
         try:
-            inside = (self._folders[bundle] / path).relative_to(repository)
+            inside = Path(os.path.realpath(self._folders[bundle]), path).relative_to(repository)
         except ValueError:
             return ""
         return owner_of(rules, inside.as_posix())
@@ -60,7 +63,7 @@ def _text(file: Path) -> str:
     try:
         if not file.is_file():
             raise FileNotFoundError(2, "there is no such file")
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8-sig") as stream:
             text = stream.read(LARGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import tomlkit
 from tomlkit.items import AbstractTable
 
 from envman.lock.lockfile import Pin
+from envman.spec.merge import ENVIRONMENTS
 from envman.splitting.proposal import ProposedEnvironment
 
 _OF_ITS_PACKAGES = ("dependencies", "requirements-files", "pyprojects", "abstract")
@@ -38,11 +40,16 @@ def constraints_text(
 
 
 def spec_text(
-    one: ProposedEnvironment, today: str, old: Mapping[str, Any], keeps: Callable[[str], bool]
+    one: ProposedEnvironment,
+    today: str,
+    old: Mapping[str, Any],
+    keeps: Callable[[str], bool],
+    sources: Mapping[str, str],
 ) -> str:
     """The spec of a new environment: all that today's says, but for its packages.
 
-    `keeps` says whether a module that is checked or preloaded is in the new one, too.
+    `keeps` says whether a module that is checked or preloaded is in the new one, too. `sources` are the names
+    of packages of one's own, by their folders: those that are needed stay sources, and are not pinned.
     """
     units = ", ".join(unit.words() for unit in one.units)
     document = tomlkit.document()
@@ -54,8 +61,13 @@ def spec_text(
     for table, key in ((taken, "preload"), (checks, "imports")):
         if key in table:
             table[key] = [module for module in table[key] if keeps(module)]
+    if "sources" in taken:
+        left = {folder for folder, name in sources.items() if name not in one.packages}
+        needed = [entry for entry in taken.pop("sources") if _source(entry) not in left]
+        taken |= {"sources": needed} if needed else {}
     listed = tomlkit.array()
-    listed.extend([entry.requirement() for entry in one.imported])
+    own = set(sources.values())
+    listed.extend([entry.requirement() for entry in one.imported if entry.package not in own])
     taken["dependencies"] = listed.multiline(multiline=len(listed) > 1)
     taken["constraints"] = [*taken.get("constraints", []), constraints_file(one.environment)]
     for key, value in sorted(taken.items(), key=lambda item: isinstance(item[1], dict)):  # tables last
@@ -63,16 +75,24 @@ def spec_text(
     return tomlkit.dumps(document)
 
 
+def _source(entry: Any) -> str:
+    """The folder of a source, relative to the project."""
+    path = entry if isinstance(entry, str) else entry["path"]
+    return posixpath.normpath(posixpath.join(ENVIRONMENTS, path))
+
+
 @dataclass(frozen=True)
 class BundleChange:
-    """What becomes of a bundle: its environment; a `path` for one that is new; `like`, whose team and queue
-    it has. Without an environment it goes, as all its folders are bundles of their own.
+    """What becomes of a bundle: its environment; for a new one a `path`, `shared` folders, and `like`, the
+    bundle that it is a folder of, whose team, queue and shared folders it has, too. Without an environment it
+    goes, as all its folders are bundles of their own.
     """
 
     bundle: str
     environment: str | None
     path: str | None = None
     like: str = ""
+    shared: tuple[str, ...] = ()
 
 
 def project_text(text: str, changes: Iterable[BundleChange]) -> str:
@@ -95,6 +115,11 @@ def project_text(text: str, changes: Iterable[BundleChange]) -> str:
         entry = tomlkit.inline_table()
         if change.path is not None:
             entry["path"] = change.path
+        names = {posixpath.basename(place) for place in change.shared}  # which come first, as in a bundle
+        above = [posixpath.normpath(f"../{place}") for place in old.get(change.like, {}).get("shared", ())]
+        above = [place for place in above if posixpath.basename(place) not in names]
+        if shared := [*change.shared, *above]:
+            entry["shared"] = shared
         entry["environment"] = change.environment
         entry.update(
             {key: old[change.like][key] for key in ("team", "queue") if key in old.get(change.like, {})}

@@ -31,12 +31,15 @@ class CodeFile:
 
 @dataclass(frozen=True)
 class BundleCode:
-    """The Python files of a bundle's folder, and those that could not be read, with the reason."""
+    """The Python files of a bundle's folder, and those that could not be read, with the reason. `shared` are
+    the names of its shared folders, whose files are among them as if they stood at its top.
+    """
 
     bundle: str
     folder: str
     files: Mapping[str, CodeFile] = field(default_factory=dict)
     unread: tuple[tuple[str, str], ...] = ()
+    shared: frozenset[str] = frozenset()
 
     def dags(self) -> list[str]:
         """The paths of the files that the Dag processor would parse, sorted."""
@@ -46,6 +49,10 @@ class BundleCode:
         """Whether a module of this name stands at the top of the bundle, or of the archive."""
         start = f"{root}{top}"
         return f"{start}.py" in self.files or start in self._folders
+
+    def is_folder(self, top: str) -> bool:
+        """Whether a module at the bundle's top is a folder."""
+        return top in self._folders
 
     @cached_property
     def _folders(self) -> frozenset[str]:
@@ -97,11 +104,19 @@ class CodeReach:
     """Follows imports through a bundle's own modules.
 
     Airflow puts a bundle's folder behind everything that is installed: where a name is both, the installed
-    module is meant. `shared` are modules that stand in Airflow's plugins and config folders.
+    module is meant. `shared` are modules that stand in Airflow's plugins and config folders, `behind` the
+    packages that an installed one imports without saying so, each with the place.
     """
 
-    def __init__(self, code: BundleCode, index: ModuleIndex, shared: Iterable[BundleCode] = ()) -> None:
+    def __init__(
+        self,
+        code: BundleCode,
+        index: ModuleIndex,
+        shared: Iterable[BundleCode] = (),
+        behind: Mapping[str, Mapping[str, str]] = {},
+    ) -> None:
         self.code = code
+        self._behind = behind
         self._index = index
         self._shared = tuple(shared)
 
@@ -137,7 +152,7 @@ class CodeReach:
         return [path for start in self._starts(file, one.module) for path in self.code.own(start, module)]
 
     def _is_at_top(self, file: CodeFile, one: FoundImport, top: str) -> bool:
-        return not (one.level or file.root) and self.code.has_top("", top)
+        return not (one.level or file.root or top in self.code.shared) and self.code.has_top("", top)
 
     def _is_installed(self, one: FoundImport) -> bool:
         top = one.module.partition(".")[0]
@@ -172,6 +187,8 @@ class CodeReach:
             found.hidden.setdefault(top, (place, whose))
         for name in owners:
             found.packages.setdefault(name, place)
+            for further, there in self._behind.get(name, {}).items():
+                found.packages.setdefault(further, there)
         is_own = any(True for _ in self._starts(file, one.module)) and not self._is_installed(one)
         if owners or is_own or one.optional or top in STANDARD_LIBRARY or self._is_shared(top):
             return

@@ -10,7 +10,7 @@ import io
 import os
 import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -18,9 +18,9 @@ from pathlib import Path
 from envman.errors import Problem, StoreError
 from envman.packages.installed import read_package
 from envman.splitting.imported_names import UnreadableSourceError, imports_of
-from envman.splitting.module_owners import InstalledDistribution, module_of
+from envman.splitting.module_owners import InstalledDistribution, ModuleIndex, module_of
 from envman.splitting.patterns import IgnoredFiles
-from envman.splitting.read_code import BundleCode, CodeFile
+from envman.splitting.read_code import BundleCode, CodeFile, CodeReach
 
 LARGEST_SOURCE = 4 * 2**20
 """Bytes of a Python file."""
@@ -80,6 +80,61 @@ def read_code(bundle: str, folder: Path, discovery: DagDiscovery = DagDiscovery(
         for path, file in sorted(files.items())
     }
     return BundleCode(bundle, str(folder), kept, tuple(sorted(unread.items())))
+
+
+def without_dags_below(code: BundleCode, bundles: Mapping[str, Path]) -> BundleCode:
+    """A bundle's code whose Dag files are not those in folders of it that are other bundles already."""
+    inner = []
+    for name, folder in bundles.items():
+        below = os.path.relpath(os.path.realpath(folder), os.path.realpath(code.folder))
+        if name != code.bundle and below != os.curdir and not below.startswith(os.pardir):
+            inner.append(f"{below}/")
+    files = {
+        path: replace(file, is_dag=file.is_dag and not path.startswith(tuple(inner)))
+        for path, file in code.files.items()
+    }
+    return replace(code, files=files)
+
+
+def with_shared(code: BundleCode, places: Iterable[str]) -> BundleCode:
+    """A bundle's code with its shared folders, relative to its own; its own modules come first."""
+    files, unread, names = dict(code.files), list(code.unread), set()
+    for place in places:
+        name = place.rpartition("/")[2]
+        folder = Path(os.path.realpath(code.folder), place)
+        if not folder.is_dir() or code.has_top("", name):
+            continue
+        names.add(name)
+        found = read_code(name, folder)
+        for path, file in found.files.items():
+            files[f"{name}/{path}"] = replace(file, path=f"{name}/{path}", is_dag=False)
+        unread += [(f"{name}/{path}", why) for path, why in found.unread]
+    return replace(code, files=files, unread=tuple(unread), shared=frozenset(names))
+
+
+def behind_plain_modules(folders: Mapping[str, Path], index: ModuleIndex) -> dict[str, dict[str, str]]:
+    """What packages made of plain modules import: their metadata names no dependency. By their names, those
+    of their `folders`; what else such a one imports counts as imported by the first, too.
+    """
+    direct = {
+        name: CodeReach(code, index).needs(code.files).packages
+        for name, folder in folders.items()
+        if folder.is_dir() and not any((folder / file).exists() for file in _PROJECTS)
+        for code in [read_code(name, folder)]
+    }
+    found: dict[str, dict[str, str]] = {}
+    for name in direct:
+        waiting, found[name] = [name], {}
+        while waiting:
+            for package, place in direct.get(waiting.pop(), {}).items():
+                if package not in found[name]:
+                    found[name][package] = place
+                    waiting.append(package)
+        found[name].pop(name, None)
+    return found
+
+
+_PROJECTS = ("pyproject.toml", "setup.py")
 
 
 def _take(path: str, content: bytes, files: dict[str, CodeFile], unread: dict[str, str]) -> None:

@@ -46,6 +46,9 @@ def _create(file: Path, text: str, remedy: str) -> None:
         os.link(name, file)
     except FileExistsError:
         raise UsageError(Problem(str(file), "is there already", remedy)) from None
+    except OSError as error:
+        error.filename = str(file)  # a full disk names none
+        raise
     finally:
         Path(name).unlink()
     sync_folder(file.parent)

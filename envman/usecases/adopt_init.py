@@ -7,14 +7,14 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from envman.adoption.airflow_stage import airflow_stage, changed_components
+from envman.adoption.airflow_stage import Way, airflow_stage, changed_components
 from envman.adoption.findings_of_adoption import notes
 from envman.adoption.found_airflow import FoundAirflow
 from envman.adoption.live_probe import LiveAirflowError, ask_live_airflow
@@ -40,6 +40,8 @@ from envman.adoption.todays_versions import (
 )
 from envman.errors import Problem, SpecError, UsageError, printable
 from envman.lock.lockfile import Pin
+from envman.resolver.inherited import SYSTEM
+from envman.resolver.variables import matches
 from envman.spec.workspace import open_workspace
 from envman.system.files import file_problem, remove_tree, write_atomic
 from envman.system.processes import Processes
@@ -124,8 +126,24 @@ def adopt_init(request: AdoptRequest, environ: Mapping[str, str], processes: Pro
         starts=starts,
         diff=start_diff(starts),
     )
-    told = (*of_units.notes, *notes(live, project.today, starts), *stage.notes)
+    told = (
+        *of_units.notes,
+        *_not_passed(of_units.others, stage.way),
+        *notes(live, project.today, starts),
+        *stage.notes,
+    )
     return _written(project_files(project), _outcome(project, folder, told))
+
+
+def _not_passed(names: Iterable[str], way: Way) -> Iterator[str]:
+    """What to do for variables of the units that workloads of shared components do not get by themselves."""
+    passed = [printable(name) for name in names if not matches(name, SYSTEM)]
+    if passed and way is Way.SHARED:
+        listed = ", ".join(f'"{name}"' for name in passed)
+        yield (
+            f"Units set {', '.join(passed)}: Dags and tasks get other variables than the usual ones only if "
+            f"the spec says so: [variables] pass = [{listed}]"
+        )
 
 
 def _absolute(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,13 +67,14 @@ def prove(
     ResolveError for one without an environment, InsideError where an interpreter gives no answer.
     """
     started = time.monotonic()
-    veil = Veil(environ)
+    veil = Veil(environ, AirflowConfiguration(environ).secrets_of_the_file())
     if request.timeout:
         environ = {**environ, "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": str(request.timeout)}
     live = live_airflow(request.airflow, request.dags, environ)
     configuration = AirflowConfiguration(environ)
     snapshot = take_snapshot(store.root, configuration.bundles)
-    folders, skipped = _folders(snapshot, request, configuration.local_folders())
+    every = _declared_and_configured(request, configuration.local_folders())
+    folders, skipped = _folders(snapshot, request, every)
 
     def ask(side: ProofSide, asked: ProofAsk) -> ProofRun:
         try:
@@ -91,9 +92,9 @@ def prove(
             old = live.side(bundle, folder, homes[0])
             new = stack.enter_context(environments_side(snapshot, bundle, folder, environ, homes[1]))
             environment = new.inside.environment
-            pairs.append(
-                ProofPair(bundle, environment, snapshot.generation(environment), old, new, request.timeout)
-            )
+            generation = snapshot.generation(environment)
+            inner = _inner(folder, every.values())
+            pairs.append(ProofPair(bundle, environment, generation, old, new, request.timeout, inner))
         rest = {} if request.bundles else _rest(live, folders, Path(temporary))
         runs = _run(pairs, rest, request.timeout, ask)
         bundles = tuple(proved_bundle(pair, runs[_old(pair)], runs[_new(pair)], ask) for pair in pairs)
@@ -105,21 +106,46 @@ def prove(
         left_out=tuple(_left_out(rest, runs, folders)),
         skipped=tuple(skipped),
         seconds=round(time.monotonic() - started, 1),
+        notes=tuple(_notes(live, configuration)),
     )
     return veil.value(proof)
 
 
+def _notes(live: LiveAirflow, configuration: AirflowConfiguration) -> Iterator[str]:
+    if not Path(configuration.path).exists() and not any(
+        name.startswith("AIRFLOW__") for name in live.environ
+    ):
+        yield (
+            f"there is no airflow.cfg in {live.home}, and no variable AIRFLOW__...: plugins and settings of "
+            "the live Airflow may be elsewhere; set AIRFLOW_HOME as its components have it"
+        )
+
+
+def _declared_and_configured(request: ProveRequest, configured: Mapping[str, str]) -> dict[str, str]:
+    """The folders of all bundles, those of envman.toml first; empty where nobody says it."""
+    declared = _declared(request.project) if request.project else {}
+    return {name: folder or configured.get(name, "") for name, folder in declared.items()} | {
+        name: folder for name, folder in configured.items() if name not in declared
+    }
+
+
+def _inner(folder: str, others: Iterable[str]) -> tuple[str, ...]:
+    """The folders of bundles that lie in a bundle's folder, relative to it: their files are theirs."""
+    found = (one for one in others if one and is_within(one, folder) and not is_within(folder, one))
+    return tuple(sorted({os.path.relpath(*map(os.path.realpath, (one, folder))) for one in found}))
+
+
 def _folders(
-    snapshot: Snapshot, request: ProveRequest, configured: Mapping[str, str]
+    snapshot: Snapshot, request: ProveRequest, every: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
     """The folder of each bundle that is proved; and those that have none on this host."""
-    declared = _declared(request.project) if request.project else {}
-    names = request.bundles or tuple(declared) or tuple(snapshot.table.names("bundle")) or tuple(configured)
+    declared = tuple(request.project.bundles) if request.project else ()
+    names = request.bundles or declared or tuple(snapshot.table.names("bundle")) or tuple(every)
     found: dict[str, str] = {}
     skipped = []
     for name in dict.fromkeys(names):
         snapshot.resolve(name)
-        folder = declared.get(name) or configured.get(name, "")
+        folder = every.get(name, "")
         if folder and Path(folder).is_dir():
             found[name] = folder
         elif not request.bundles:

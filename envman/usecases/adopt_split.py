@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from envman.errors import Problem, UsageError
 from envman.launch.airflow_configuration import AirflowConfiguration
-from envman.lock.lockfile import Pin, parse_pins
+from envman.lock.lockfile import parse_lock
 from envman.packages.installed import site_packages
 from envman.resolver.table import Table
 from envman.spec.load import PROJECT_FILE, load_inputs
@@ -35,7 +35,14 @@ from envman.splitting.proposed_specs import (
     spec_text,
 )
 from envman.splitting.read_code import CodeReach, Needs
-from envman.splitting.reading import DagDiscovery, read_code, read_installed
+from envman.splitting.reading import (
+    DagDiscovery,
+    behind_plain_modules,
+    read_code,
+    read_installed,
+    with_shared,
+    without_dags_below,
+)
 from envman.splitting.split_units import MixedFolder, SplitBy, SplitUnit, free_name, split_units
 from envman.splitting.written_files import write_new_files
 from envman.store import layout
@@ -46,13 +53,16 @@ from envman.usecases.add_remove import alone
 
 @dataclass(frozen=True)
 class SplitRequest:
-    """What is split, and by what; `folders` are checkouts of bundles, `prefix` begins the new names."""
+    """What is split, and by what; `folders` are checkouts of bundles, `prefix` begins the new names. `only`
+    are the new environments that are written: none for all.
+    """
 
     environment: str
     by: SplitBy = SplitBy.folder
     codeowners: Path | None = None
     folders: Mapping[str, Path] | None = None
     prefix: str = ""
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,26 +127,38 @@ class _Split:
         self.folders, self.others = _folders(workspace, request, environ)
         configuration = AirflowConfiguration(environ)
         discovery = _discovery(configuration)
-        self.code = [read_code(bundle, folder, discovery) for bundle, folder in self.folders.items()]
+        self.code = [
+            with_shared(read, _shared_folders(workspace, read.bundle))
+            for read in (
+                without_dags_below(read_code(bundle, folder, discovery), _declared_folders(workspace))
+                for bundle, folder in self.folders.items()
+            )
+        ]
         manifest = store.manifest(self.generation)
         if manifest is None:
             what = f"its generation {self.generation} is missing or incomplete"
             remedy = f"Run: envman build {self.old.name}"
             raise UsageError(Problem(f"environment '{self.old.name}'", what, remedy))
         generation = Path(layout.generation_path(store.root, self.generation))
-        own = set(parse_toml(workspace.files.read(self.old.file), self.old.file)[0].get("dependencies", ()))
+        stated = set(
+            parse_toml(workspace.files.read(self.old.file), self.old.file)[0].get("dependencies", ())
+        )
         inputs, _ = load_inputs(workspace.files, self.old, workspace.project.airflow_version)
         self.now = InstalledNow(
             distributions=read_installed(site_packages(generation)),
             marker_environment=manifest.interpreter.marker_environment(),
             requirements=tuple(line for lines in inputs.requirements.values() for line in lines),
-            inherited=tuple(line for line in self.old.dependencies if line not in own),
+            inherited=tuple(line for line in self.old.dependencies if line not in stated),
         )
         lock = (generation / layout.LOCK_COPY).read_text(encoding="utf-8")
-        self.pins: tuple[Pin, ...] = parse_pins(lock, layout.LOCK_COPY, self.old.name)
+        locked = parse_lock(lock, layout.LOCK_COPY, self.old.name)
+        self.pins = tuple(pin for pin in locked.pins if pin not in locked.own())
+        self.sources = {source.path: source.name for source in locked.sources}
         self.index = ModuleIndex.of(self.now.distributions)
         self.everywhere = configured_code(configuration, read_code)
-        self.reaches = {one.bundle: CodeReach(one, self.index, self.everywhere) for one in self.code}
+        own = {name: Path(workspace.project.directory, folder) for folder, name in self.sources.items()}
+        behind = behind_plain_modules(own, self.index)
+        self.reaches = {one.bundle: CodeReach(one, self.index, self.everywhere, behind) for one in self.code}
 
     def needed_everywhere(self) -> Needs:
         found = Needs()
@@ -160,7 +182,8 @@ def adopt_split(
     units, mixed = split_units(split.code, request.by, ownership.owner, request.prefix)
     pinned = bool(workspace.project.airflow_version) and split.old.airflow
     proposed = proposals(split.now, units, split.reaches, split.needed_everywhere(), pinned)
-    changes, kept = _changes(split, proposed) if write else ([], ())
+    chosen = _chosen(request, proposed)
+    changes, kept = _changes(split, chosen, proposed) if write else ([], ())
     return SplitOutcome(
         environment=split.old.name,
         generation=split.generation,
@@ -174,7 +197,7 @@ def adopt_split(
         unread=tuple((one.bundle, file, why) for one in split.code for file, why in one.unread),
         unreached=tuple(_unreached(split)),
         kept_bundles=tuple(kept),
-        written=_write(split, proposed, changes) if write else (),
+        written=_write(split, chosen, changes) if write else (),
     )
 
 
@@ -187,9 +210,7 @@ def _folders(
     answers = snapshot.answers().environments
     given = dict(request.folders or {})
     local = {name: Path(folder) for name, folder in configuration.local_folders().items()}
-    declared = {
-        name: Path(project.directory, entry.path) for name, entry in project.bundles.items() if entry.path
-    }
+    declared = _declared_folders(workspace)
     bundles = [bundle for bundle, environment in answers.items() if environment == request.environment]
     if unknown := [name for name in given if name not in bundles]:
         what = f"no bundle of {request.environment} is called so"
@@ -207,6 +228,16 @@ def _folders(
         remedy = f"Pass a checkout: envman adopt split {request.environment} --path BUNDLE=FOLDER"
         raise UsageError(Problem(f"environment '{request.environment}'", what, remedy))
     return folders, [bundle for bundle in bundles if bundle not in folders]
+
+
+def _declared_folders(workspace: Workspace) -> dict[str, Path]:
+    project = workspace.project
+    return {name: Path(project.directory, one.path) for name, one in project.bundles.items() if one.path}
+
+
+def _shared_folders(workspace: Workspace, bundle: str) -> tuple[str, ...]:
+    entry = workspace.project.bundles.get(bundle)
+    return entry.shared if entry else ()
 
 
 def _discovery(configuration: AirflowConfiguration) -> DagDiscovery:
@@ -240,15 +271,36 @@ def _unreached(split: _Split) -> Iterable[tuple[str, str]]:
         dags = code.dags()
         reached = {*dags, *split.reaches[code.bundle].needs(dags).own}
         for path in code.files:
-            if path not in reached and not path.endswith("__init__.py"):
+            is_shared = path.partition("/")[0] in code.shared
+            if path not in reached and not (is_shared or path.endswith("__init__.py")):
                 yield code.bundle, path
 
 
-def _changes(split: _Split, proposed: Iterable[ProposedEnvironment]) -> tuple[list[BundleChange], list[str]]:
+def _chosen(
+    request: SplitRequest, proposed: tuple[ProposedEnvironment, ...]
+) -> tuple[ProposedEnvironment, ...]:
+    """The proposals that are written; raises UsageError for one that is none."""
+    names = [one.environment for one in proposed]
+    if unknown := [name for name in request.only if name not in names]:
+        what = f"no such environment is proposed: {', '.join(names)}"
+        raise UsageError(Problem(f"--only {name}", what, "Name one of these.") for name in unknown)
+    return tuple(one for one in proposed if not request.only or one.environment in request.only)
+
+
+def _changes(
+    split: _Split, chosen: Collection[ProposedEnvironment], proposed: Iterable[ProposedEnvironment]
+) -> tuple[list[BundleChange], list[str]]:
     """What becomes of the bundles, and those that keep their folder though folders in it become bundles."""
     declared = split.workspace.project.bundles
-    units = [(unit, one.environment) for one in proposed for unit in one.units]
+    units = [(unit, one.environment) for one in chosen for unit in one.units]
     rest = {unit.bundle: environment for unit, environment in units if not unit.folder}
+    waiting = {unit.bundle for one in proposed if one not in chosen for unit in one.units}
+    if early := sorted(rest.keys() & waiting):
+        what = "would leave its folders without their packages, as they stay in the bundle"
+        remedy = "Name the environments of its folders before it, or all of them together."
+        raise UsageError(
+            Problem(f"--only {rest[bundle]}: bundle '{bundle}'", what, remedy) for bundle in early
+        )
     units = [(unit, name) for unit, name in units if not unit.folder or rest.get(unit.bundle) != name]
     taken = {*declared, *split.folders}
     changes: list[BundleChange] = []
@@ -258,10 +310,18 @@ def _changes(split: _Split, proposed: Iterable[ProposedEnvironment]) -> tuple[li
             continue
         name = free_name(f"{split.request.prefix}{unit.folder}", taken)
         taken.add(name)
-        changes.append(BundleChange(name, environment, _path(split, unit), unit.bundle))
+        changes.append(BundleChange(name, environment, _path(split, unit), unit.bundle, _beside(split, unit)))
     parted = dict.fromkeys(unit.bundle for unit, _ in units if unit.folder)
-    gone = [BundleChange(bundle, None) for bundle in parted if bundle not in rest]
-    return [*changes, *gone], [bundle for bundle in parted if bundle in rest]
+    kept = [bundle for bundle in parted if bundle in rest or bundle in waiting]
+    gone = [BundleChange(bundle, None) for bundle in parted if bundle not in kept]
+    return [*changes, *gone], kept
+
+
+def _beside(split: _Split, unit: SplitUnit) -> tuple[str, ...]:
+    """The folders at the bundle's top that a folder's files import from there, relative to it."""
+    code = split.reaches[unit.bundle].code
+    tops = split.reaches[unit.bundle].needs(unit.dags).tops
+    return tuple(f"../{top}" for top in sorted(tops) if code.is_folder(top))
 
 
 def _path(split: _Split, unit: SplitUnit) -> str:
@@ -280,21 +340,21 @@ def _path(split: _Split, unit: SplitUnit) -> str:
 
 
 def _write(
-    split: _Split, proposed: Iterable[ProposedEnvironment], changes: Iterable[BundleChange]
+    split: _Split, chosen: Iterable[ProposedEnvironment], changes: Iterable[BundleChange]
 ) -> tuple[str, ...]:
     """Write the specs, then envman.toml, all or nothing; what is written is a project, or nothing is."""
     workspace = split.workspace
     with alone(workspace):
         old = parse_toml(workspace.files.read(split.old.file), split.old.file)[0]
         texts: dict[str, str] = {}
-        for one in proposed:
+        for one in chosen:
 
             def keeps(module: str, packages: Mapping[str, str] = one.packages) -> bool:
                 owners = split.index.owners(module)
                 is_standard = module.partition(".")[0] in STANDARD_LIBRARY
                 return is_standard or (bool(owners) and all(name in packages for name in owners))
 
-            texts[spec_file(one.environment)] = spec_text(one, split.old.name, old, keeps)
+            texts[spec_file(one.environment)] = spec_text(one, split.old.name, old, keeps, split.sources)
             texts[f"{ENVIRONMENTS}/{constraints_file(one.environment)}"] = constraints_text(
                 one, split.old.name, split.pins, split.now.marker_environment
             )

@@ -201,8 +201,21 @@ def test_a_diff_shows_no_line_that_may_be_a_secret() -> None:
     )
 
 
-def test_a_secret_in_a_line_that_changes_keeps_the_file_out_of_the_diff() -> None:
-    secret = changed(StartKind.SYSTEMD, "ExecStart=/usr/bin/env DB_PASSWORD=hidden airflow scheduler\n")
+def test_of_lines_around_a_change_only_known_ones_are_shown() -> None:
+    """A secret may have any name."""
+    lines = ["[Service]\n", "User=airflow\n", "ExecStart=/opt/airflow/bin/airflow scheduler\n"]
+    assert " User=airflow" in start_diff([changed(StartKind.SYSTEMD, "".join(lines))])
+    for line in ("Environment=LOGIN_OF_ANN=hidden\n", "# the old one was hidden\n"):
+        assert "hidden" not in start_diff([changed(StartKind.SYSTEMD, "".join([*lines, line]))])
+    service = "  scheduler:\n    <<: *common\n    command: scheduler\n    restart: always\n"
+    assert " restart: always" in start_diff([changed(StartKind.COMPOSE, service)])
+    for line in ("    environment: {ANN: hidden}\n", "      ANN: hidden\n", "      - ANN=hidden\n"):
+        assert "hidden" not in start_diff([changed(StartKind.COMPOSE, service + line)])
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "LOGIN_OF_ANN"])
+def test_a_secret_in_a_line_that_changes_keeps_the_file_out_of_the_diff(name: str) -> None:
+    secret = changed(StartKind.SYSTEMD, f"ExecStart=/usr/bin/env {name}=hidden airflow scheduler\n")
     assert secret.new != secret.old
     assert shows_secrets(secret)
     assert start_diff([secret]) == ""

@@ -69,7 +69,15 @@ def test_what_no_index_has_is_left_out_and_never_asked_of_one() -> None:
         ("rules", "editable, file:///src/rules"),
         ("tools", "https://git.example/tools at abc"),
     ]
-    assert "rules==1.4" in found.left_out[0].remedy
+    assert 'sources = ["../libs/rules"]' in found.left_out[0].remedy
+    assert "rules==1.4. Take its override out then" in found.left_out[0].remedy
+    assert "override" not in found.left_out[1].remedy
+    assert found.contradictions[0].words() == "app asks for rules>=1: it is left out"
+
+
+def test_a_wheel_that_was_installed_by_its_path_has_no_source_to_name() -> None:
+    found = today(distribution("rules", "1.4", origin="file:///wheels/rules-1.4-py3-none-any.whl"))
+    assert found.left_out[0].remedy.startswith("Serve a wheel of it from your index")
 
 
 def test_what_conda_and_the_system_have_installed_is_pinned_with_a_doubt() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,34 @@ def live(tmp_path: Path) -> Path:
     return tmp_path / "live"
 
 
-def variables(live: Path, bundle: str) -> dict[str, str]:
-    kwargs = {"path": str(live / bundle)}
+def variables(live: Path, bundle: str, folder: str = "") -> dict[str, str]:
+    kwargs = {"path": str(live / (folder or bundle))}
     entry = {"name": f"bundle_{bundle}", "classpath": LOCAL_BUNDLE, "kwargs": kwargs}
     return {VARIABLE: json.dumps([entry]), "AIRFLOW_HOME": str(live.with_name("home")), "WAREHOUSE": SECRET}
+
+
+@pytest.fixture
+def sharing(estate: Estate) -> Iterator[None]:
+    """While a test runs, bundle_a has the folder `common` beside its own."""
+    file = estate.folder / "envman.toml"
+    text = file.read_text()
+    file.write_text(
+        text.replace('{ environment = "env_a" }', '{ environment = "env_a", shared = ["../common"] }')
+    )
+    estate.ok("publish")
+    yield
+    file.write_text(text)
+    estate.ok("publish")
+
+
+@pytest.mark.usefixtures("sharing")
+def test_shared_folders_count_in_the_environment(estate: Estate, live: Path) -> None:
+    (live / "d").mkdir()
+    (live / "d/shared.py").write_text(FILES["a/shared.py"])
+    words = ["--airflow", str(estate.python("env_c")), "--dags", str(live), "--bundle", "bundle_a", "--json"]
+    run = estate.run("adopt", "prove", *words, variables=variables(live, "a", "d"))
+    (file,) = run.json["result"]["bundles"][0]["files"]
+    assert (file["file"], file["dags"], file["verdict"]) == ("shared.py", ["common"], "equal"), run.stdout
 
 
 def reasons(file: dict[str, Any]) -> set[str]:

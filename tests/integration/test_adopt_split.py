@@ -39,7 +39,7 @@ root = "venv"
 airflow-version = "3.3.2"
 
 [bundles]
-dags = { path = "dags", team = "house", queue = "q" }   # everybody's
+dags = { path = "dags", shared = ["../rules"], team = "house", queue = "q" }   # everybody's
 [teams]
 house = { environment = "everything" }
 """
@@ -60,7 +60,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, clean_environment: dict[str, 
     for name, text in DAGS.items():
         made.write(f"dags/{name}", text)
     made.write("airflow/plugins/ours.py", f"{RAN}import everyones\n")
-    made.write("CODEOWNERS", "* @company/house\n/dags/sales/ @company/sellers\n")
+    made.write("CODEOWNERS", "\ufeff* @company/house\n/dags/sales/ @company/sellers\n")
     made.ok("lock")
     made.ok("build")
     for name, (_, requires) in WHEELS.items():
@@ -120,7 +120,10 @@ def test_the_table_says_the_same(split: Deployment, tmp_path: Path) -> None:
     assert "no longer finds common" in run.stderr
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("* @x/y\n")
-    named = split.ok("adopt", "split", "everything", "--by", "team", "--codeowners", str(elsewhere))
+    (split.folder / "below").mkdir()
+    by_team = ("adopt", "split", "everything", "--by", "team", "--codeowners")
+    assert split.ok(*by_team, "below/../CODEOWNERS").stdout.splitlines()[1:3] == lines[1:3]
+    named = split.ok(*by_team, str(elsewhere))
     assert named.stdout.splitlines()[1].split()[0] == "unowned"
 
 
@@ -131,8 +134,9 @@ def test_what_is_written_locks_to_todays_versions(split: Deployment) -> None:
     assert "# everybody's" in project
     assert re.search(r'dags = .*team = "house".*environment = "of-dags"', project)
     assert (
-        'of-sales = {path = "dags/sales", environment = "of-sales", team = "house", queue = "q"}' in project
-    )
+        'of-sales = {path = "dags/sales", shared = ["../common", "../../rules"], environment = "of-sales", '
+        'team = "house", queue = "q"}'
+    ) in project
     assert "the bundle dags keeps its folder" in run.stderr
     spec = (split.folder / "environments/of-risk.toml").read_text()
     assert '"frame[excel]==1.5"' in spec
@@ -150,6 +154,20 @@ def test_what_is_written_locks_to_todays_versions(split: Deployment) -> None:
     assert {pin.name for pin in locks["of-sales"]} == {
         *["apache-airflow-core", "base", "everyones", "grid", "report"]
     }
+
+
+def test_one_team_at_a_time(split: Deployment) -> None:
+    early = split.run("adopt", "split", "everything", "--write", "--only", "dags")
+    assert (early.exit_code, "without their packages" in early.stderr) == (2, True)
+    before = (split.folder / "envman.toml").read_text()
+    run = split.ok("adopt", "split", "everything", "--write", "--only", "sales")
+    assert "Next: envman lock sales\n" in run.stdout
+    assert "the bundle dags keeps its folder" in run.stderr
+    (new,) = set((split.folder / "envman.toml").read_text().splitlines()) - set(before.splitlines())
+    assert new.startswith('sales = {path = "dags/sales"')
+    assert not (split.folder / "environments/risk.toml").exists()
+    later = split.ok("adopt", "split", "everything", "--json").json["result"]
+    assert [one["environment"] for one in later["proposals"]] == ["dags", "risk"]
 
 
 def test_nothing_is_written_over_and_nothing_is_half_written(split: Deployment) -> None:
@@ -170,6 +188,12 @@ def test_nothing_is_written_over_and_nothing_is_half_written(split: Deployment) 
     [
         (("nowhere",), 2, "no such environment"),
         (("everything", "--codeowners", "CODEOWNERS"), 2, "is for --by team"),
+        (("everything", "--only", "sales"), 2, "is for --write"),
+        (
+            ("everything", "--write", "--only", "gone"),
+            2,
+            "no such environment is proposed: dags, risk, sales",
+        ),
         (("everything", "--path", "dags"), 2, "is not BUNDLE=FOLDER"),
         (("everything", "--path", "other=dags"), 2, "no bundle of everything is called so"),
         (("everything", "--path", "dags=nowhere"), 2, "there is no such folder"),

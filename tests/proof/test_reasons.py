@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,9 +137,19 @@ def test_an_import_error_is_explained_by_what_it_says() -> None:
     lost, one = sorted(explained(parse(dag()), missing, known), key=lambda found: found.kind)
     assert one.reason == "module"
     assert one.remedy == "Run: envman add env_a 'gone==1.0'"
+    (one,) = explained(parse(), missing, replace(known, own=["gone"]))
+    assert "envman add" not in one.remedy
+    assert "environments/env_a.toml: sources" in one.remedy
     assert lost.reason == "error"
-    (one,) = explained(parse(), missing, Evidence(outside={"gone.part": "/dags/gone/part.py"}))
-    assert "/dags/gone/part.py" in one.why
+    for file, remedy in {
+        "/dags/gone/part.py": 'a = { ..., shared = ["../gone"] }',
+        "/dags/gone/part/__init__.py": 'a = { ..., shared = ["../gone"] }',
+        "/other/gone/part.py": "`sources` in its spec",
+    }.items():
+        known = Evidence(outside={"gone.part": file}, bundle=("a", "/dags/a"))
+        (one,) = explained(parse(), missing, known)
+        assert file in one.why
+        assert remedy in one.remedy
     (one,) = explained(
         parse(), parse(errors=error("FileNotFoundError: [Errno 2] No: '/x/y.sql'")), Evidence()
     )

@@ -118,6 +118,7 @@ def test_a_variables_secret_is_in_no_text_of_a_proof(variable: str, value: str, 
 
 
 def test_a_short_value_is_hidden_as_a_word_alone() -> None:
+    assert Veil({}, {"[core] fernet_key": "pS-3cr3t"}).text("it is pS-3cr3t") == "it is ${[core] fernet_key}"
     veil = Veil({"STAGE": "prod", "N": "1", "SOME_VERSION": "3.3.2", "POSTGRES_DB": "airflow", "ON": "True"})
     assert veil.text("prod products 1 3.3.2") == "${STAGE} products 1 3.3.2"
     assert veil.text("/opt/airflow True") == "/opt/airflow True"

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from envman.deployment.environment_script import InsideError
 from envman.errors import UsageError
-from envman.proof.parsed_file import interpreter_facts
+from envman.proof.bundle_proof import ProofPair, proved_bundle
+from envman.proof.parse_runs import ProofAsk, ProofRun, ProofSide, run_side
+from envman.proof.parsed_file import FileParse, interpreter_facts
 from envman.proof.sides import LiveAirflow, check_live, live_airflow
+from envman.system.processes import Processes
 
 LIVE = LiveAirflow("/opt/airflow/bin/python", {}, {}, "/nowhere")
 
@@ -96,3 +100,31 @@ def test_the_live_interpreter_gets_everything_but_the_database(python: Path, tmp
         "AIRFLOW__CELERY__BROKER_URL": "redis://",
     }
     assert variables["PATH"].startswith(f"{python.parent}:")
+
+
+def test_an_interpreter_that_never_answers_is_ended(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
+    monkeypatch.setattr("envman.proof.parse_runs.PATIENCE", 0.2)
+    side = live_airflow(python, (), {"AIRFLOW_HOME": str(tmp_path)}).side(
+        "b", str(tmp_path), tmp_path / "home"
+    )
+    with pytest.raises(InsideError, match="gave no answer"):
+        run_side(side, ProofAsk(files=()), Processes())
+
+
+def test_files_in_another_bundles_folder_are_proved_there(python: Path, tmp_path: Path) -> None:
+    side = live_airflow(python, (), {"AIRFLOW_HOME": str(tmp_path)}).side(
+        "b", str(tmp_path), tmp_path / "home"
+    )
+    facts = interpreter_facts({"airflow": "3.3.2"}, "")
+    parses = {name: [FileParse()] for name in ("a.py", "sales/b.py", "sales_too/c.py")}
+    old, new = ProofRun(facts, parses={"a.py": [FileParse()]}), ProofRun(facts, parses=parses)
+
+    def never(_side: ProofSide, _ask: ProofAsk) -> ProofRun:
+        raise AssertionError("nothing differs that could be asked again")
+
+    proved = proved_bundle(ProofPair("b", "env_b", "", side, side, inner=("risk", "sales")), old, new, never)
+    assert {one.file: one.verdict for one in proved.files} == {"a.py": "equal", "sales_too/c.py": "differs"}
+    assert proved.inner == ("sales",)

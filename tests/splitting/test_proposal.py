@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import tomllib
 
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.lock.lockfile import Pin
@@ -14,10 +15,10 @@ from envman.splitting.everywhere import configured_code
 from envman.splitting.held_upgrades import demands, held_upgrades
 from envman.splitting.imported_names import UnreadableSourceError, imports_of
 from envman.splitting.module_owners import InstalledDistribution, ModuleIndex, module_of
-from envman.splitting.proposal import ProposedEnvironment, closure
-from envman.splitting.proposed_specs import constraints_text
+from envman.splitting.proposal import ImportedPackage, ProposedEnvironment, closure
+from envman.splitting.proposed_specs import constraints_text, spec_text
 from envman.splitting.read_code import BundleCode, CodeFile, CodeReach
-from envman.splitting.reading import DagDiscovery, read_code
+from envman.splitting.reading import DagDiscovery, behind_plain_modules, read_code, with_shared
 from envman.splitting.split_units import SplitBy, environment_name, split_units
 
 SOURCE = b"""
@@ -325,6 +326,55 @@ def test_folders_are_read_with_archives_links_and_what_is_no_file(tmp_path: Path
     by_expression = read_code("bundle", tmp_path, DagDiscovery(globs=False))
     assert "tests/test_dag.py" in by_expression.dags()
     assert by_expression.unread[0][0] == ".airflowignore"
+
+
+def test_what_a_shared_folder_imports_is_needed_too(tmp_path: Path) -> None:
+    sources = {
+        "a/dag.py": "import common.clean, helpers.x, top  # a dag of airflow\n",
+        "a/top/__init__.py": "",
+        "a/helpers/x.py": "",
+        "common/clean.py": "from common import more  # airflow, dag\n",
+        "common/more.py": "import six\n",
+        "helpers/x.py": "import yaml\n",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    bundle = with_shared(read_code("a", tmp_path / "a"), ["../common", "../helpers", "../gone"])
+    needs = CodeReach(bundle, INDEX).needs(bundle.dags())
+    assert bundle.dags() == ["dag.py"]
+    assert needs.packages == {"six": "common/more.py:1"}  # helpers are the bundle's own
+    assert (needs.missing, sorted(needs.tops)) == ({}, ["helpers", "top"])
+
+
+def test_what_a_source_of_plain_modules_imports_is_needed_too(tmp_path: Path) -> None:
+    """Its metadata names no dependency; a project's does."""
+    for path, text in {
+        "s/six.py": "import yaml, six",
+        "y/a.py": "import twin",
+        "p/setup.py": "import six",
+    }.items():
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text(text)
+    folders = {"six": tmp_path / "s", "yaml": tmp_path / "y", "twin": tmp_path / "p", "gone": tmp_path / "g"}
+    behind = behind_plain_modules(folders, INDEX)
+    assert {name: sorted(packages) for name, packages in behind.items()} == {
+        "six": ["twin", "yaml"],
+        "yaml": ["twin"],
+    }
+    needs = CodeReach(code(dag="import six"), INDEX, behind=behind).needs(["dag.py"])
+    assert needs.packages["yaml"] == "six.py:1"
+
+
+def test_a_source_is_taken_over_where_it_is_needed_and_pinned_nowhere() -> None:
+    imported = (ImportedPackage("rules", "0+c1", (), "dag.py:1"), ImportedPackage("six", "1", (), "dag.py:1"))
+    proposed = ProposedEnvironment(
+        "sales", (), imported, {"rules": "0+c1", "six": "1"}, (), (), (), (), (), ()
+    )
+    old = {"sources": ["../libs/rules", {"path": "../libs/other"}], "dependencies": ["six==1"]}
+    own = {"libs/rules": "rules", "libs/other": "other"}
+    spec = tomllib.loads(spec_text(proposed, "everything", old, lambda _: True, own))
+    assert (spec["sources"], spec["dependencies"]) == (["../libs/rules"], ["six==1"])
 
 
 def test_what_airflows_configuration_names_is_needed_everywhere(tmp_path: Path) -> None:

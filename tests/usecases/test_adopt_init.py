@@ -77,7 +77,7 @@ def test_a_program_that_gives_no_answer_is_a_sentence(tmp_path: Path, text: str,
 
 def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
     python = program(tmp_path, "exec tail -f /dev/null")
-    with pytest.raises(LiveAirflowError, match=r"within 0\.2 s"):
+    with pytest.raises(LiveAirflowError, match=r"it has 0\.2 s"):
         ask_live_airflow(Processes(), python, {"PATH": os.defpath}, [], patience=0.2)
 
 
@@ -231,7 +231,8 @@ logging_config_class = my_logs.CONFIG
 [dag_processor]
 dag_bundle_config_list = [
     {{"name": "dags", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}},
-    {{"name": "git", "classpath": "a.b.Git", "kwargs": {{"repo_url": "https://me:hidden-token@host/r", "n": 1}}}}]
+    {{"name": "git", "classpath": "a.b.Git", "kwargs": {{"repo_url": "https://me:hidden-token@host/r", "n": 1, "of": [{{"aws_KEY": "hidden"}}]}}}},
+    5]
 """
 
 
@@ -283,6 +284,7 @@ def test_a_live_airflow_is_read_and_not_changed(tmp_path: Path, live: Path) -> N
     units.mkdir()
     (tmp_path / "airflow.env").write_text(
         f"# variables\nAIRFLOW_HOME={tmp_path}/home\nAIRFLOW__CORE__FERNET_KEY='hidden in a variable'\n"
+        "WAREHOUSE=hidden\nTZ=UTC\n"
     )
     for name in ("scheduler", "dag-processor", "triggerer", "api-server"):
         (units / f"airflow-{name}.service").write_text(
@@ -307,6 +309,8 @@ def test_a_live_airflow_is_read_and_not_changed(tmp_path: Path, live: Path) -> N
     for word in ("common (2 files)", "old.zip", "link.py", "broken.py", "p.py", "airflow_local_settings.py"):
         assert word in told
     assert "my_logs.CONFIG" in told
+    assert "Units set WAREHOUSE: " in told
+    assert "has an entry that is no bundle with a name: mend it" in told
     assert "of packages: frame-two==1.5" in told
     assert outcome.providers == ("frame-two==1.5",)
     assert outcome.found["requirements"] == [f"{tmp_path}/home/requirements.txt"]
