@@ -125,6 +125,7 @@ class GenerationBuilder:
             self._report(_said_by_uv(name, line))
 
         from envman.build.installation import Installation  # what an unchanged environment does not need
+        from envman.build.own_builds import own_names
         from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
 
         options = SourceOptions(
@@ -134,6 +135,7 @@ class GenerationBuilder:
             variables=plan.environment.build_variables,
             hidden=self._hidden(),
             sandbox_required=tools.sandbox_required,
+            own=own_names(plan.environment, tools.project) | {pin.name for pin in plan.own},
         )
         with_sources = SourceTools(tools.processes, tools.uv, tools.machine, self._report, self._held)
         folder = environment.folder / layout.SOURCES

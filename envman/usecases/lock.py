@@ -21,7 +21,7 @@ from envman.lock.lock_state import (
     check_locks,
     read_lock_text,
 )
-from envman.lock.lockfile import Lock, Pin, parse_lock, parse_pins, pins_text, render, versions
+from envman.lock.lockfile import Lock, parse_lock, parse_pins, pins_text, render, versions
 from envman.lock.platforms import lowest_python
 from envman.lock.signatures import signature_file
 from envman.lock.source_only import SourceOnly, source_only
@@ -109,7 +109,7 @@ def lock(
             changes=package_changes(versions(old.pins), versions(pins)),
             seconds=time.monotonic() - started,
             source_only=without_wheel,
-            dev_packages=_lock_dev(resolution, pins, options.upgrade),
+            dev_packages=_lock_dev(resolution, inputs, new, options.upgrade),
         )
         report(Event(name, Stage.DONE, _summary(outcome)))
         return outcome
@@ -236,6 +236,10 @@ def _own_wheels(
             what, remedy = f"{source.path} is its source", "Take the override out."
             problems.append(Problem(f"override of '{name}'", what, remedy))
         found[name] = wheel
+    for wheel in found.values():  # whose names only their builds have told
+        if asked := {one.partition("==")[0] for one in wheel.built_with} & found.keys():
+            what = f"its build took '{min(asked)}', a source, from an index"
+            problems.append(Problem(wheel.source.path, what, "Take that out of what its build asks for."))
     if problems:
         raise LockError(
             Problem(f"environment '{inputs.environment}': {p.where}", p.what, p.remedy) for p in problems
@@ -285,9 +289,11 @@ def _building(resolution: LockResolution) -> tuple[SourceOptions, SourceTools]:
     return building_of(workspace, environment, resolution.uv, resolution.report, resolution.sandbox_required)
 
 
-def _lock_dev(resolution: LockResolution, pins: tuple[Pin, ...], upgrade: Upgrade) -> int:
-    """Lock the dev overlay over the environment's pins, unless its lock is up to date; returns the number of
+def _lock_dev(resolution: LockResolution, of_lock: Inputs, lock: Lock, upgrade: Upgrade) -> int:
+    """Lock the dev overlay over the environment's lock, unless its own is up to date; returns the number of
     packages that it adds. The lock of one that is no longer declared is removed.
+
+    No index is asked for the project's own sources here either: a tool may need one of them.
     """
     workspace, environment = resolution.workspace, resolution.environment
     path = workspace.files.directory / environment.dev_lock_file
@@ -299,17 +305,19 @@ def _lock_dev(resolution: LockResolution, pins: tuple[Pin, ...], upgrade: Upgrad
     except LockError:
         text = ""
     old = _there(text, environment)
-    inputs = dev_inputs(environment, pins)
+    inputs = dev_inputs(environment, lock.pins)
     if old.inputs == inputs.digests() and not upgrade:
         return len(old.pins)
     try:
-        text = resolved_text(resolution, inputs, pins_text(old.pins), upgrade)
+        with ExitStack() as stack:
+            own = _own_wheels(resolution, of_lock, lock, stack)
+            text = _text(resolution, inputs, (pins_text(old.pins), upgrade), own, stack)
         resolved = parse_pins(text, "dev", environment.name)
     except UnsatisfiableError as error:
         what = f"does not fit what {environment.lock_file} holds: {error.problems[0].what}"
         remedy = "Ask for other versions in [dev], or upgrade the environment: envman lock -P PACKAGE"
         raise UnsatisfiableError(Problem(f"{environment.file}: dev.dependencies", what, remedy)) from None
-    new = lacking(resolved, pins)
+    new = lacking(resolved, lock.pins)
     write_atomic(path, render(Lock(environment.name, inputs.digests(), new), environment.file))
     return len(new)
 

@@ -128,6 +128,7 @@ def main(arguments):
     print(sys.prefix, os.environ["AIRFLOW_HOME"], os.getcwd(), arguments, sys.path[-1], sys.stdin.isatty())
     assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD" not in os.environ
     assert "AIRFLOW__SECRETS__BACKEND" not in os.environ
+    __import__("common.who")  # which the bundle shares
     pathlib.Path(os.environ["AIRFLOW_HOME"], "left").touch()
     sys.stdout.flush()
     if arguments == ["wait"]:
@@ -141,7 +142,9 @@ def tested(project: Deployment, tmp_path: Path) -> Deployment:
     """A bundle with tests, and what stands for pytest: it tells how it was called."""
     make_wheel(tmp_path / "wheels", "pytest", "1.0", files={"pytest/__init__.py": STAND_IN})
     text = (project.folder / "envman.toml").read_text()
-    text = text.replace('{ environment = "env_a" }', '{ environment = "env_a", path = "dags" }')
+    of_a = '{ environment = "env_a", path = "dags", shared = ["../common"] }'
+    text = text.replace('{ environment = "env_a" }', of_a)
+    project.write("common/who.py", "")
     project.write("envman.toml", text)
     project.write("dags/tests/test_it.py", "")
     spec = project.folder / "environments/env_a.toml"
