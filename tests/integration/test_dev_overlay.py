@@ -150,6 +150,7 @@ def tested(project: Deployment, tmp_path: Path) -> Deployment:
     spec = project.folder / "environments/env_a.toml"
     spec.write_text(spec.read_text().replace('"tool", ', '"pytest", '))
     project.ok("lock", "env_a")
+    project.ok("publish")
     project.environment |= {
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD": "cat /etc/password",
         "AIRFLOW__SECRETS__BACKEND": "vault",
