@@ -31,6 +31,7 @@ from envman.store.inventory import (
     Inventory,
     altered_since_packed,
     claimed,
+    contested,
     differences,
     replaced,
     take_inventory,
@@ -185,6 +186,9 @@ class GenerationBuilder:
         overridden = {canonicalize_name(Requirement(text).name) for text in plan.environment.overrides}
         if wrong := conflicts(packages, plan.interpreter.marker_environment(), overridden):
             raise BuildError(_conflict_problem(plan, wrong))
+        own = {f"{pin.name.replace('-', '_')}-{pin.version}" for pin in plan.own}
+        if own and (twice := contested(environment.folder, own)):
+            raise BuildError(_contested_problem(plan, twice))
         inventory = take_inventory(environment.folder, self._tools.bytecode.digests)
         if altered := altered_since_packed(environment.folder, inventory):
             raise BuildError(_altered_problem(altered))
@@ -324,6 +328,11 @@ def _altered_problem(altered: list[str]) -> Problem:
         "They came so from uv's cache, which somebody wrote to: uv cache clean PACKAGE, then build again."
     )
     return Problem("uv pip sync", what, remedy)
+
+
+def _contested_problem(plan: Plan, twice: list[str]) -> Problem:
+    what = f"files of its sources come from another package, too: {'; '.join(twice[:10])}"
+    return Problem(f"environment '{plan.environment.name}'", what, "Rename one of them, or take one out.")
 
 
 def _set_problem(plan: Plan, installed: Mapping[str, str]) -> Problem:

@@ -229,6 +229,23 @@ def test_two_of_one_name_and_an_override_are_refused(owner: Deployment) -> None:
     assert "override of 'own'" in refused.stderr
 
 
+def test_a_file_that_another_package_brings_too_is_refused(owner: Deployment) -> None:
+    """Else chance would say which one stands there, and each build of the lock another thing."""
+    owner.write("libs/own/tables.py", "T = 1\n")
+    owner.write("libs/own/same.py", "")
+    owner.write("libs/other/tables.py", "T = 2\n")
+    owner.write("libs/other/same.py", "")
+    owner.write("libs/other/grid/__init__.py", "G = 2\n")
+    spec(owner, "libs/own", "libs/other", dependencies=("grid",))
+    owner.ok("lock")
+    refused = owner.run("build")
+    assert refused.exit_code == 6
+    assert "site-packages/tables.py by other-0+c" in refused.stderr
+    assert "site-packages/grid/__init__.py by grid-" in refused.stderr
+    assert "same.py" not in refused.stderr
+    assert not (owner.root / "env_a").exists()
+
+
 def test_what_a_build_gives_another_time_is_compared_with_the_lock(owner: Deployment) -> None:
     told = "def files():\n    import os\n    return {'own/__init__.py': os.environ.get('SAYS', 'nothing')}\n"
     project(owner, "libs/own", backend=told)
