@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from envman.lock.lock_state import (
     check_locks,
     read_lock_text,
 )
-from envman.lock.lockfile import Lock, parse_lock, parse_pins, pins_text, render, versions
+from envman.lock.lockfile import Lock, Pin, parse_lock, parse_pins, pins_text, render, versions
 from envman.lock.platforms import lowest_python
 from envman.lock.signatures import signature_file
 from envman.lock.source_only import SourceOnly, source_only
@@ -142,19 +142,22 @@ def check_by_resolving(
         lock = parse_lock(text, environment.lock_file, name)
         pins = lock.pins
         inputs = with_fetched(workspace.inputs(environment), _fetched)
+        file, asks = environment.lock_file, environment.file
         if lock.inputs == inputs.digests():
             resolution = LockResolution(workspace, environment, uv, report, sandbox_required=True)
             resolved, _ = _resolved(resolution, inputs, lock, Upgrade(), believed=False)
             wrong = list(unfounded(pins, resolved.pins))
+            if not wrong and environment.dev:
+                file, asks = environment.dev_lock_file, f"[dev] of {environment.file}"
+                wrong = list(_unfounded_of_dev(resolution, inputs, lock))
         else:
             wrong = ["what a constraints URL leads to was changed"]
         report(Event(name, Stage.DONE, f"{len(pins)} packages"))
         if not wrong:
             return state
-        what = f"is not what resolving {environment.file} gives: {'; '.join(wrong[:_SHOWN])}"
-        remedy = f"Find out who changed it; remove it, and run: envman lock {name}"
-        problem = Problem(environment.lock_file, what, remedy)
-        return LockState(name, environment.lock_file, LockStatus.EDITED, problem)
+        what = f"is not what resolving {asks} gives: {'; '.join(wrong[:_SHOWN])}"
+        problem = Problem(file, what, f"Find out who changed it; remove it, and run: envman lock {name}")
+        return LockState(name, file, LockStatus.EDITED, problem)
 
     return side_by_side(environments, work, options.jobs, report)
 
@@ -190,8 +193,7 @@ def _resolved(
     with ExitStack() as stack:
         own = _own_wheels(resolution, inputs, old if not upgrade.everything else None, stack)
         kept = [pin for pin in old.pins if pin.name not in own]
-        bare = (f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in kept)
-        previous = pins_text(kept) if believed else "".join(bare)
+        previous = pins_text(kept) if believed else _bare(kept)
         text = _text(resolution, inputs, (previous, upgrade), own, stack)
     pins = parse_pins(text, f"what uv resolved for '{name}'", name)
     for wheel in own.values():
@@ -203,6 +205,11 @@ def _resolved(
         return lock, ()
     files = uv.files_of(lock.indexed(), inputs.requires_python)
     return lock, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
+
+
+def _bare(pins: Iterable[Pin]) -> str:
+    """Pins without the hashes that somebody says they have."""
+    return "".join(f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins)
 
 
 def _own_wheels(
@@ -309,17 +316,39 @@ def _lock_dev(resolution: LockResolution, of_lock: Inputs, lock: Lock, upgrade: 
     if old.inputs == inputs.digests() and not upgrade:
         return len(old.pins)
     try:
-        with ExitStack() as stack:
-            own = _own_wheels(resolution, of_lock, lock, stack)
-            text = _text(resolution, inputs, (pins_text(old.pins), upgrade), own, stack)
-        resolved = parse_pins(text, "dev", environment.name)
+        new = _resolved_of_dev(resolution, of_lock, lock, (pins_text(old.pins), upgrade))
     except UnsatisfiableError as error:
         what = f"does not fit what {environment.lock_file} holds: {error.problems[0].what}"
         remedy = "Ask for other versions in [dev], or upgrade the environment: envman lock -P PACKAGE"
         raise UnsatisfiableError(Problem(f"{environment.file}: dev.dependencies", what, remedy)) from None
-    new = lacking(resolved, lock.pins)
     write_atomic(path, render(Lock(environment.name, inputs.digests(), new), environment.file))
     return len(new)
+
+
+def _resolved_of_dev(
+    resolution: LockResolution, of_lock: Inputs, lock: Lock, kept: tuple[str, Upgrade]
+) -> tuple[Pin, ...]:
+    """The pins of the dev overlay that lies over a lock."""
+    environment = resolution.environment
+    with ExitStack() as stack:
+        own = _own_wheels(resolution, of_lock, lock, stack)
+        text = _text(resolution, dev_inputs(environment, lock.pins), kept, own, stack)
+    return lacking(parse_pins(text, "dev", environment.name), lock.pins)
+
+
+def _unfounded_of_dev(resolution: LockResolution, of_lock: Inputs, lock: Lock) -> Iterator[str]:
+    """What the lock of the dev overlay holds that resolving does not give; nothing of one that is out of
+    date, or can't be read: that is told anyway.
+    """
+    environment = resolution.environment
+    try:
+        text = read_dev_lock(resolution.workspace, environment)
+        there = parse_lock(text, environment.dev_lock_file, environment.name)
+    except LockError:
+        return
+    if there.inputs == dev_inputs(environment, lock.pins).digests():
+        kept = _bare(there.pins), Upgrade()
+        yield from unfounded(there.pins, _resolved_of_dev(resolution, of_lock, lock, kept))
 
 
 def _there(text: str, environment: Environment) -> Lock:

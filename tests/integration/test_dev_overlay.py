@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from envman.lock.lockfile import parse_lock, render
 from tests.conftest import Deployment, in_python
 from tests.wheels import make_wheel
 
@@ -87,6 +89,20 @@ def test_what_changed_is_named_and_nothing_is_built_of_it(project: Deployment) -
     assert not (project.folder / "environments/env_a.dev-lock").exists()
     none = project.run("run", "--bundle", "bundle_a", "--dev", "true")
     assert "declares no dev dependencies" in none.stderr
+
+
+def test_a_dev_lock_that_was_edited_by_hand_is_told(project: Deployment, tmp_path: Path) -> None:
+    project.ok("lock", "env_a")
+    project.ok("lock", "env_a", "--check", "--resolve")
+    file = "environments/env_a.dev-lock"
+    lock = parse_lock((project.folder / file).read_text(), file, "env_a")
+    evil = replace(lock.pins[0], name="only-new", version="1.0")
+    project.write(file, render(replace(lock, pins=(*lock.pins, evil)), "environments/env_a.toml"))
+    project.ok("lock", "env_a", "--check")
+    told = project.run("lock", "env_a", "--check", "--resolve")
+    assert told.exit_code == 4
+    what = f"{file}: is not what resolving [dev] of environments/env_a.toml gives: only-new==1.0 is not what"
+    assert what in told.stderr
 
 
 def test_it_goes_with_its_generation(project: Deployment) -> None:
