@@ -58,7 +58,7 @@ def main(words: list[str]) -> NoReturn:
 
 def _test(request: TestsRequest) -> NoReturn:
     pytest = importlib.import_module("pytest")  # the overlay's, or the environment's
-    share(request["shared"])
+    share(request["shared"], request["path"])
     sys.path.append(request["path"])  # as the Dag processor does
     sys.argv[:] = ["pytest", *request["arguments"]]
     sys.exit(pytest.main(request["arguments"]))

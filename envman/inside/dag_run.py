@@ -96,7 +96,7 @@ def _run(request: DagRunRequest) -> DagRunReport:
     from airflow.dag_processing.dagbag import DagBag
 
     folder = Path(request["path"])
-    bundle_code.share(request["shared"])
+    bundle_code.share(request["shared"], str(folder))
     sys.path.append(str(folder))  # as the Dag processor does
     bag = DagBag(folder, bundle_path=folder, bundle_name=request["bundle"])
     dag = bag.dags.get(request["dag"])
