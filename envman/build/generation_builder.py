@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ from envman.store.inventory import (
 from envman.store.manifest import Manifest, list_digest
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
-from envman.system.files import remove_tree, sync_file_system, write_atomic
+from envman.system.files import remove_tree, strangers_folder, sync_file_system, write_atomic
 from envman.system.processes import Processes
 from envman.uv.indexes import places_of_files
 from envman.uv.known_packages import LocalWheel
@@ -139,15 +140,10 @@ class GenerationBuilder:
             own=own_names(plan.environment, tools.project) | {pin.name for pin in plan.own},
         )
         with_sources = SourceTools(tools.processes, tools.uv, tools.machine, self._report, self._held)
-        folder = environment.folder / layout.SOURCES
-        folder.mkdir()
-        folder.chmod(0o755)
-        try:
+        with folder_for_builds(environment.folder / layout.SOURCES) as folder:
             builds = SourceBuilds(folder, options, with_sources)
             own = self._own_wheels(plan, builds) if plan.own else {}
             Installation(plan, environment, folder, tools.uv, self._held, said).run(builds, own)
-        finally:
-            remove_tree(folder)
         (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
 
     def _own_wheels(self, plan: Plan, builds: SourceBuilds) -> Mapping[Pin, LocalWheel]:
@@ -271,6 +267,24 @@ class GenerationBuilder:
             root = self._store.root
             remedy = f"is on another file system than {root}; UV_LINK_MODE=copy says that this is known"
             self._report(Event(name, Stage.LISTING, f"{what} {remedy}", warning=True))
+
+
+@contextmanager
+def folder_for_builds(folder: Path) -> Iterator[Path]:
+    """A folder that builds from source work below, gone when the context ends: this one, unless root builds
+    and its other users can't get there, as below /root or with umask 077. Builds would run as root else.
+    """
+    if os.geteuid() == 0 and not all(above.stat().st_mode & stat.S_IXOTH for above in folder.parents):
+        with strangers_folder("envman-sources-") as elsewhere:
+            elsewhere.chmod(0o755)
+            yield elsewhere
+        return
+    folder.mkdir()
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
 
 
 def _changes(folder: Path, inventory: Inventory) -> list[str]:
