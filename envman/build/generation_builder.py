@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,7 @@ from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
 from envman.system.files import remove_tree, strangers_folder, sync_file_system, write_atomic
 from envman.system.processes import Processes
+from envman.system.sandbox import PROGRAM as BUBBLEWRAP
 from envman.uv.indexes import places_of_files
 from envman.uv.known_packages import LocalWheel
 from envman.uv.messages import as_warning
@@ -272,9 +274,11 @@ class GenerationBuilder:
 @contextmanager
 def folder_for_builds(folder: Path) -> Iterator[Path]:
     """A folder that builds from source work below, gone when the context ends: this one, unless root builds
-    and its other users can't get there, as below /root or with umask 077. Builds would run as root else.
+    without bubblewrap where other users can't get to, as below /root or with umask 077: builds would run as
+    root there.
     """
-    if os.geteuid() == 0 and not all(above.stat().st_mode & stat.S_IXOTH for above in folder.parents):
+    alone = os.geteuid() == 0 and shutil.which(BUBBLEWRAP) is None
+    if alone and not all(above.stat().st_mode & stat.S_IXOTH for above in folder.parents):
         with strangers_folder("envman-sources-") as elsewhere:
             elsewhere.chmod(0o755)
             yield elsewhere

@@ -6,11 +6,15 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from envman.build.generation_builder import folder_for_builds
 
 
-def test_root_builds_where_other_users_can_get_there(tmp_path: Path) -> None:
+def test_root_builds_where_other_users_can_get_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox shows it to them wherever it is; here there is none."""
     tmp_path.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with folder_for_builds(tmp_path / "sources") as folder:
         is_there = folder == tmp_path / "sources"
         assert is_there == (os.geteuid() != 0)
