@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from envman.store.inventory import (
     Inventory,
     altered_since_packed,
     claimed,
+    contested,
     differences,
     replaced,
     take_inventory,
@@ -38,8 +41,9 @@ from envman.store.inventory import (
 from envman.store.manifest import Manifest, list_digest
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
-from envman.system.files import remove_tree, sync_file_system, write_atomic
+from envman.system.files import remove_tree, strangers_folder, sync_file_system, write_atomic
 from envman.system.processes import Processes
+from envman.system.sandbox import PROGRAM as BUBBLEWRAP
 from envman.uv.indexes import places_of_files
 from envman.uv.known_packages import LocalWheel
 from envman.uv.messages import as_warning
@@ -125,6 +129,7 @@ class GenerationBuilder:
             self._report(_said_by_uv(name, line))
 
         from envman.build.installation import Installation  # what an unchanged environment does not need
+        from envman.build.own_builds import own_names
         from envman.build.source_builds import SourceBuilds, SourceOptions, SourceTools
 
         options = SourceOptions(
@@ -134,17 +139,13 @@ class GenerationBuilder:
             variables=plan.environment.build_variables,
             hidden=self._hidden(),
             sandbox_required=tools.sandbox_required,
+            own=own_names(plan.environment, tools.project) | {pin.name for pin in plan.own},
         )
         with_sources = SourceTools(tools.processes, tools.uv, tools.machine, self._report, self._held)
-        folder = environment.folder / layout.SOURCES
-        folder.mkdir()
-        folder.chmod(0o755)
-        try:
+        with folder_for_builds(environment.folder / layout.SOURCES) as folder:
             builds = SourceBuilds(folder, options, with_sources)
             own = self._own_wheels(plan, builds) if plan.own else {}
             Installation(plan, environment, folder, tools.uv, self._held, said).run(builds, own)
-        finally:
-            remove_tree(folder)
         (environment.folder / ".lock").unlink(missing_ok=True)  # uv's own, of no use in what nobody changes
 
     def _own_wheels(self, plan: Plan, builds: SourceBuilds) -> Mapping[Pin, LocalWheel]:
@@ -183,6 +184,9 @@ class GenerationBuilder:
         overridden = {canonicalize_name(Requirement(text).name) for text in plan.environment.overrides}
         if wrong := conflicts(packages, plan.interpreter.marker_environment(), overridden):
             raise BuildError(_conflict_problem(plan, wrong))
+        own = {f"{pin.name.replace('-', '_')}-{pin.version}" for pin in plan.own}
+        if own and (twice := contested(environment.folder, own)):
+            raise BuildError(_contested_problem(plan, twice))
         inventory = take_inventory(environment.folder, self._tools.bytecode.digests)
         if altered := altered_since_packed(environment.folder, inventory):
             raise BuildError(_altered_problem(altered))
@@ -267,6 +271,26 @@ class GenerationBuilder:
             self._report(Event(name, Stage.LISTING, f"{what} {remedy}", warning=True))
 
 
+@contextmanager
+def folder_for_builds(folder: Path) -> Iterator[Path]:
+    """A folder that builds from source work below, gone when the context ends: this one, unless root builds
+    without bubblewrap where other users can't get to, as below /root or with umask 077: builds would run as
+    root there.
+    """
+    alone = os.geteuid() == 0 and shutil.which(BUBBLEWRAP) is None
+    if alone and not all(above.stat().st_mode & stat.S_IXOTH for above in folder.parents):
+        with strangers_folder("envman-sources-") as elsewhere:
+            elsewhere.chmod(0o755)
+            yield elsewhere
+        return
+    folder.mkdir()
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
+
+
 def _changes(folder: Path, inventory: Inventory) -> list[str]:
     """What is no longer as it was packed, although it has the time that it had."""
     found = take_inventory(folder, Digests())
@@ -322,6 +346,11 @@ def _altered_problem(altered: list[str]) -> Problem:
         "They came so from uv's cache, which somebody wrote to: uv cache clean PACKAGE, then build again."
     )
     return Problem("uv pip sync", what, remedy)
+
+
+def _contested_problem(plan: Plan, twice: list[str]) -> Problem:
+    what = f"files of its sources come from another package, too: {'; '.join(twice[:10])}"
+    return Problem(f"environment '{plan.environment.name}'", what, "Rename one of them, or take one out.")
 
 
 def _set_problem(plan: Plan, installed: Mapping[str, str]) -> Problem:

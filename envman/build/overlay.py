@@ -29,7 +29,7 @@ from envman.store.folder import Store
 from envman.store.manifest import Manifest, options_digest
 from envman.system.digests import Digests
 from envman.system.events import Event, Report, Stage
-from envman.system.files import write_atomic
+from envman.system.files import sync_file_system, write_atomic
 from envman.system.side_by_side import default_jobs
 from envman.uv.runner import Source, Uv
 
@@ -165,5 +165,6 @@ def _build(wanted: _Wanted, folder: Path, builder: GenerationBuilder) -> None:
             theirs = below / ours.relative_to(folder)
             lines = f"{theirs}\nimport site; site.addsitedir({str(theirs)!r})\n{_NO_BYTECODE}\n"
             (ours / PTH).write_text(lines, encoding="utf-8")
+        sync_file_system(folder)  # as for a generation: what the mark stands for outlives a power cut
         said = {"generation": wanted.manifest.generation, "packages": dict(sorted(plan.packages.items()))}
         write_atomic(folder / layout.OVERLAY_MARK, f"{json.dumps(said)}\n")

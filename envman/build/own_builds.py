@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from envman.build.machine import ThisMachine
 from envman.build.source_builds import SourceOptions, SourceTools
+from envman.spec.load import ProjectFiles
+from envman.spec.own_code import own_sources
 from envman.spec.project import Environment
 from envman.spec.workspace import Workspace
 from envman.store.manifest import BaseInterpreter
 from envman.system.events import Report
 from envman.uv.indexes import places_of_files
 from envman.uv.runner import Uv
+
+
+def own_names(environment: Environment, directory: str) -> frozenset[str]:
+    """The names of an environment's own sources, as far as they are stated; its project is in a folder."""
+    if not environment.sources:
+        return frozenset()
+    found, _ = own_sources(environment.sources, ProjectFiles(Path(directory)))
+    return frozenset(source.name for source in found if source.name)
 
 
 def building_of(
@@ -38,5 +49,6 @@ def building_of(
         variables=environment.build_variables,
         hidden=(*hidden, *places_of_files(os.environ, source.config)),
         sandbox_required=sandbox_required,
+        own=own_names(environment, project.directory),
     )
     return options, SourceTools(workspace.processes, uv, machine, report)

@@ -8,6 +8,7 @@ installed before any of it runs. Downloading and unpacking runs no code.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,9 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+from packaging.requirements import Requirement
 from packaging.tags import Tag
+from packaging.utils import canonicalize_name
 
 from envman.build.built_wheel import check_wheel, copy_wheel, names_of_result, read_result
 from envman.build.machine import Machine
@@ -41,7 +44,7 @@ from envman.lock.wheel_tags import interpreter_tags
 from envman.spec.inputs import digest
 from envman.store.manifest import BaseInterpreter
 from envman.system.events import Event, Report, Stage
-from envman.system.files import strangers_folder
+from envman.system.files import let_all_read, strangers_folder
 from envman.system.processes import Processes
 from envman.uv.runner import Uv
 
@@ -70,7 +73,8 @@ class SourceOptions:
 
     `network` are the packages (normalized names, PEP 503) whose builds have the builder's network,
     `variables` what all builds get; `hidden` are folders that are not there for them. `sandbox_required`:
-    nothing is built outside of one.
+    nothing is built outside of one. `own` are the names of code of one's own, as far as they are known: no
+    index is asked for them.
     """
 
     environment: str
@@ -79,6 +83,7 @@ class SourceOptions:
     variables: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     sandbox_required: bool = False
+    own: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -331,7 +336,9 @@ class SourceBuilds:
 
     def _environment(self, bench: _Bench, wanted: tuple[str, ...]) -> VirtualEnvironment:
         """A virtual environment with what builds ask for, never with more; several builds may share it."""
-        package, key = bench.package, (wanted, bench.constraints)
+        package, key, own = bench.package, (wanted, bench.constraints), self._options.own
+        if asked := sorted({canonicalize_name(Requirement(one).name) for one in wanted} & own):
+            raise UnfitError(f"its build asks for {asked[0]!r}, a source, and no index is asked for that")
         if key not in self._environments:
             folder = self._new_folder(self._folder, "requires")
             made = VirtualEnvironment(folder)
@@ -341,13 +348,15 @@ class SourceBuilds:
             if wanted:
                 try:
                     constraints = (*settings.constraints, *bench.constraints)
-                    tools.uv.install_requirements(wanted, constraints, made.python, tools.held)
+                    tools.uv.install_requirements(wanted, constraints, own, made.python, tools.held)
                 except BuildError as error:
                     problems = [
                         Problem(f"{package}: {one.where}", one.what, one.remedy) for one in error.problems
                     ]
                     raise BuildError(problems) from None
             copy_script(folder / _SCRIPT)
+            if os.geteuid() == 0:  # builds are nobody's
+                let_all_read(folder)
             self._environments[key] = made
         return self._environments[key]
 

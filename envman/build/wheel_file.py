@@ -6,8 +6,10 @@ What a backend packs depends on more than its contents: on zlib, the umask, the 
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import io
+import os
 import posixpath
 import stat
 import zipfile
@@ -20,6 +22,7 @@ from packaging.utils import canonicalize_name
 
 from envman.build.source_archive import UnfitError
 from envman.spec.source_tree import SourceTree
+from envman.system.beneath import open_beneath
 
 _TIME = (1980, 1, 2, 0, 0, 0)
 _WHEEL = "Wheel-Version: 1.0\nGenerator: envman\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -86,12 +89,13 @@ def write_module_wheel(folder: Path, tree: SourceTree, named: tuple[str, str, st
         raise UnfitError("it has no module, and no package with one")
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     texts = {f"{info}/METADATA": metadata, f"{info}/WHEEL": _WHEEL}
-    record = [f"{one.path},{_hash(one)}" for one in modules]
     further = [_text(path, text) for path, text in texts.items()]
-    record += [f"{one.path},{_hash(one)}" for one in further]
-    lines = "".join(f"{line}\n" for line in [*record, f"{info}/RECORD,,"])
+    record = io.StringIO()
+    rows = csv.writer(record, lineterminator="\n")  # a name may have a comma
+    rows.writerows((one.path, *_hash_and_size(one)) for one in (*modules, *further))
+    rows.writerow((f"{info}/RECORD", "", ""))
     file = target / f"{info.removesuffix('.dist-info')}-py3-none-any.whl"
-    _write(file, [*modules, *further, _text(f"{info}/RECORD", lines)])
+    _write(file, [*modules, *further, _text(f"{info}/RECORD", record.getvalue())])
     return file
 
 
@@ -109,21 +113,21 @@ def _modules(folder: Path, tree: SourceTree, base: str) -> Iterator[_Entry]:
         place = folder / path
         if one.target and place.is_dir():
             raise UnfitError(f"{path} is a link to a folder, which plain modules can't have")
-        yield _Entry(posixpath.join(base, path) if package else path, one.executable, _opener(place))
+        yield _Entry(posixpath.join(base, path) if package else path, one.executable, _opener(folder, path))
 
 
-def _opener(place: Path) -> Callable[[], IO[bytes]]:
-    return lambda: place.open("rb")
+def _opener(folder: Path, path: str) -> Callable[[], IO[bytes]]:
+    return lambda: os.fdopen(open_beneath(str(folder), path), "rb")  # no link leads out
 
 
 def _text(path: str, text: str) -> _Entry:
     return _Entry(path, False, lambda: io.BytesIO(text.encode()))
 
 
-def _hash(entry: _Entry) -> str:
+def _hash_and_size(entry: _Entry) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     with entry.opened() as content:
         while block := content.read(1 << 20):
             digest.update(block)
             size += len(block)
-    return f"sha256={base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()},{size}"
+    return f"sha256={base64.urlsafe_b64encode(digest.digest()).rstrip(b'=').decode()}", size

@@ -16,7 +16,7 @@ from envman.errors import EnvmanError, Problem
 from envman.launch.airflow_configuration import LOCAL_BUNDLE, VARIABLE
 from envman.store import layout
 from envman.store.folder import Store
-from envman.system.files import write_atomic
+from envman.system.files import sync_file_system, write_atomic
 from envman.system.processes import Processes
 
 _DROPPED = (
@@ -86,6 +86,7 @@ def make_database(
                     with store.being_made_in(folder):
                         folder.mkdir()
                         _migrate(python, folder / FILE, variables, processes)
+                        sync_file_system(folder)
                         write_atomic(folder / layout.OVERLAY_MARK, "{}\n")
         shutil.copyfile(folder / FILE, home / FILE)
     except InsideError:

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 
 class SharedFolders:
-    """Finds folders by their names, relative to what comes onto the path from now on."""
+    """Finds folders by their names, relative to the bundle's own, or to what comes onto the path from now on
+    where that is not known yet.
+    """
 
-    def __init__(self, places: Iterable[str]) -> None:
+    def __init__(self, places: Iterable[str], bundle: str = "") -> None:
         self._places = {os.path.basename(place): place for place in places}
+        self._bundle = bundle
         self._before = set(sys.path)
 
     def find_spec(
@@ -33,8 +36,9 @@ class SharedFolders:
         """The package that a folder is; None for all others, and where the folder is not there."""
         if path is not None or name not in self._places:
             return None
-        for entry in sys.path:
-            if entry not in self._before and os.path.isdir(entry):
+        new = (entry for entry in sys.path if entry not in self._before)
+        for entry in [self._bundle] if self._bundle else new:
+            if os.path.isdir(entry):
                 folder = os.path.normpath(os.path.join(os.path.realpath(entry), self._places[name]))
                 if os.path.isdir(folder):
                     return package(name, folder)
@@ -51,11 +55,11 @@ def package(name: str, folder: str) -> ModuleSpec | None:
     return spec
 
 
-def share(places: Iterable[str]) -> None:
-    """Have a bundle's shared folders found in this process."""
+def share(places: Iterable[str], bundle: str = "") -> None:
+    """Have a bundle's shared folders found in this process; `bundle` is its own folder, where it is known."""
     found = list(places)
     if found:
-        sys.meta_path.append(SharedFolders(found))
+        sys.meta_path.append(SharedFolders(found, bundle))
 
 
 def hidden(places: Iterable[str]) -> dict[str, str]:

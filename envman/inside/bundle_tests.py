@@ -16,6 +16,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from envman.inside.bundle_code import share
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -56,6 +58,7 @@ def main(words: list[str]) -> NoReturn:
 
 def _test(request: TestsRequest) -> NoReturn:
     pytest = importlib.import_module("pytest")  # the overlay's, or the environment's
+    share(request["shared"], request["path"])
     sys.path.append(request["path"])  # as the Dag processor does
     sys.argv[:] = ["pytest", *request["arguments"]]
     sys.exit(pytest.main(request["arguments"]))

@@ -15,10 +15,11 @@ import re
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envman.inside import masked_output
+from envman.inside import bundle_code, masked_output
 from envman.inside.answer import answer
 
 if TYPE_CHECKING:
@@ -53,7 +54,13 @@ def report(request: DagRunRequest) -> DagRunReport:
         os.environ["AIRFLOW__SECRETS__BACKEND_KWARGS"] = json.dumps(files)
     relay = masked_output.mask(secrets)
     try:
-        return _run(request)
+        found = _run(request)
+        # why files can't be imported is told by their own words
+        errors = {file: masked_output.hidden(text, secrets) for file, text in found["errors"].items()}
+        return {**found, "errors": errors}
+    except Exception:  # it is printed here, as nothing hides secrets in what is printed later
+        traceback.print_exc()
+        raise
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -89,6 +96,7 @@ def _run(request: DagRunRequest) -> DagRunReport:
     from airflow.dag_processing.dagbag import DagBag
 
     folder = Path(request["path"])
+    bundle_code.share(request["shared"], str(folder))
     sys.path.append(str(folder))  # as the Dag processor does
     bag = DagBag(folder, bundle_path=folder, bundle_name=request["bundle"])
     dag = bag.dags.get(request["dag"])

@@ -161,6 +161,12 @@ def _forms(secret: str) -> set[bytes]:
     return found
 
 
+def hidden(text: str, secrets: set[str]) -> str:
+    """A text without secrets: what is told in another way than by printing it."""
+    data = Mask(secrets).masked(text.encode("utf-8", "surrogateescape"), last=True)
+    return data.decode("utf-8", "surrogateescape")
+
+
 def mask(secrets: set[str]) -> int:
     """Have all that is printed from now on go through a process that hides these; returns its process ID.
 

@@ -7,6 +7,7 @@ It is for containers that run one workload: Airflow forks the task from this pro
 
 from __future__ import annotations
 
+import importlib
 import os
 import runpy
 import sys
@@ -19,6 +20,8 @@ def main(words: list[str]) -> None:
     shared, (module, *arguments) = taken_from(words)
     if not getattr(sys.flags, "safe_path", False):  # since Python 3.11
         sys.path.insert(0, os.getcwd())
-    share(shared)
     sys.argv = [module, *arguments]
+    if "." in module:  # as runpy does; what Airflow puts onto the path as it is imported is no bundle's
+        importlib.import_module(module.partition(".")[0])
+    share(shared)
     runpy.run_module(module, run_name="__main__", alter_sys=True)

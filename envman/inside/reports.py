@@ -149,17 +149,23 @@ if TYPE_CHECKING:
         database: DatabaseReport | None
 
     class TestsRequest(TypedDict):
-        """What tests are run: the folder to remove afterwards, the bundle's, and pytest's arguments."""
+        """What tests are run: the folder to remove afterwards, the bundle's with its shared folders, and
+        pytest's arguments.
+        """
 
         home: str
         path: str
+        shared: list[str]
         arguments: list[str]
 
     class DagRunRequest(TypedDict):
-        """Which Dag is run, or one task of it; files with Connections and Variables, None for none."""
+        """Which Dag is run, or one task of it, and the bundle's shared folders; files with Connections and
+        Variables, None for none.
+        """
 
         path: str
         bundle: str
+        shared: list[str]
         dag: str
         task: str | None
         conf: dict[str, object] | None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from envman.errors import LockError, PolicyError, Problem
-from envman.lock.lockfile import parse_header
+from envman.lock.lockfile import LockedSource, parse_header
 from envman.lock.signatures import check_lock, check_project
 from envman.spec.inputs import CORE, changed_inputs
+from envman.spec.own_code import OwnSource
 from envman.spec.project import Environment
 from envman.spec.workspace import Workspace
 
@@ -101,13 +102,26 @@ def _compared(workspace: Workspace, environment: Environment, text: str) -> Lock
             raise LockError(Problem(file, f"is the lock of the environment '{header.environment}'", remedy))
     except LockError as error:
         return LockState(name, file, LockStatus.DAMAGED, error.problems[0])
-    digests = workspace.inputs(environment).digests(fetched=header.inputs)
-    changes = changed_inputs(header.inputs, digests)
+    inputs = workspace.inputs(environment)
+    changes = changed_inputs(header.inputs, inputs.digests(fetched=header.inputs))
+    if not changes and not _are_of(header.sources, inputs.sources.values()):
+        problem = Problem(file, f"its sources are not those of {environment.file}", remedy)
+        return LockState(name, file, LockStatus.DAMAGED, problem)
     if not changes:
         return LockState(name, file, LockStatus.FRESH, pins=header.pins)
     listed = "; ".join(f"{label} {change.value}" for label, change in changes)
     problem = Problem(file, f"does not answer {environment.file}: {listed}", remedy)
     return LockState(name, file, LockStatus.STALE, problem)
+
+
+def _are_of(locked: Iterable[LockedSource], declared: Iterable[OwnSource]) -> bool:
+    """Whether these are the declared sources, by their paths, and by their names where those are stated.
+
+    What a lock has of a source without saying so would be taken from an index.
+    """
+    names = {source.path: source.name for source in declared}
+    found = {source.path: source.name for source in locked}
+    return names.keys() == found.keys() and all(name in {"", found[path]} for path, name in names.items())
 
 
 def check_states(states: Iterable[LockState]) -> None:

@@ -154,8 +154,12 @@ class _Reading:
             self.problems.append(Problem(stated.path, "plain modules have no extras", "Take them out."))
 
     def _add_project(self, stated: OwnSource, project: Mapping[str, Any]) -> None:
-        says = project.get("name")
-        name = canonicalize_name(says) if isinstance(says, str) else ""
+        says, name = project.get("name"), ""
+        try:
+            name = canonicalize_name(says, validate=True) if isinstance(says, str) else ""
+        except InvalidName:  # it would stand in files that uv reads
+            where = f"{stated.path}/{PYPROJECT}: project.name"
+            self.problems.append(Problem(where, f"{says!r} is no name of a package", "Correct it."))
         if name and stated.name not in {"", name}:
             what, remedy = f"its own name is '{name}', not '{stated.name}'", "Take `name` out of the spec."
             self.problems.append(Problem(stated.path, what, remedy))

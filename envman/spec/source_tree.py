@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from pathspec import GitIgnoreSpec
 from envman.errors import Problem, SpecError
 from envman.spec.inputs import digest
 from envman.spec.own_code import IGNORES
-from envman.system.beneath import folder_beneath, open_beneath
+from envman.system.beneath import MOST_LINKS, folder_beneath, open_beneath
 
 MOST_FILES, MOST_BYTES = 20_000, 512 * 2**20
 """A folder with more is hardly code; somebody has named the wrong one."""
@@ -78,7 +79,7 @@ class SourceTree:
     def digest(self) -> str:
         """One digest over all of them: `sha256:` and hexadecimal digits."""
         return digest(
-            f"{'x' if one.executable else '-'} {one.sha256 or f'-> {one.target}'} {one.path}"
+            f"{'x' if one.executable else '-'} {one.sha256 or f'-> {json.dumps(one.target)}'} {one.path}"
             for one in self.files
         )
 
@@ -266,16 +267,36 @@ class _Walk:
         """Raises SpecError for a link that leads, maybe by other links, to nothing that counts."""
         links = {one.path: one.target for one in self.files if one.target}
         there = {one.path for one in self.files if not one.target}
-        there |= {above for path in there for above in _above(path)}
+        there |= {above for one in self.files for above in _above(one.path)}
         for path in links:
-            at, steps = path, 0
-            while (linked := next((one for one in (at, *_above(at)) if one in links), None)) and steps < 40:
-                rest = at.removeprefix(linked)
-                at = posixpath.normpath(posixpath.join(posixpath.dirname(linked), links[linked]) + rest)
-                steps += 1
-            if at not in there or at.startswith("../"):
+            at, is_there = _end(path, links, there)
+            if not is_there:
                 what = f"the link {path} leads to {at}, which does not count or is not there"
                 raise _wrong(self._path, what, "Put the file itself there, or have Git ignore the link.")
+
+
+def _end(path: str, links: Mapping[str, str], there: Collection[str]) -> tuple[str, bool]:
+    """Where a path ends, step by step as the kernel follows it, and whether that is there.
+
+    `..` behind a link is above the folder that the link leads to, not above the link.
+    """
+    at: list[str] = []
+    left, followed = path.split("/"), 0
+    while left:
+        part = left.pop(0)
+        here = "/".join([*at, part])
+        if part == "..":
+            if not at:
+                return "/".join([part, *left]), False
+            at.pop()
+        elif here in links and followed < MOST_LINKS:
+            followed += 1
+            left = [*links[here].split("/"), *left]
+        elif part not in {"", "."}:
+            at.append(part)
+            if here not in there:
+                return "/".join([*at, *left]), False
+    return "/".join(at) or ".", True
 
 
 def _above(path: str) -> Iterator[str]:

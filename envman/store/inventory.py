@@ -13,7 +13,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +111,21 @@ def altered_since_packed(folder: Path, inventory: Inventory) -> list[str]:
         for path, values in digests.items()
         if path in inventory.entries and _as_recorded(inventory.entries[path].digest) not in values
     )
+
+
+def contested(folder: Path, packages: Collection[str]) -> list[str]:
+    """Files that one of these packages brings, and another package with another content: which one stands
+    there is a matter of chance. Packages are named as their folders, such as `own-1.0`.
+    """
+    brought: dict[str, dict[str, str]] = {}
+    for package, path, value in recorded(folder):
+        if value:  # none for what the installer has written
+            brought.setdefault(path, {})[package] = value
+    return [
+        f"{path} by {' and '.join(sorted(by))}"
+        for path, by in sorted(brought.items())
+        if len({*by.values()}) > 1 and not by.keys().isdisjoint(packages)
+    ]
 
 
 def recorded(folder: Path) -> Iterator[tuple[str, str, str]]:

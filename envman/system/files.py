@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -150,6 +151,25 @@ def _open_to_owner(path: Path | str) -> None:
         os.chmod(f"/proc/self/fd/{descriptor}", 0o700)  # noqa: PTH101
     finally:
         os.close(descriptor)
+
+
+def let_all_read(folder: Path) -> None:
+    """Let the machine's other users read a folder with all that is in it, whatever the umask was.
+
+    What is linked from elsewhere, such as uv's cache, is copied: there its rights stay. Raises OSError.
+    """
+    for parent, _, names in os.walk(folder):
+        Path(parent).chmod(0o755)
+        for path in (Path(parent, name) for name in names):
+            status = path.lstat()
+            wanted = stat.S_IMODE(status.st_mode) | (0o555 if status.st_mode & stat.S_IXUSR else 0o444)
+            if not stat.S_ISREG(status.st_mode) or wanted == stat.S_IMODE(status.st_mode):
+                continue
+            if status.st_nlink > 1:
+                copy = path.with_name(f"{path.name}.copy")
+                shutil.copyfile(path, copy)
+                copy.replace(path)
+            path.chmod(wanted)
 
 
 def sync_folder(folder: Path) -> None:

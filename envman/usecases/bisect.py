@@ -137,6 +137,10 @@ def _side(store: Store, environment: Environment, generation: str | None) -> _Si
     if body_digest(lock.pins) != manifest.lock:
         remedy = f"Build it again: envman build {environment.name} --rebuild"
         raise StoreError(Problem(str(file), "is not the lock that the generation was made of", remedy))
+    if lock.sources:
+        what = f"holds code of the project's own: {', '.join(one.name for one in lock.sources)}"
+        remedy = "No index has that, so no set with it can be made. Take it out of `sources`, and build both."
+        raise UsageError(Problem(f"generation '{name}'", what, remedy))
     markers = manifest.interpreter.marker_environment()
     return _Side(manifest, folder, {pin.name: pin for pin in lock.pins if pin.applies(markers)})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -117,6 +117,7 @@ def lock(
             source_only=without_wheel,
             dev_packages=len(dev),
             dev_changes=dev_changes,
+            dev_packages=_lock_dev(resolution, inputs, new, options.upgrade),
         )
         report(Event(name, Stage.DONE, _summary(outcome)))
         return outcome
@@ -163,19 +164,22 @@ def check_by_resolving(
         lock = parse_lock(text, environment.lock_file, name)
         pins = lock.pins
         inputs = with_fetched(workspace.inputs(environment), _fetched)
+        file, asks = environment.lock_file, environment.file
         if lock.inputs == inputs.digests():
             resolution = LockResolution(workspace, environment, uv, report, sandbox_required=True)
             resolved, _ = _resolved(resolution, inputs, lock, Upgrade(), believed=False)
             wrong = list(unfounded(pins, resolved.pins))
+            if not wrong and environment.dev:
+                file, asks = environment.dev_lock_file, f"[dev] of {environment.file}"
+                wrong = list(_unfounded_of_dev(resolution, inputs, lock))
         else:
             wrong = ["what a constraints URL leads to was changed"]
         report(Event(name, Stage.DONE, f"{len(pins)} packages"))
         if not wrong:
             return state
-        what = f"is not what resolving {environment.file} gives: {'; '.join(wrong[:_SHOWN])}"
-        remedy = f"Find out who changed it; remove it, and run: envman lock {name}"
-        problem = Problem(environment.lock_file, what, remedy)
-        return LockState(name, environment.lock_file, LockStatus.EDITED, problem)
+        what = f"is not what resolving {asks} gives: {'; '.join(wrong[:_SHOWN])}"
+        problem = Problem(file, what, f"Find out who changed it; remove it, and run: envman lock {name}")
+        return LockState(name, file, LockStatus.EDITED, problem)
 
     return side_by_side(environments, work, options.jobs, report)
 
@@ -211,8 +215,7 @@ def _resolved(
     with ExitStack() as stack:
         own = _own_wheels(resolution, inputs, old if not upgrade.everything else None, stack)
         kept = [pin for pin in old.pins if pin.name not in own]
-        bare = (f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in kept)
-        previous = pins_text(kept) if believed else "".join(bare)
+        previous = pins_text(kept) if believed else _bare(kept)
         text = _text(resolution, inputs, (previous, upgrade), own, stack)
     pins = parse_pins(text, f"what uv resolved for '{name}'", name)
     for wheel in own.values():
@@ -224,6 +227,11 @@ def _resolved(
         return lock, ()
     files = uv.files_of(lock.indexed(), inputs.requires_python)
     return lock, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
+
+
+def _bare(pins: Iterable[Pin]) -> str:
+    """Pins without the hashes that somebody says they have."""
+    return "".join(f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins)
 
 
 def _own_wheels(
@@ -257,6 +265,10 @@ def _own_wheels(
             what, remedy = f"{source.path} is its source", "Take the override out."
             problems.append(Problem(f"override of '{name}'", what, remedy))
         found[name] = wheel
+    for wheel in found.values():  # whose names only their builds have told
+        if asked := {one.partition("==")[0] for one in wheel.built_with} & found.keys():
+            what = f"its build took '{min(asked)}', a source, from an index"
+            problems.append(Problem(wheel.source.path, what, "Take that out of what its build asks for."))
     if problems:
         raise LockError(
             Problem(f"environment '{inputs.environment}': {p.where}", p.what, p.remedy) for p in problems
@@ -311,6 +323,11 @@ def _lock_dev(
 ) -> tuple[tuple[Pin, ...], tuple[PackageChange, ...]]:
     """Lock the dev overlay over the environment's pins, unless its lock is up to date; returns what it adds,
     and what changed. The lock of one that is no longer declared is removed.
+def _lock_dev(resolution: LockResolution, of_lock: Inputs, lock: Lock, upgrade: Upgrade) -> int:
+    """Lock the dev overlay over the environment's lock, unless its own is up to date; returns the number of
+    packages that it adds. The lock of one that is no longer declared is removed.
+
+    No index is asked for the project's own sources here either: a tool may need one of them.
     """
     workspace, environment = resolution.workspace, resolution.environment
     path = workspace.files.directory / environment.dev_lock_file
@@ -323,18 +340,43 @@ def _lock_dev(
         path.unlink(missing_ok=True)
         return (), package_changes(versions(old.pins), {})
     inputs = dev_inputs(environment, pins)
+    inputs = dev_inputs(environment, lock.pins)
     if old.inputs == inputs.digests() and not upgrade:
         return old.pins, ()
     try:
-        text = resolved_text(resolution, inputs, pins_text(old.pins), upgrade)
-        resolved = parse_pins(text, "dev", environment.name)
+        new = _resolved_of_dev(resolution, of_lock, lock, (pins_text(old.pins), upgrade))
     except UnsatisfiableError as error:
         what = f"does not fit what {environment.lock_file} holds: {error.problems[0].what}"
         remedy = "Ask for other versions in [dev], or upgrade the environment: envman lock -P PACKAGE"
         raise UnsatisfiableError(Problem(f"{environment.file}: dev.dependencies", what, remedy)) from None
-    new = lacking(resolved, pins)
     write_atomic(path, render(Lock(environment.name, inputs.digests(), new), environment.file))
     return new, package_changes(versions(old.pins), versions(new))
+
+
+def _resolved_of_dev(
+    resolution: LockResolution, of_lock: Inputs, lock: Lock, kept: tuple[str, Upgrade]
+) -> tuple[Pin, ...]:
+    """The pins of the dev overlay that lies over a lock."""
+    environment = resolution.environment
+    with ExitStack() as stack:
+        own = _own_wheels(resolution, of_lock, lock, stack)
+        text = _text(resolution, dev_inputs(environment, lock.pins), kept, own, stack)
+    return lacking(parse_pins(text, "dev", environment.name), lock.pins)
+
+
+def _unfounded_of_dev(resolution: LockResolution, of_lock: Inputs, lock: Lock) -> Iterator[str]:
+    """What the lock of the dev overlay holds that resolving does not give; nothing of one that is out of
+    date, or can't be read: that is told anyway.
+    """
+    environment = resolution.environment
+    try:
+        text = read_dev_lock(resolution.workspace, environment)
+        there = parse_lock(text, environment.dev_lock_file, environment.name)
+    except LockError:
+        return
+    if there.inputs == dev_inputs(environment, lock.pins).digests():
+        kept = _bare(there.pins), Upgrade()
+        yield from unfounded(there.pins, _resolved_of_dev(resolution, of_lock, lock, kept))
 
 
 def _there(text: str, environment: Environment) -> Lock:

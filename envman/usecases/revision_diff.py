@@ -114,12 +114,14 @@ def revision_diff(
     if not revision.has_project:
         notes.append(f"there is no envman.toml in this folder in {revision.name}: all of it is new")
     old, unreadable = _old_locks(workspace, revision, notes)
-    changes = compare_locks(old, _new_locks(workspace), unreadable)
+    new = _new_locks(workspace)
+    own = frozenset(one.name for lock in (*old.values(), *new.values()) for one in lock.sources)
+    changes = compare_locks(old, new, unreadable)
     if request.names:
         known = {*(one.environment for one in changes), *(one.before for one in changes)}
         workspace.choose(sorted({*request.names} - known))
         changes = tuple(one for one in changes if {one.environment, one.before} & {*request.names})
-    facts = _known(workspace, changes, request.source, notes, report)
+    facts = _known(workspace, changes, own, _Asking(request.source, notes, report))
     packages = _package_rows(changes, facts)
     dags = None
     if request.dags:
@@ -136,7 +138,9 @@ def revision_diff(
         commit=revision.commit,
         environments=tuple(_environment_row(one, facts) for one in changes),
         packages=packages,
-        vulnerabilities=_vulnerabilities(workspace, packages, request, notes, report),
+        vulnerabilities=_vulnerabilities(
+            workspace, [row for row in packages if row.package not in own], request, notes, report
+        ),
         dags=dags,
         notes=tuple(notes),
     )
@@ -230,15 +234,22 @@ class _Known:
         return None if None in sizes else sum(size or 0 for size in sizes)
 
 
+@dataclass(frozen=True)
+class _Asking:
+    """Where wheels are looked for, what could not be found out, and who is told of the work."""
+
+    source: Source
+    notes: list[str]
+    report: Report
+
+
 def _known(
-    workspace: Workspace,
-    changes: Iterable[EnvironmentChange],
-    source: Source,
-    notes: list[str],
-    report: Report,
+    workspace: Workspace, changes: Iterable[EnvironmentChange], own: frozenset[str], asking: _Asking
 ) -> _Known:
-    """Sizes and licenses of the packages that changed, as this machine installs them."""
-    uv = Uv(workspace.processes, source)
+    """Sizes and licenses of the packages that changed, as this machine installs them; no index is asked for
+    code of one's own.
+    """
+    uv = Uv(workspace.processes, asking.source)
     known = _Known({}, {})
     for one in changes:
         names = {change.package for change in one.packages}
@@ -250,15 +261,17 @@ def _known(
         before, after = ({(pin.name, pin.version) for pin in pins} for pins in sides)
         known.installed[one.environment] = before, after
         for pins in sides:
-            missing = [pin for pin in pins if (pin.name, pin.version) not in known.facts]
+            missing = [
+                pin for pin in pins if pin.name not in own and (pin.name, pin.version) not in known.facts
+            ]
             if missing:
-                report(Event(one.environment, Stage.CHECKING, f"sizes of {len(missing)} packages"))
+                asking.report(Event(one.environment, Stage.CHECKING, f"sizes of {len(missing)} packages"))
                 known.facts.update(package_facts(missing, python, uv))
     wanted = {version for sides in known.installed.values() for side in sides for version in side}
     if unknown := sorted(wanted - known.facts.keys()):
         listed = ", ".join(f"{name} {version}" for name, version in unknown[:_SHOWN])
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-        notes.append(f"sizes and licenses are not known of {listed}{more}: no wheel could be had")
+        asking.notes.append(f"sizes and licenses are not known of {listed}{more}: no wheel could be had")
     return known
 
 

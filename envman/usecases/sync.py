@@ -122,6 +122,8 @@ def _editor_files(folder: Path, link: Path) -> tuple[EditorFile, ...]:
 def _settled(file: Path, wanted: Mapping[str, object]) -> EditorFile:
     """A file of settings, with what it lacks; left alone where that can't be done without a loss."""
     said = json.dumps(dict(wanted))
+    if file.exists() and not file.is_file():
+        return EditorFile(str(file), FileStatus.LEFT, "it is no file", said)
     if file.is_symlink() or file.parent.is_symlink():
         return EditorFile(str(file), FileStatus.LEFT, "it is a link", said)
     try:
@@ -141,6 +143,6 @@ def _settled(file: Path, wanted: Mapping[str, object]) -> EditorFile:
 
 def _text_of(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace")
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     except OSError:
         return ""

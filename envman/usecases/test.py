@@ -171,7 +171,12 @@ def prepared_tests(
             raise
         finally:
             os.close(descriptor)
-    request: TestsRequest = {"home": home, "path": tested.path, "arguments": arguments}
+    request: TestsRequest = {
+        "home": home,
+        "path": tested.path,
+        "shared": snapshot.table.shared(tested.name),
+        "arguments": arguments,
+    }
     folder = overlay.folder if overlay else ""
     words = ["python", RUN, "bundle_tests", json.dumps(request)]
     return words, Addition("test", {**variables, **NO_BYTECODE}, overlay=folder, is_a_test=True)
@@ -207,6 +212,7 @@ def try_dag(
             asked: DagRunRequest = {
                 "path": tested.path,
                 "bundle": tested.name,
+                "shared": snapshot.table.shared(tested.name),
                 "dag": request.dag,
                 "task": request.task,
                 "conf": dict(request.conf) if request.conf is not None else None,

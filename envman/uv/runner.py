@@ -213,17 +213,34 @@ class Uv:
         return build_settings(self.source.config, package)
 
     def install_requirements(
-        self, requirements: Iterable[str], constraints: Iterable[str], python: Path, held: Sequence[int]
+        self,
+        requirements: Iterable[str],
+        constraints: Iterable[str],
+        without: Iterable[str],
+        python: Path,
+        held: Sequence[int],
     ) -> None:
         """Install what a build asks for into an empty virtual environment, wheels alone; raises BuildError.
+
+        Packages that something of it needs and that it is to be `without` are left out, and not looked for.
 
         It has to be empty, as uv starts its interpreter, and with it the `.pth` files that are there.
         """
         command = ["pip", "install", "--requirements", "requirements.txt", "--constraints", "constraints.txt"]
-        command += ["--python", str(python), "--no-build", "--no-compile-bytecode", "--quiet"]
+        command += [
+            "--overrides",
+            "overrides.txt",
+            "--python",
+            str(python),
+            "--no-build",
+            "--no-compile-bytecode",
+            "--quiet",
+        ]
         with self._folder_to_install() as folder:
             _write_lines(folder / "requirements.txt", requirements)
             _write_lines(folder / "constraints.txt", constraints)
+            never = (f"{name} ; python_version < '0'" for name in sorted(without))
+            _write_lines(folder / "overrides.txt", never)
             finished = self._run_without_builds(command, folder, str(python), held)
         if finished.exit_code:
             raise BuildError(Problem("what its build asks for", last_words(finished), remedy_for(finished)))

@@ -65,6 +65,12 @@ def test_a_dag_runs_once_in_its_own_environment_and_database(estate: Deployment,
     for secret in ("hunter2-secret", "tok-123456789"):
         assert secret not in run.stdout + run.stderr
     assert not list(tmp_path.glob("envman-test-*"))
-    unknown = estate.run("test", "bundle_a", "--path", str(tmp_path / "b"), "--dag", "sale")
+    (tmp_path / "b/broken.py").write_text(
+        "from airflow.sdk import BaseHook\nimport airflow\n"
+        "raise RuntimeError(BaseHook.get_connection('warehouse').get_uri())\n"
+    )
+    unknown = estate.run("test", "bundle_a", "--path", str(tmp_path / "b"), "--dag", "sale", *files)
+    assert "broken.py: RuntimeError: ***" in unknown.stderr
+    assert "hunter2-secret" not in unknown.stderr
     assert unknown.exit_code == 2
     assert "Did you mean 'sales'?" in unknown.stderr

@@ -111,12 +111,22 @@ def test_a_module_is_run_with_them_as_python_would_run_it(repository: Path, tmp_
     program = "import json, sys\nsys.path.append(sys.argv[1])\nimport common.who\n"
     program += "print(json.dumps([common.who.WHO, sys.argv, __name__, sys.path[0]]))\n"
     (tmp_path / "work").mkdir()
-    (tmp_path / "work/program.py").write_text(program)
-    words = [sys.executable, RUN, MODULE_WITH_SHARED, "--shared=../common", "program", f"{repository}/dags_a"]
+    # as Airflow does, which puts folders of its own onto the path
+    airflow = "import sys\nsys.path.append('home/config')\n"
+    for path, text in {
+        "home/config/x": "",
+        "home/common/who.py": "WHO = 'no'\n",
+        "near/__init__.py": airflow,
+    }.items():
+        (tmp_path / "work" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "work" / path).write_text(text)
+    (tmp_path / "work/near/program.py").write_text(program)
+    words = [sys.executable, RUN, MODULE_WITH_SHARED, "--shared=../common", "near.program"]
+    words.append(f"{repository}/dags_a")
     plain = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     finished = subprocess.run(
         words, cwd=tmp_path / "work", env=plain, capture_output=True, text=True, check=True
     )
     who, arguments, name, first = json.loads(finished.stdout)
     assert (who, name, first) == ("everybody's", "__main__", str(tmp_path / "work"))
-    assert arguments == [str(tmp_path / "work/program.py"), f"{repository}/dags_a"]
+    assert arguments == [str(tmp_path / "work/near/program.py"), f"{repository}/dags_a"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envman.inside.masked_output import Mask, of_connections, of_variables, read
+from envman.inside.masked_output import Mask, hidden, of_connections, of_variables, read
 from tests.strategies import law
 
 SECRETS = {"hunter2-secret", "tok-123456789", "hunter2", "se\"cr\\et'", "-----KEY-----\nabcdefghijkl\nmnop"}
@@ -35,6 +35,10 @@ def test_it_is_hidden_as_other_languages_write_it() -> None:
     said = mask.masked("|".join(written).encode(), last=True)
     assert said.count(b"***") == 4
     assert b"ss" not in said
+
+
+def test_it_is_hidden_in_what_is_not_printed() -> None:
+    assert hidden("can't connect: hunter2-secret \udc80", SECRETS) == "can't connect: *** \udc80"
 
 
 def test_what_is_secret_is_told_by_names(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from envman.lock.lockfile import parse_lock, render
 from tests.conftest import Deployment, in_python
 from tests.wheels import make_wheel
 
@@ -115,6 +117,18 @@ def test_a_tool_is_added_to_dev_and_nothing_is_left_of_one_that_does_not_fit(pro
     removed = project.ok("remove", "env_a", "only-new", "--dev").stdout
     assert "only-new removed from [dev] of environments/env_a.toml" in removed
     assert "env_a [dev]  only-new  1.0  -" in removed
+def test_a_dev_lock_that_was_edited_by_hand_is_told(project: Deployment, tmp_path: Path) -> None:
+    project.ok("lock", "env_a")
+    project.ok("lock", "env_a", "--check", "--resolve")
+    file = "environments/env_a.dev-lock"
+    lock = parse_lock((project.folder / file).read_text(), file, "env_a")
+    evil = replace(lock.pins[0], name="only-new", version="1.0")
+    project.write(file, render(replace(lock, pins=(*lock.pins, evil)), "environments/env_a.toml"))
+    project.ok("lock", "env_a", "--check")
+    told = project.run("lock", "env_a", "--check", "--resolve")
+    assert told.exit_code == 4
+    what = f"{file}: is not what resolving [dev] of environments/env_a.toml gives: only-new==1.0 is not what"
+    assert what in told.stderr
 
 
 def test_it_goes_with_its_generation(project: Deployment) -> None:
@@ -156,6 +170,7 @@ def main(arguments):
     print(sys.prefix, os.environ["AIRFLOW_HOME"], os.getcwd(), arguments, sys.path[-1], sys.stdin.isatty())
     assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD" not in os.environ
     assert "AIRFLOW__SECRETS__BACKEND" not in os.environ
+    __import__("common.who")  # which the bundle shares
     pathlib.Path(os.environ["AIRFLOW_HOME"], "left").touch()
     sys.stdout.flush()
     if arguments == ["wait"]:
@@ -169,12 +184,15 @@ def tested(project: Deployment, tmp_path: Path) -> Deployment:
     """A bundle with tests, and what stands for pytest: it tells how it was called."""
     make_wheel(tmp_path / "wheels", "pytest", "1.0", files={"pytest/__init__.py": STAND_IN})
     text = (project.folder / "envman.toml").read_text()
-    text = text.replace('{ environment = "env_a" }', '{ environment = "env_a", path = "dags" }')
+    of_a = '{ environment = "env_a", path = "dags", shared = ["../common"] }'
+    text = text.replace('{ environment = "env_a" }', of_a)
+    project.write("common/who.py", "")
     project.write("envman.toml", text)
     project.write("dags/tests/test_it.py", "")
     spec = project.folder / "environments/env_a.toml"
     spec.write_text(spec.read_text().replace('"tool", ', '"pytest", '))
     project.ok("lock", "env_a")
+    project.ok("publish")
     project.environment |= {
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD": "cat /etc/password",
         "AIRFLOW__SECRETS__BACKEND": "vault",

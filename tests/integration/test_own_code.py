@@ -11,11 +11,14 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from envman.lock.lockfile import parse_lock, render
 from tests.conftest import Deployment, in_python
+from tests.integration.test_revision_diff import git
 from tests.integration.test_source_builds import HOSTILE, SECRETS, poisoned
 from tests.sdists import BACKEND, IN_TREE
 from tests.waiting import until
@@ -115,6 +118,51 @@ def test_code_of_ones_own_is_locked_built_and_installed_and_no_index_is_asked_fo
     assert "from source" not in told
 
 
+def test_neither_builds_nor_tools_have_an_index_asked_for_a_source(owner: Deployment, tmp_path: Path) -> None:
+    """Whoever puts a source's name on an index must not be run in a build, nor decide a dev overlay."""
+    others = tmp_path / "others"
+    make_wheel(others, "plugin", "1.0", ["helpers"])  # which a build asks for
+    make_wheel(others, "tester", "1.0", ["own"])
+    project(owner, "libs/own")
+    text = (owner.folder / "libs/own/pyproject.toml").read_text().replace('dependencies = ["grid<2"]\n', "")
+    owner.write("libs/helpers/helpers.py", "H = 7\n")
+    spec(owner, "libs/own", "libs/helpers", more='[dev]\ndependencies = ["tester"]\n')
+    with index() as (address, asked):
+        owner.write("uv.toml", f'find-links = ["{others}"]\n[[index]]\nurl = "{address}"\ndefault = true\n')
+        owner.write("libs/own/pyproject.toml", text.replace("requires = []", 'requires = ["Helpers>1"]'))
+        refused = owner.run("lock")
+        assert refused.exit_code == 6
+        assert "its build asks for 'helpers', a source, and no index is asked for that" in refused.stderr
+        owner.write("libs/own/pyproject.toml", text.replace("requires = []", 'requires = ["plugin"]'))
+        for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "before the locks")):
+            git(owner.folder, *command)
+        owner.ok("lock")
+        owner.ok("build")
+        told = owner.ok("diff", "--git", "HEAD", "--json").json["result"]
+        first = owner.current("env_a")
+        owner.ok("build", "--rebuild")
+        mixed = owner.run("bisect", "env_a", "--good", first, "--", "true")
+    assert {one["package"] for one in told["packages"]} == {"own", "helpers"}
+    assert "holds code of the project's own: helpers, own" in mixed.stderr
+    assert {path.strip("/") for path in asked} == {"plugin", "tester"}
+    dev = (owner.folder / "environments/env_a.dev-lock").read_text().partition("\n\n")[2]
+    assert dev.startswith("tester==1.0 ")
+    assert "own==" not in dev
+
+
+def test_a_lock_whose_sources_were_taken_out_by_hand_is_refused(owner: Deployment) -> None:
+    owner.write("libs/own/own.py", "O = 7\n")
+    spec(owner, "libs/own")
+    owner.ok("lock")
+    lock = parse_lock((owner.folder / LOCK).read_text(), LOCK, "env_a")
+    for sources in ((), tuple(replace(one, path="libs/other") for one in lock.sources)):
+        owner.write(LOCK, render(replace(lock, sources=sources), "environments/env_a.toml"))
+        for command in (("lock", "--check"), ("build",)):
+            refused = owner.run(*command)
+            assert refused.exit_code == 4
+            assert "its sources are not those of environments/env_a.toml" in refused.stderr
+
+
 def test_another_path_and_umask_give_the_same_lock_and_a_change_is_told(
     owner: Deployment, tmp_path: Path
 ) -> None:
@@ -122,18 +170,18 @@ def test_another_path_and_umask_give_the_same_lock_and_a_change_is_told(
     spec(owner, "libs/own")
     owner.ok("lock")
     text = (owner.folder / LOCK).read_text()
-    clone = Deployment(
-        tmp_path / "elsewhere", {**owner.environment, "ENVMAN_CACHE_DIR": str(tmp_path / "c2")}
-    )
+    clone = Deployment(tmp_path / "elsewhere", dict(owner.environment))
     shutil.copytree(owner.folder, clone.folder)
     os.utime(clone.folder / "libs/own/backend.py", (1, 1))
-    (clone.folder / LOCK).unlink()
-    before = os.umask(0o002)
-    try:
-        clone.ok("lock")
-    finally:
-        os.umask(before)
-    assert (clone.folder / LOCK).read_text() == text
+    for umask in (0o002, 0o077):
+        clone.environment["ENVMAN_CACHE_DIR"] = str(tmp_path / f"cache-{umask}")
+        (clone.folder / LOCK).unlink(missing_ok=True)
+        before = os.umask(umask)
+        try:
+            clone.ok("lock")
+        finally:
+            os.umask(before)
+        assert (clone.folder / LOCK).read_text() == text
     clone.ok("build")
     clone.write("libs/own/__pycache__/x.pyc", "")
     clone.ok("lock", "--check")
@@ -179,6 +227,23 @@ def test_two_of_one_name_and_an_override_are_refused(owner: Deployment) -> None:
     assert refused.exit_code == 4
     assert "libs/other and libs/own are both named 'own'" in refused.stderr
     assert "override of 'own'" in refused.stderr
+
+
+def test_a_file_that_another_package_brings_too_is_refused(owner: Deployment) -> None:
+    """Else chance would say which one stands there, and each build of the lock another thing."""
+    owner.write("libs/own/tables.py", "T = 1\n")
+    owner.write("libs/own/same.py", "")
+    owner.write("libs/other/tables.py", "T = 2\n")
+    owner.write("libs/other/same.py", "")
+    owner.write("libs/other/grid/__init__.py", "G = 2\n")
+    spec(owner, "libs/own", "libs/other", dependencies=("grid",))
+    owner.ok("lock")
+    refused = owner.run("build")
+    assert refused.exit_code == 6
+    assert "site-packages/tables.py by other-0+c" in refused.stderr
+    assert "site-packages/grid/__init__.py by grid-" in refused.stderr
+    assert "same.py" not in refused.stderr
+    assert not (owner.root / "env_a").exists()
 
 
 def test_what_a_build_gives_another_time_is_compared_with_the_lock(owner: Deployment) -> None:

@@ -106,6 +106,11 @@ def test_what_nobody_needs_at_run_time_is_left_alone(tmp_path: Path) -> None:
         ),
         ({"a/pyproject.toml": "x"}, "a", "a/pyproject.toml: not valid TOML: "),
         (
+            {"a/pyproject.toml": '[project]\nname = "own\\n--index-url x"\n'},
+            "a",
+            "a/pyproject.toml: project.name: 'own\\n--index-url x' is no name of a package",
+        ),
+        (
             {"a/pyproject.toml": CORE + "[tool.uv]\npackage = false\n"},
             "a",
             "a/pyproject.toml: says that it is no package: tool.uv.package = false",

@@ -108,6 +108,28 @@ def test_a_link_by_way_of_another_is_followed_to_its_end(folder: Path) -> None:
         read_tree(str(folder), "libs/a")
 
 
+def test_a_link_that_leads_out_by_way_of_another_is_refused(folder: Path) -> None:
+    a = folder / "libs/a"
+    write(a / "deep/secret.py", "a decoy, where `..` behind a link is only crossed out")
+    write(folder / "libs/secret.py", "of somebody else")
+    (a / "deep/er").mkdir()
+    (a / "deep/er/up").symlink_to("../../pkg")
+    (a / "l.py").symlink_to("deep/er/up/../../secret.py")
+    assert (a / "l.py").read_text() == "of somebody else"
+    with pytest.raises(SpecError, match=r"the link l\.py leads to \.\./secret\.py"):
+        read_tree(str(folder), "libs/a")
+
+
+def test_links_that_read_alike_have_their_own_digests(folder: Path) -> None:
+    write(folder / "libs/a/x", "")
+    write(folder / "libs/a/x b", "")
+    (folder / "libs/a/b c").symlink_to("x")
+    before = read_tree(str(folder), "libs/a").digest
+    (folder / "libs/a/b c").unlink()
+    (folder / "libs/a/c").symlink_to("x b")
+    assert read_tree(str(folder), "libs/a").digest != before
+
+
 def test_a_pipe_an_odd_name_and_a_flood_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(folder / "libs/a/pipe")
     with pytest.raises(SpecError, match="holds pipe, which is neither a file nor a folder"):

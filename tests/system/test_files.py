@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from envman.errors import EnvmanError
-from envman.system.files import cache_folder, file_problem, is_below, is_gone, write_atomic, write_new
+from envman.system.files import (
+    cache_folder,
+    file_problem,
+    is_below,
+    is_gone,
+    let_all_read,
+    write_atomic,
+    write_new,
+)
 
 
 def test_a_user_without_an_account_and_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +69,18 @@ def test_a_new_file_takes_nothings_place_and_names_itself(tmp_path: Path) -> Non
             write_new(tmp_path / name, "other")
         assert caught.value.filename == str(tmp_path / name)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_all_may_read_a_folder_and_not_what_it_shares_with_others(tmp_path: Path) -> None:
+    cache, folder = tmp_path / "cache", tmp_path / "made"
+    (folder / "bin").mkdir(parents=True, mode=0o700)
+    for name, mode in (("cache", 0o600), ("made/bin/run", 0o700), ("made/own", 0o640)):
+        (tmp_path / name).write_text(name)
+        (tmp_path / name).chmod(mode)
+    (folder / "linked").hardlink_to(cache)
+    (folder / "link").symlink_to(cache)
+    let_all_read(folder)
+    modes = {one.name: oct(one.lstat().st_mode & 0o777) for one in folder.rglob("*") if not one.is_symlink()}
+    assert modes == {"bin": "0o755", "run": "0o755", "own": "0o644", "linked": "0o644"}
+    assert (oct(cache.stat().st_mode & 0o777), cache.stat().st_nlink) == ("0o600", 1)
+    assert (folder / "linked").read_text() == "cache"
