@@ -29,7 +29,7 @@ from envman.splitting.written_files import write_new_files
 from envman.system.events import Event, Report, Stage, silent
 from envman.system.side_by_side import side_by_side
 from envman.usecases.add_remove import alone
-from envman.usecases.lock import LockResolution, resolved_text
+from envman.usecases.resolving import LockResolution, resolved_text
 from envman.uv.runner import Source, Upgrade, Uv
 
 WORK = "group"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from envman.errors import LockError, Problem, UnsatisfiableError, UsageError
 from envman.lock.changes import PackageChange, package_changes, unfounded
-from envman.lock.dev_lock import dev_inputs, lacking, read_dev_lock
+from envman.lock.dev_lock import dev_inputs, read_dev_lock
 from envman.lock.lock_state import (
     LockState,
     LockStatus,
@@ -22,25 +20,18 @@ from envman.lock.lock_state import (
     read_lock_text,
 )
 from envman.lock.lockfile import Lock, Pin, parse_lock, parse_pins, pins_text, render, versions
-from envman.lock.platforms import lowest_python
 from envman.lock.signatures import signature_file
-from envman.lock.source_only import SourceOnly, source_only
+from envman.lock.source_only import SourceOnly
 from envman.spec.inputs import Inputs
 from envman.spec.load import with_fetched
-from envman.spec.own_code import twice_problem
 from envman.spec.project import Environment
 from envman.spec.requirement_text import parse_requirement
 from envman.spec.workspace import Workspace
 from envman.system.events import Event, Report, Stage
 from envman.system.files import write_atomic
 from envman.system.side_by_side import Outcomes, side_by_side
-from envman.uv.known_packages import LocalWheel
-from envman.uv.runner import Source, SourceNeededError, Upgrade, Uv
-
-if TYPE_CHECKING:
-    from envman.build.own_wheels import OwnWheel
-    from envman.build.source_builds import SourceOptions, SourceTools
-    from envman.build.source_metadata import SourceMetadata
+from envman.usecases.resolving import LockResolution, bare, resolved_dev, resolved_lock
+from envman.uv.runner import Source, Upgrade, Uv
 
 
 @dataclass(frozen=True)
@@ -98,13 +89,13 @@ def lock(
         without_wheel: tuple[SourceOnly, ...] = ()
         resolution = LockResolution(workspace, environment, uv, report, workspace.project.sandbox_required)
         if resolved:
-            new, without_wheel = _resolved(resolution, inputs, old, options.upgrade)
+            new, without_wheel = resolved_lock(resolution, inputs, old, options.upgrade)
         pins = new.pins
         rendered = render(new, environment.file)
         if rendered != text:
             write_atomic(workspace.lock_path(environment), rendered)
             (workspace.files.directory / signature_file(environment.lock_file)).unlink(missing_ok=True)
-        dev, dev_changes = _lock_dev(resolution, pins, options.upgrade)
+        dev, dev_changes = _lock_dev(resolution, inputs, new, options.upgrade)
         known.update(pin.name for pin in (*old.pins, *pins, *dev))
         outcome = LockOutcome(
             environment=name,
@@ -117,7 +108,6 @@ def lock(
             source_only=without_wheel,
             dev_packages=len(dev),
             dev_changes=dev_changes,
-            dev_packages=_lock_dev(resolution, inputs, new, options.upgrade),
         )
         report(Event(name, Stage.DONE, _summary(outcome)))
         return outcome
@@ -167,7 +157,7 @@ def check_by_resolving(
         file, asks = environment.lock_file, environment.file
         if lock.inputs == inputs.digests():
             resolution = LockResolution(workspace, environment, uv, report, sandbox_required=True)
-            resolved, _ = _resolved(resolution, inputs, lock, Upgrade(), believed=False)
+            resolved, _ = resolved_lock(resolution, inputs, lock, Upgrade(), believed=False)
             wrong = list(unfounded(pins, resolved.pins))
             if not wrong and environment.dev:
                 file, asks = environment.dev_lock_file, f"[dev] of {environment.file}"
@@ -193,139 +183,11 @@ def _fetched(url: str) -> str:
     return fetch_text(url)
 
 
-@dataclass(frozen=True)
-class LockResolution:
-    """Whose requirements are resolved, by what, and whether sources run in a sandbox only."""
-
-    workspace: Workspace
-    environment: Environment
-    uv: Uv
-    report: Report
-    sandbox_required: bool
-
-
-def _resolved(
-    resolution: LockResolution, inputs: Inputs, old: Lock, upgrade: Upgrade, believed: bool = True
-) -> tuple[Lock, tuple[SourceOnly, ...]]:
-    """The lock, whose versions are those of the old one as far as they fit, and the pins that have no wheel.
-
-    Of an old one that is not believed no hash is taken over, and no wheel is looked for.
-    """
-    uv, name = resolution.uv, inputs.environment
-    with ExitStack() as stack:
-        own = _own_wheels(resolution, inputs, old if not upgrade.everything else None, stack)
-        kept = [pin for pin in old.pins if pin.name not in own]
-        previous = pins_text(kept) if believed else _bare(kept)
-        text = _text(resolution, inputs, (previous, upgrade), own, stack)
-    pins = parse_pins(text, f"what uv resolved for '{name}'", name)
-    for wheel in own.values():
-        if any(pin.name == wheel.pin.name and pin.hashes != wheel.pin.hashes for pin in pins):
-            what = f"'{wheel.pin.name}' is not taken from {wheel.source.path}"
-            raise LockError(Problem(f"environment '{name}'", what, "Report this, with uv's version."))
-    lock = Lock(name, inputs.digests(), pins, tuple(sorted(wheel.locked for wheel in own.values())))
-    if not believed:
-        return lock, ()
-    files = uv.files_of(lock.indexed(), inputs.requires_python)
-    return lock, source_only(files, inputs.platforms, lowest_python(inputs.requires_python))
-
-
-def _bare(pins: Iterable[Pin]) -> str:
-    """Pins without the hashes that somebody says they have."""
-    return "".join(f"{pin.name}=={pin.version}{pin.marker and f' ; {pin.marker}'}\n" for pin in pins)
-
-
-def _own_wheels(
-    resolution: LockResolution, inputs: Inputs, old: Lock | None, stack: ExitStack
-) -> dict[str, OwnWheel]:
-    """The wheels of the project's own sources, by name; raises LockError for two of one name, or a name that
-    an override would take from an index.
-    """
-    if not inputs.sources:
-        return {}
-    from envman.build.own_wheels import OwnWheels  # which no other environment needs
-    from envman.build.source_metadata import source_builds
-
-    builds = stack.enter_context(source_builds(*_building(resolution)))
-    wheels = OwnWheels(resolution.workspace.project.directory, builds)
-    known = {one.path: one for one in old.sources} if old else {}
-    found: dict[str, OwnWheel] = {}
-    problems: list[Problem] = []
-    overridden = {canonicalize_name(Requirement(text).name) for text in inputs.overrides}
-    for label, source in inputs.sources.items():
-        same = old is not None and old.inputs.get(label) == inputs.digests()[label]
-        locked = known.get(source.path) if same else None
-        wheel = wheels.for_lock(source, inputs.trees[source.path], locked)
-        name = wheel.pin.name
-        resolution.report(
-            Event(inputs.environment, Stage.RESOLVING, f"{name} {wheel.pin.version} from {source.path}")
-        )
-        if name in found:
-            problems.append(twice_problem(name, (source.path, found[name].source.path)))
-        if name in overridden:
-            what, remedy = f"{source.path} is its source", "Take the override out."
-            problems.append(Problem(f"override of '{name}'", what, remedy))
-        found[name] = wheel
-    for wheel in found.values():  # whose names only their builds have told
-        if asked := {one.partition("==")[0] for one in wheel.built_with} & found.keys():
-            what = f"its build took '{min(asked)}', a source, from an index"
-            problems.append(Problem(wheel.source.path, what, "Take that out of what its build asks for."))
-    if problems:
-        raise LockError(
-            Problem(f"environment '{inputs.environment}': {p.where}", p.what, p.remedy) for p in problems
-        )
-    return found
-
-
-def _text(
-    resolution: LockResolution,
-    inputs: Inputs,
-    kept: tuple[str, Upgrade],
-    own: Mapping[str, OwnWheel],
-    stack: ExitStack,
-) -> str:
-    """What uv resolves, which is told what it would have to build sources for, one after the other."""
-    reader: SourceMetadata | None = None
-    wheels = [
-        LocalWheel(one.pin.name, one.pin.version, str(one.wheel.path), one.wheel.sha256, one.source.extras)
-        for one in own.values()
-    ]
-    while True:
-        try:
-            return resolution.uv.resolve(inputs, *kept, reader.known if reader else (), wheels)
-        except SourceNeededError as needed:
-            reader = reader or stack.enter_context(_reader(resolution, inputs))
-            reader.read(needed.package, needed.version)
-
-
-def resolved_text(resolution: LockResolution, inputs: Inputs, previous: str, upgrade: Upgrade) -> str:
-    """What uv resolves of requirements alone, without sources of the project's own."""
-    with ExitStack() as stack:
-        return _text(resolution, inputs, (previous, upgrade), {}, stack)
-
-
-def _reader(resolution: LockResolution, inputs: Inputs) -> AbstractContextManager[SourceMetadata]:
-    """What reads the metadata of sources; raises BuildError where no interpreter fits the environment."""
-    from envman.build.source_metadata import source_metadata  # which only a source needs
-
-    return source_metadata(*_building(resolution), inputs.requires_python)
-
-
-def _building(resolution: LockResolution) -> tuple[SourceOptions, SourceTools]:
-    """For whom sources are built, and what with; raises BuildError where no interpreter fits."""
-    from envman.build.own_builds import building_of
-
-    workspace, environment = resolution.workspace, resolution.environment
-    return building_of(workspace, environment, resolution.uv, resolution.report, resolution.sandbox_required)
-
-
 def _lock_dev(
-    resolution: LockResolution, pins: tuple[Pin, ...], upgrade: Upgrade
+    resolution: LockResolution, of_lock: Inputs, lock: Lock, upgrade: Upgrade
 ) -> tuple[tuple[Pin, ...], tuple[PackageChange, ...]]:
-    """Lock the dev overlay over the environment's pins, unless its lock is up to date; returns what it adds,
+    """Lock the dev overlay over the environment's lock, unless its own is up to date; returns what it adds,
     and what changed. The lock of one that is no longer declared is removed.
-def _lock_dev(resolution: LockResolution, of_lock: Inputs, lock: Lock, upgrade: Upgrade) -> int:
-    """Lock the dev overlay over the environment's lock, unless its own is up to date; returns the number of
-    packages that it adds. The lock of one that is no longer declared is removed.
 
     No index is asked for the project's own sources here either: a tool may need one of them.
     """
@@ -339,29 +201,17 @@ def _lock_dev(resolution: LockResolution, of_lock: Inputs, lock: Lock, upgrade: 
     if not environment.dev:
         path.unlink(missing_ok=True)
         return (), package_changes(versions(old.pins), {})
-    inputs = dev_inputs(environment, pins)
     inputs = dev_inputs(environment, lock.pins)
     if old.inputs == inputs.digests() and not upgrade:
         return old.pins, ()
     try:
-        new = _resolved_of_dev(resolution, of_lock, lock, (pins_text(old.pins), upgrade))
+        new = resolved_dev(resolution, of_lock, lock, (pins_text(old.pins), upgrade))
     except UnsatisfiableError as error:
         what = f"does not fit what {environment.lock_file} holds: {error.problems[0].what}"
         remedy = "Ask for other versions in [dev], or upgrade the environment: envman lock -P PACKAGE"
         raise UnsatisfiableError(Problem(f"{environment.file}: dev.dependencies", what, remedy)) from None
     write_atomic(path, render(Lock(environment.name, inputs.digests(), new), environment.file))
     return new, package_changes(versions(old.pins), versions(new))
-
-
-def _resolved_of_dev(
-    resolution: LockResolution, of_lock: Inputs, lock: Lock, kept: tuple[str, Upgrade]
-) -> tuple[Pin, ...]:
-    """The pins of the dev overlay that lies over a lock."""
-    environment = resolution.environment
-    with ExitStack() as stack:
-        own = _own_wheels(resolution, of_lock, lock, stack)
-        text = _text(resolution, dev_inputs(environment, lock.pins), kept, own, stack)
-    return lacking(parse_pins(text, "dev", environment.name), lock.pins)
 
 
 def _unfounded_of_dev(resolution: LockResolution, of_lock: Inputs, lock: Lock) -> Iterator[str]:
@@ -375,8 +225,8 @@ def _unfounded_of_dev(resolution: LockResolution, of_lock: Inputs, lock: Lock) -
     except LockError:
         return
     if there.inputs == dev_inputs(environment, lock.pins).digests():
-        kept = _bare(there.pins), Upgrade()
-        yield from unfounded(there.pins, _resolved_of_dev(resolution, of_lock, lock, kept))
+        kept = bare(there.pins), Upgrade()
+        yield from unfounded(there.pins, resolved_dev(resolution, of_lock, lock, kept))
 
 
 def _there(text: str, environment: Environment) -> Lock:

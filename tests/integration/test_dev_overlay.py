@@ -117,6 +117,8 @@ def test_a_tool_is_added_to_dev_and_nothing_is_left_of_one_that_does_not_fit(pro
     removed = project.ok("remove", "env_a", "only-new", "--dev").stdout
     assert "only-new removed from [dev] of environments/env_a.toml" in removed
     assert "env_a [dev]  only-new  1.0  -" in removed
+
+
 def test_a_dev_lock_that_was_edited_by_hand_is_told(project: Deployment, tmp_path: Path) -> None:
     project.ok("lock", "env_a")
     project.ok("lock", "env_a", "--check", "--resolve")
