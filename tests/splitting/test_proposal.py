@@ -4,7 +4,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from envman.launch.airflow_configuration import AirflowConfiguration
 from envman.lock.lockfile import Pin
@@ -28,6 +27,11 @@ from e import f, g
 from . import h
 from ..i import j
 from k import *
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 if condition:
     import l
 def late():

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 
 from envman.adoption.live_probe import OPTIONS, LiveAirflowError, ask_live_airflow
 from envman.adoption.start_files import WantedStarts
@@ -21,6 +20,11 @@ from envman.spec.workspace import open_workspace
 from envman.system.processes import Processes
 from envman.usecases.adopt_init import AdoptOutcome, AdoptRequest, adopt_init
 from tests.adoption.answers import answer, bundle, distribution
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 CORE = distribution("apache-airflow-core", "3.3.2")
 NO_STARTS = WantedStarts((), (), ())
