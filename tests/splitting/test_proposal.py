@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import zipfile
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from envman.splitting.read_code import BundleCode, CodeFile, CodeReach
 from envman.splitting.reading import DagDiscovery, behind_plain_modules, read_code, with_shared
 from envman.splitting.split_units import SplitBy, environment_name, split_units
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 SOURCE = b"""
 from __future__ import annotations
 import a.b, c as d
@@ -27,11 +33,6 @@ from e import f, g
 from . import h
 from ..i import j
 from k import *
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 if condition:
     import l
 def late():
