@@ -21,8 +21,8 @@ from tests.e2e.services import redis
 pytestmark = pytest.mark.registry
 
 CELERY = "celery"
-WAYS = [*BOTH_WAYS, CELERY]
-"""LocalExecutor with fork servers and without, and a Celery worker with them."""
+WAYS = [*(BOTH_WAYS if os.environ.get("ENVMAN_E2E_ALL") else ["warm"]), CELERY]
+"""LocalExecutor with fork servers (and without, where all is asked for), and a Celery worker with them."""
 
 by_letter = pytest.mark.parametrize("letter", LETTERS)
 
@@ -169,12 +169,17 @@ def test_a_tasks_log_has_its_output(kinds: Kinds, letter: str) -> None:
     assert "a-pass-word" not in kinds.airflow.log(f"plain_{letter}", kinds.runs[f"plain_{letter}"], "same")
 
 
+def first_line(airflow: AirflowDeployment, dag: str, run: str) -> dict[str, str]:
+    """The first line of the log of its task `where`, behind the log's sources."""
+    path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/where/logs/1?full_content=true"
+    lines = airflow.api("GET", path)["content"]
+    return dict(lines[[line["event"] for line in lines].index("::endgroup::") + 1])
+
+
 @by_letter
 def test_a_tasks_log_says_first_in_what_it_runs(kinds: Kinds, estate: Estate, letter: str, way: str) -> None:
     airflow, dag = kinds.airflow, f"plain_{letter}"
-    path = f"/api/v2/dags/{dag}/dagRuns/{kinds.runs[dag]}/taskInstances/where/logs/1?full_content=true"
-    lines = airflow.api("GET", path)["content"]
-    first = lines[[line["event"] for line in lines].index("::endgroup::") + 1]
+    first = first_line(airflow, dag, kinds.runs[dag])
     manifest = json.loads((estate.root / f"env_{letter}" / "envman.json").read_text())
     assert first["event"] == f"Runs in the environment env_{letter}"
     said = {key: first[key] for key in ("bundle", "generation", "lock", "start", "host")}
@@ -340,3 +345,18 @@ def test_run_as_user_runs_as_that_user_in_the_bundles_interpreter(kinds: Kinds, 
 def test_a_tasks_memory_is_closed_to_its_neighbours(kinds: Kinds) -> None:
     """PR_SET_DUMPABLE is off, as in stock Airflow; replacing the interpreter had turned it on again."""
     assert kinds.value("plain_a", "where")["dumpable"] == 0
+
+
+@by_letter
+def test_where_no_server_is_wanted_each_task_has_an_interpreter(
+    kinds: Kinds, estate: Estate, letter: str
+) -> None:
+    text = (estate.root / ".state/table").read_text()
+    publish(estate.root, with_records(text, f"warm\tenv_{letter}\tfalse"))
+    try:
+        run = kinds.airflow.trigger(f"plain_{letter}")
+        assert kinds.airflow.finished(f"plain_{letter}", run) == "success"
+    finally:
+        publish(estate.root, text)
+    assert first_line(kinds.airflow, f"plain_{letter}", run)["start"] == "cold"
+    assert in_its_own(letter, kinds.airflow.xcom(f"plain_{letter}", run, "where"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests.e2e.kinds import envman
 
 pytestmark = pytest.mark.registry
 
-WAYS = BOTH_WAYS
+WAYS = BOTH_WAYS if os.environ.get("ENVMAN_E2E_ALL") else ["warm"]
 
 TABLES = {
     "serialized": "select dag_id, data from serialized_dag order by dag_id",
