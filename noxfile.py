@@ -24,7 +24,7 @@ nox.needs_version = ">=2026.2"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 QUICK = ["lint", "unit", "package", "limits", "docs"]
-nox.options.sessions = [*QUICK, "machine", "real", "images", "airflow", "kubernetes", "chaos"]
+nox.options.sessions = [*QUICK, "machine", "real", "images", "airflow", "chaos"]
 
 CI = bool(os.environ.get("CI"))
 nox.options.error_on_missing_interpreters = CI
@@ -153,7 +153,7 @@ def airflow(session: nox.Session) -> None:
 
 @nox.session
 def kubernetes(session: nox.Session) -> None:
-    """KubernetesExecutor, with a cluster of the tests whose pods podman runs."""
+    """KubernetesExecutor, with a cluster of the tests whose pods podman runs; on request."""
     _provide(session, "kubernetes")
     _install(session, "test", "kubernetes")
     _pytest(session, "--lane=kubernetes", *session.posargs)  # one process: one estate, one node

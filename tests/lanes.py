@@ -28,6 +28,9 @@ AIRFLOW_NEEDS = (
     *("unshare", "mount", "setpriv", "sudo", "initdb", "redis-server", "ssh-keygen", "git"),
 )
 
+ON_REQUEST = frozenset({"kubernetes"})
+"""Lanes that are not part of the default run: see CONTRIBUTING.md."""
+
 LANES = {
     # no network, no root, no other Python than the one that runs them, less than a second each
     "unit": Lane(
