@@ -151,9 +151,7 @@ def test_a_group_of_tests_runs_in_one_process(tmp_path: Path) -> None:
     assert {path.stem for path in tmp_path.glob("gw*")} in ({"gw0"}, {"gw1"})
 
 
-@pytest.mark.parametrize(
-    ("file", "wide"), [("executors", "celery|cold|warm"), ("hostile", "a user|one user")]
-)
+@pytest.mark.parametrize(("file", "wide"), [("executors", "celery|warm"), ("hostile", "a user|one user")])
 def test_tests_with_one_deployment_stand_together(file: str, wide: str) -> None:
     """Else a deployment that takes minutes is made again for each change."""
     words = ["-m", "pytest", "--collect-only", "--quiet", "--lane=airflow", f"tests/e2e/test_{file}.py"]
