@@ -374,9 +374,9 @@ server.start()
 def test_two_components_that_start_the_same_server_at_once_make_one(component: Component) -> None:
     server = component.server()
     project = str(Path(__file__).parents[2])
-    words = [sys.executable, "-c", START, project, str(component.modules), str(component.root)]
+    command = [sys.executable, "-c", START, project, str(component.modules), str(component.root)]
     processes = [
-        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
     ]
     for process in processes:
         assert process.stdout is not None
@@ -385,8 +385,9 @@ def test_two_components_that_start_the_same_server_at_once_make_one(component: C
         process.communicate("now\n", timeout=LIMIT)
         assert process.returncode == 0
     child, _ = component.fork(server, code="heard()")
-    started = f"\0{RUN}\0{FORK_SERVER}\0"
-    mine = {pid for pid in children_of(os.getpid()) if started in Path(f"/proc/{pid}/cmdline").read_text()}
+    started, own = f"\0{RUN}\0{FORK_SERVER}\0", str(component.root)  # one of an earlier test may be ending
+    words = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children_of(os.getpid())}
+    mine = {pid for pid, text in words.items() if started in text and own in text}
     assert mine == {server_of(child)}
 
 
