@@ -66,7 +66,7 @@ def test_a_dag_runs_once_in_its_own_environment_and_database(estate: Deployment,
         assert secret not in run.stdout + run.stderr
     assert not list(tmp_path.glob("envman-test-*"))
     (tmp_path / "b/broken.py").write_text(
-        "from airflow.sdk import BaseHook\nimport airflow\n"
+        "from airflow.sdk import DAG, BaseHook\n"
         "raise RuntimeError(BaseHook.get_connection('warehouse').get_uri())\n"
     )
     unknown = estate.run("test", "bundle_a", "--path", str(tmp_path / "b"), "--dag", "sale", *files)
