@@ -14,6 +14,7 @@ from envman.cli.options import (
     JsonOption,
     ProjectOption,
     RootOption,
+    TimeoutOption,
     root_folder,
     workspace_if_any,
 )
@@ -50,12 +51,7 @@ def adopt_prove_command(
             metavar="DIR", help="The live Airflow's Dag folder. Default: as its configuration says."
         ),
     ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            min=0.1, metavar="SECONDS", help="Seconds for each file. Default: Airflow's own limits."
-        ),
-    ] = None,
+    timeout: TimeoutOption = None,
     report: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Write a report: FILE.html or FILE.json. Several times."),

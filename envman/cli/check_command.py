@@ -14,6 +14,7 @@ from envman.cli.options import (
     JsonOption,
     ProjectOption,
     RootOption,
+    TimeoutOption,
     root_folder,
     workspace_if_any,
 )
@@ -41,12 +42,7 @@ def check_command(
             autocompletion=complete_environment,
         ),
     ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            min=0.1, metavar="SECONDS", help="Seconds for each file. Default: Airflow's own limits."
-        ),
-    ] = None,
+    timeout: TimeoutOption = None,
     project: ProjectOption = None,
     root: RootOption = None,
     as_json: JsonOption = False,

@@ -63,6 +63,10 @@ RootOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON object to standard output.")]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(min=0.1, metavar="SECONDS", help="Seconds for each file. Default: Airflow's own limits."),
+]
 JobsOption = Annotated[
     int | None,
     typer.Option("--jobs", "-j", min=1, metavar="N", help="Environments at once. Default: processors."),

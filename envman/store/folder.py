@@ -280,6 +280,14 @@ class Store:
             remedy = f"Find out who wrote it, and remove it: envman unhold {environment}"
             raise StoreError(Problem(str(path), f"is not a hold: {error}", remedy)) from None
 
+    def held(self, environment: str) -> tuple[Hold, Manifest] | None:
+        """The hold that keeps an environment in its current generation, and that one's manifest; None where
+        nothing does. Raises StoreError.
+        """
+        generation, hold = self.current(environment), self.hold(environment)
+        manifest = self.manifest(generation) if generation and hold else None
+        return (hold, manifest) if hold and manifest else None
+
     def put_hold(self, environment: str, hold: Hold) -> None:
         """Keep an environment in its generation; replaces the hold that it has."""
         with self.locked():

@@ -92,15 +92,17 @@ def build(
         started = time.monotonic()
         environment = environments[name]
         with files_of_root(store.root, f"environment '{name}'"):
-            if held := _held(store, name, report):
-                return _outcome(name, BuildStatus.HELD, held, time.monotonic() - started)
+            if held := store.held(name):
+                hold, manifest = held
+                report(Event(name, Stage.DONE, hold.advice(name), warning=True))
+                return _outcome(name, BuildStatus.HELD, manifest, time.monotonic() - started)
             text = fresh_lock_text(workspace, environment)
-            manifest = _unchanged(store, environment, text, options)
-            if manifest is not None and options.seal.stands(store, name, manifest.generation):
+            unchanged = _unchanged(store, environment, text, options)
+            if unchanged is not None and options.seal.stands(store, name, unchanged.generation):
                 report(Event(name, Stage.DONE, "nothing to do"))
-                return _outcome(name, BuildStatus.UNCHANGED, manifest, time.monotonic() - started)
+                return _outcome(name, BuildStatus.UNCHANGED, unchanged, time.monotonic() - started)
             making = _Making(store, options, tools, report, made)
-            status, manifest = making.published(environment, text, again=manifest is not None)
+            status, manifest = making.published(environment, text, again=unchanged is not None)
         outcome = _outcome(name, status, manifest, time.monotonic() - started)
         report(Event(name, Stage.DONE, f"{outcome.interpreter}, {outcome.packages} packages"))
         return outcome
@@ -112,15 +114,6 @@ def build(
         options.seal.table(store, table)
         store.publish_table(table)
     return outcomes
-
-
-def _held(store: Store, name: str, report: Report) -> Manifest | None:
-    """The current generation's manifest, if a hold keeps the environment there; nothing is built then."""
-    generation, hold = store.current(name), store.hold(name)
-    manifest = store.manifest(generation) if generation and hold else None
-    if manifest is not None and hold is not None:
-        report(Event(name, Stage.DONE, hold.advice(name), warning=True))
-    return manifest
 
 
 def _unchanged(store: Store, environment: Environment, text: str, options: BuildOptions) -> Manifest | None:

@@ -206,11 +206,10 @@ class _Run:
 
     def _held(self, name: str) -> PullOutcome | None:
         """The outcome of an environment that a hold keeps in its generation; None for any other."""
-        started, generation = time.monotonic(), self.store.current(name)
-        hold = self.store.hold(name) if generation else None
-        manifest = self.store.manifest(generation) if generation and hold else None
-        if manifest is None or hold is None:
+        started = time.monotonic()
+        if (held := self.store.held(name)) is None:
             return None
+        hold, manifest = held
         self.report(Event(name, Stage.DONE, hold.advice(name), warning=True))
         nothing, seconds = Assembled(0, 0, 0), time.monotonic() - started
         return _outcome(name, manifest, PullStatus.HELD, nothing, seconds)
